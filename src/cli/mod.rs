@@ -1,0 +1,61 @@
+//! The command line: one file per subcommand. Arguments are parsed here and nowhere else.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::diagnostic::{Kind, Result};
+
+mod bundle;
+mod lab;
+
+/// Turns machines reachable by SSH into a highly available Kubernetes cluster, and keeps them one.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Bundle(bundle::Args),
+    Lab(lab::Args),
+}
+
+/// Parses the process's arguments, runs the subcommand, shows its error, and gives the exit code.
+pub async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            let usage = e.use_stderr();
+            return ExitCode::from(if usage { Kind::Usage.exit_code() } else { 0 });
+        }
+    };
+    match run(cli).await {
+        Ok(code) => code,
+        Err(error) => {
+            say_error(&error);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Bundle(args) => bundle::run(args).await,
+        Command::Lab(args) => lab::run(args).await,
+    }
+}
+
+/// Writes one line (or block) to standard output; a closed pipe is no error worth a message.
+pub(crate) fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Writes an error, or progress that is not the result, to standard error.
+pub(crate) fn say_error(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

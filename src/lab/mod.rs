@@ -1,0 +1,1 @@
+//! Nodes on this machine, for trying and testing slipway without other machines.

@@ -2,7 +2,11 @@
 
 pub mod bundle;
 pub mod cli;
+pub mod cluster;
+pub mod command;
 pub mod diagnostic;
+pub mod host;
+pub mod inventory;
 pub mod lab;
 pub mod process;
 pub mod secret;

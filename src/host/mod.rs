@@ -1,0 +1,16 @@
+//! Nodes as slipway reaches them: the [`Transport`] that carries commands, and SSH, the real one.
+
+use std::future::Future;
+
+use crate::command::{Cmd, Output};
+use crate::diagnostic::Result;
+
+/// Carries commands to one node and their output back, as root on that node.
+pub trait Transport: Send + Sync {
+    /// Runs `cmd` to its end; any exit code is a result.
+    ///
+    /// # Errors
+    /// `Connection` when the connection was lost: what the command did is unknown then. `Timeout`
+    /// when the command's limit has passed.
+    fn run(&self, cmd: &Cmd) -> impl Future<Output = Result<Output>> + Send;
+}

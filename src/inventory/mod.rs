@@ -1,0 +1,1 @@
+//! The file that a person writes: read strictly, checked whole, turned into a [`crate::cluster::Cluster`].

@@ -8,5 +8,7 @@ pub mod diagnostic;
 pub mod host;
 pub mod inventory;
 pub mod lab;
+pub mod probe;
 pub mod process;
+pub mod resource;
 pub mod secret;

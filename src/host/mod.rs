@@ -1,5 +1,13 @@
 //! Nodes as slipway reaches them: the [`Transport`] that carries commands, and SSH, the real one.
 
+pub mod known_hosts;
+pub mod ssh;
+pub mod trust;
+
+mod exec;
+mod keys;
+mod socket;
+
 use std::future::Future;
 
 use crate::command::{Cmd, Output};

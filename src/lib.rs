@@ -8,5 +8,7 @@ pub mod diagnostic;
 pub mod host;
 pub mod inventory;
 pub mod lab;
+pub mod pki;
 pub mod process;
 pub mod secret;
+pub mod state;

@@ -142,6 +142,17 @@ impl Probe {
         )
     }
 
+    /// Whether the certificate in a TLS Secret of `kube-system` is there, is signed by the cluster,
+    /// and has 30 days left. Reads the certificate only, never the key.
+    #[must_use]
+    pub fn server_certificate(secret: &str) -> Self {
+        Self::new(
+            r#"c=$(kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s -n kube-system get secret "$1" -o 'jsonpath={.data.tls\.crt}' | base64 -d) && [ -n "$c" ] || exit 1
+            printf '%s\n' "$c" | openssl verify -CAfile /etc/kubernetes/pki/ca.crt >/dev/null && printf '%s\n' "$c" | openssl x509 -noout -checkend 2592000 >/dev/null"#,
+            &[secret],
+        )
+    }
+
     /// All nodes, then the Deployments and DaemonSets of `kube-system`, as two JSON documents.
     #[must_use]
     pub fn workloads() -> Self {

@@ -86,8 +86,8 @@ impl Bundle {
             Error::new(Kind::Machine, format!("no bundle at `{}`: {e}", dir.display()))
                 .hint("make one with `slipway bundle build`")
         })?;
-        let manifest = Manifest::parse(&text)
-            .map_err(|e| e.context(format!("`{}`", path.display())))?;
+        let manifest =
+            Manifest::parse(&text).map_err(|e| e.context(format!("`{}`", path.display())))?;
         Ok(Self { dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()), manifest })
     }
 

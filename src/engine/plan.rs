@@ -108,8 +108,8 @@ pub async fn plan<T: Transport + 'static>(
 async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<NodePlan> {
     let desired: Vec<(&'static str, Vec<Box<dyn Resource>>)> = STEPS
         .iter()
-        .map(|step| (step.name, context.desired(step, node.name())))
-        .collect();
+        .map(|step| Ok((step.name, context.desired(step, node.name())?)))
+        .collect::<Result<_>>()?;
     let wants: Vec<&dyn Resource> =
         desired.iter().flat_map(|(_, wants)| wants).map(AsRef::as_ref).collect();
     let mut seen = node.look_at(&wants).await?.into_iter();

@@ -58,7 +58,12 @@ pub async fn settle<'a, T: Transport>(
             let resource = one.want.id();
             let about = || (node.name().to_owned(), resource.clone());
             let (name, id) = about();
-            events.take(Event::Changing { node: name, step, resource: id, what: change.what.clone() });
+            events.take(Event::Changing {
+                node: name,
+                step,
+                resource: id,
+                what: change.what.clone(),
+            });
             let began = Instant::now();
             node.change(&change, permit).await?;
             let (name, id) = about();

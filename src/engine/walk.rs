@@ -88,7 +88,8 @@ pub async fn apply<T: Transport + 'static>(
                 }
             }
             Err(e) => {
-                let bug = Error::new(crate::diagnostic::Kind::Bug, format!("a walk ended early: {e}"));
+                let bug =
+                    Error::new(crate::diagnostic::Kind::Bug, format!("a walk ended early: {e}"));
                 outcome.failures.push((String::new(), "", bug));
             }
         }
@@ -123,7 +124,8 @@ impl<T: Transport> Walk<T> {
 
     /// One node's part in one step: the number of resources that it changed.
     async fn step(&self, name: &str, step: &'static Step, touched: bool) -> Result<usize, Stop> {
-        let desired = self.context.desired(step, name);
+        let failed = |error| Stop::Failed(step.name, error);
+        let desired = self.context.desired(step, name).map_err(failed)?;
         let differs = self.plan.differs(name, step.name);
         // Untouched, and as meant when it was looked at: nothing to do, nobody to wait for.
         if desired.is_empty() || !(differs || touched || step.after.is_some()) {
@@ -148,9 +150,10 @@ impl<T: Transport> Walk<T> {
         let began = Instant::now();
         let Some(node) = self.nodes.get(name) else { return Ok(0) };
         let result =
-            settle(node, step.name, &desired, Mode::Apply(&self.permit), self.events.as_ref()).await;
+            settle(node, step.name, &desired, Mode::Apply(&self.permit), self.events.as_ref())
+                .await;
         drop(turn);
-        let changed = result.map_err(|error| Stop::Failed(step.name, error))?.len();
+        let changed = result.map_err(failed)?.len();
         if changed > 0 {
             self.events.take(Event::StepFinished {
                 node: name.to_owned(),

@@ -132,9 +132,8 @@ impl Resource for Token {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        const APPLY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side \
-                             --force-conflicts --field-manager=slipway -f - >/dev/null";
-        let cmd = Cmd::shell(APPLY).stdin(Input::Secret(self.object.clone()));
+        let cmd =
+            Cmd::shell(super::manifest::APPLY_SECRET).stdin(Input::Secret(self.object.clone()));
         vec![Change::new("make a bootstrap token", cmd)]
     }
 

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use serde_json::json;
+
 use super::{Change, Diff, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
+use crate::pki::Leaf;
 use crate::probe::Probe;
+use crate::secret::Secret;
 
 /// Objects that the cluster shall hold, by server-side apply. What differs is asked of the API
 /// server itself (a dry run), which knows its own defaults.
@@ -18,6 +23,10 @@ pub struct Manifest {
 
 const APPLY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side \
                      --force-conflicts --field-manager=slipway -f -";
+
+/// Applies what must not be shown, not even in an error.
+pub(super) const APPLY_SECRET: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side --force-conflicts \
+     --field-manager=slipway -f - >/dev/null 2>&1";
 
 impl Resource for Manifest {
     fn id(&self) -> String {
@@ -52,6 +61,46 @@ impl Resource for Manifest {
 
     fn explain(&self, seen: &Output) -> Option<String> {
         Some(crate::diagnostic::last_lines(&seen.text(), 5))
+    }
+}
+
+/// A Secret of type `kubernetes.io/tls` in `kube-system`, made once and again a month before its
+/// certificate ends.
+pub struct ServerKey {
+    /// The Secret's name.
+    pub name: &'static str,
+    /// What goes into a new one.
+    pub leaf: Leaf,
+}
+
+impl Resource for ServerKey {
+    fn id(&self) -> String {
+        format!("server key {}", self.name)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::server_certificate(self.name)
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        Ok(Drift::unless(seen.ok(), "new, for a year"))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/tls",
+            "metadata": {"name": self.name, "namespace": "kube-system"},
+            "data": {
+                "tls.crt": encode(&self.leaf.certificate),
+                "tls.key": encode(self.leaf.key.expose()),
+            },
+        });
+        let object = Secret::new(object.to_string().into_bytes());
+        let cmd = Cmd::shell(APPLY_SECRET).stdin(Input::Secret(object));
+        vec![Change::new(format!("make the key {}", self.name), cmd)]
     }
 }
 

@@ -16,10 +16,10 @@ mod package;
 mod system;
 mod unit;
 
-pub use file::{Absent, Content, File};
+pub use file::{Absent, Block, Content, Directory, File, sha256};
 pub use image::{Image, Images};
 pub use kubernetes::{Init, Join, Reset, ServingCertificate, Synchronised, Token, Voter};
-pub use manifest::{Healthy, Manifest};
+pub use manifest::{Healthy, Manifest, ServerKey};
 pub use package::{Package, Packages};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
 pub use unit::Unit;

@@ -148,7 +148,8 @@ mod tests {
     #[test]
     fn api_and_etcd_are_read_back() {
         let nodes = STANDARD.encode("cp-1 uid-1 v1.37.1\n");
-        let etcd = STANDARD.encode(r#"{"members":[{"name":"cp-1"},{"name":"x","isLearner":true}]}"#);
+        let etcd =
+            STANDARD.encode(r#"{"members":[{"name":"cp-1"},{"name":"x","isLearner":true}]}"#);
         let facts = parse(&format!("os=d\nboot_id=b\nnodes={nodes}\netcd={etcd}\n")).unwrap();
         assert_eq!(facts.etcd_voters.unwrap(), ["cp-1"]);
         assert_eq!(facts.api_nodes.unwrap().get("cp-1").map(String::as_str), Some("uid-1 v1.37.1"));

@@ -58,14 +58,19 @@ impl Survey {
     ///
     /// # Errors
     /// When a certificate on a node cannot be read, or two clusters are found.
-    pub fn new(cluster: &Cluster, own: Option<&Identity>, facts: BTreeMap<String, Facts>) -> Result<Self> {
+    pub fn new(
+        cluster: &Cluster,
+        own: Option<&Identity>,
+        facts: BTreeMap<String, Facts>,
+    ) -> Result<Self> {
         let identity = identity(own, &facts)?;
         let control_planes = || cluster.with_role(Role::ControlPlane).map(|node| &node.name);
         let views: Vec<(&String, &Facts)> =
             control_planes().filter_map(|name| Some((name, facts.get(name)?))).collect();
         let answers = |facts: &Facts| facts.api_nodes.is_some() && facts.identity == identity;
         let view = views.iter().find(|(name, facts)| {
-            answers(facts) && facts.api_nodes.as_ref().is_some_and(|nodes| nodes.contains_key(*name))
+            answers(facts)
+                && facts.api_nodes.as_ref().is_some_and(|nodes| nodes.contains_key(*name))
         });
         let first = control_planes().next();
         let leader = view.map(|(name, _)| *name).or(first).cloned().unwrap_or_default();
@@ -145,7 +150,8 @@ fn membership(
     {
         return Membership::Foreign(theirs.clone());
     }
-    let listed = view.and_then(|view| view.api_nodes.as_ref()).map(|nodes| nodes.contains_key(name));
+    let listed =
+        view.and_then(|view| view.api_nodes.as_ref()).map(|nodes| nodes.contains_key(name));
     let votes = voters.map(|voters| voters.iter().any(|voter| voter == name));
     let has = |file: &str| facts.files.iter().any(|f| f == file);
     let needed: &[&str] = match role {
@@ -184,7 +190,7 @@ mod tests {
     use super::*;
 
     fn identity(of: &str) -> Identity {
-        Identity::of_public_key(of.as_bytes())
+        format!("sha256:{}", crate::resource::sha256(of.as_bytes())).parse().unwrap()
     }
 
     fn facts(files: &[&str], cluster: Option<&str>) -> Facts {
@@ -207,7 +213,9 @@ mod tests {
     fn judge(facts: &Facts, listed: Option<bool>, votes: Option<bool>) -> Membership {
         let names = |there: bool| if there { vec!["n"] } else { vec![] };
         let view = listed.map(|there| Facts {
-            api_nodes: Some(names(there).into_iter().map(|n| (n.to_owned(), String::new())).collect()),
+            api_nodes: Some(
+                names(there).into_iter().map(|n| (n.to_owned(), String::new())).collect(),
+            ),
             ..Facts::default()
         });
         let voters = votes.map(|there| names(there).into_iter().map(str::to_owned).collect());
@@ -225,7 +233,10 @@ mod tests {
         assert_eq!(judge(&bare, Some(false), Some(true)), Membership::Stale);
         assert_eq!(judge(&facts(WHOLE, ours), Some(true), Some(true)), Membership::Member);
         assert_eq!(judge(&facts(WHOLE, ours), None, None), Membership::Member);
-        assert!(matches!(judge(&facts(WHOLE, ours), Some(true), Some(false)), Membership::Partial(_)));
+        assert!(matches!(
+            judge(&facts(WHOLE, ours), Some(true), Some(false)),
+            Membership::Partial(_)
+        ));
         assert!(matches!(judge(&facts(WHOLE, ours), Some(false), None), Membership::Partial(_)));
         assert!(matches!(judge(&facts(&WHOLE[..3], ours), None, None), Membership::Partial(_)));
         assert!(matches!(judge(&facts(WHOLE, Some("x")), None, None), Membership::Foreign(_)));

@@ -44,7 +44,8 @@ async fn words_arrive_as_they_are() {
 async fn input_arrives_whole_and_ends() {
     let lab = Lab::new().await;
     let host = lab.connect().await;
-    for bytes in [b"".to_vec(), b"x".to_vec(), b"no newline\nat the end".to_vec(), vec![0; 100_000]] {
+    for bytes in [b"".to_vec(), b"x".to_vec(), b"no newline\nat the end".to_vec(), vec![0; 100_000]]
+    {
         let inputs = [
             Input::Bytes(bytes.clone()),
             Input::Secret(Secret::new(bytes.clone())),
@@ -63,7 +64,8 @@ async fn a_large_stream_arrives_unchanged() {
     let lab = Lab::new().await;
     let host = lab.connect().await;
     let data: Vec<u8> = (0..64_u32 << 18).flat_map(u32::to_le_bytes).collect();
-    let local = slipway::process::Process::new("sha256sum").stdin(data.clone()).run().await.unwrap();
+    let local =
+        slipway::process::Process::new("sha256sum").stdin(data.clone()).run().await.unwrap();
     let cmd = Cmd::new("sha256sum").stdin(Input::Stream(Arc::new(data)));
     assert_eq!(host.run(&cmd).await.unwrap().text().trim_end(), local.text());
 }
@@ -135,7 +137,7 @@ async fn a_broken_connection_does_not_complete_a_file() {
 }
 
 /// Gives half of what it promised and then nothing for a while.
-struct Stuck;
+pub struct Stuck;
 
 impl Stream for Stuck {
     fn copy_to(&self, out: &mut dyn io::Write) -> io::Result<()> {
@@ -165,6 +167,19 @@ async fn a_dead_server_is_noticed_in_seconds() {
     assert!(error.message().contains("`cp-1`") && error.message().contains("unknown"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(3));
     assert_eq!(host.run(&Cmd::new("true")).await.unwrap_err().kind(), Kind::Connection);
+}
+
+#[tokio::test]
+async fn a_frozen_server_is_noticed_in_seconds_even_while_sending() {
+    for input in [Input::Nothing, Input::Stream(Arc::new(vec![0; 64 << 20]))] {
+        let lab = Lab::new().await;
+        let host = lab.connect().await;
+        let cmd = Cmd::new("sleep").arg("60").stdin(input);
+        let started = Instant::now();
+        let (result, ()) = tokio::join!(host.run(&cmd), async { lab.server.freeze() });
+        assert_eq!(result.unwrap_err().kind(), Kind::Connection);
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    }
 }
 
 #[tokio::test]
@@ -222,4 +237,19 @@ async fn abandoned_commands_give_their_channels_back() {
         let _ = tokio::time::timeout(Duration::from_millis(10), host.run(&cmd)).await;
     }
     assert!(host.run(&Cmd::new("true")).await.unwrap().ok());
+}
+
+#[tokio::test]
+async fn other_users_than_root_use_sudo() {
+    let mut lab = Lab::new().await;
+    lab.ssh.user = "admin".to_owned();
+    let host = lab.connect().await;
+    for input in [Input::Nothing, Input::Bytes(b"x".to_vec())] {
+        let out = host.run(&Cmd::new("printf").args(["%s", "a b"]).stdin(input)).await.unwrap();
+        assert_eq!((&*out.stdout, &*out.stderr), (&b"a b"[..], &b"sudo\n"[..]));
+    }
+
+    lab.ssh.user = "asked".to_owned();
+    let error = lab.connect().await.run(&Cmd::new("true")).await.unwrap_err();
+    assert!(error.message().contains("user `asked` needs sudo without a password on `cp-1`"));
 }

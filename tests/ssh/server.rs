@@ -17,7 +17,14 @@ use slipway::process::Process;
 /// A listening server. It ends with the test.
 pub struct Server {
     pub port: u16,
-    connections: watch::Sender<bool>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Alive,
+    Frozen,
+    Dead,
 }
 
 impl Server {
@@ -31,23 +38,32 @@ impl Server {
             nodelay: true,
             ..server::Config::default()
         });
-        let (connections, alive) = watch::channel(true);
+        let (state, now) = watch::channel(State::Alive);
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(serve(Arc::clone(&config), socket, alive.clone()));
+                tokio::spawn(serve(Arc::clone(&config), socket, now.clone()));
             }
         });
-        Self { port, connections }
+        Self { port, state }
     }
 
     /// Drops all connections without a word.
     pub fn die(&self) {
-        self.connections.send_replace(false);
+        self.state.send_replace(State::Dead);
+    }
+
+    /// Keeps all connections, but neither reads nor writes.
+    pub fn freeze(&self) {
+        self.state.send_replace(State::Frozen);
     }
 }
 
 /// Carries bytes between the socket and russh, so that a connection can be cut at any time.
-async fn serve(config: Arc<server::Config>, mut socket: TcpStream, mut alive: watch::Receiver<bool>) {
+async fn serve(
+    config: Arc<server::Config>,
+    mut socket: TcpStream,
+    mut now: watch::Receiver<State>,
+) {
     let (mut near, far) = tokio::io::duplex(1 << 20);
     tokio::spawn(async move {
         if let Ok(session) = server::run_stream(config, far, Shell::default()).await {
@@ -56,14 +72,20 @@ async fn serve(config: Arc<server::Config>, mut socket: TcpStream, mut alive: wa
     });
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut socket, &mut near) => {}
-        _ = alive.wait_for(|alive| !alive) => {}
+        _ = now.wait_for(|now| *now != State::Alive) => {}
     }
+    let _ = now.wait_for(|now| *now == State::Dead).await;
 }
 
 #[derive(Default)]
 struct Shell {
     channels: HashMap<ChannelId, Channel<Msg>>,
+    sudo: &'static str,
 }
+
+/// What `sudo` does for the user `admin`, and for the user `asked`.
+const SUDO: &str = r#"sudo() { [ "$1 $2" = "-n --" ] && shift 2 && echo sudo >&2 && "$@"; };"#;
+const ASKS: &str = "sudo() { echo 'sudo: a password is required' >&2; return 1; };";
 
 impl server::Handler for Shell {
     type Error = russh::Error;
@@ -73,6 +95,11 @@ impl server::Handler for Shell {
         user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
+        self.sudo = match user {
+            "admin" => SUDO,
+            "asked" => ASKS,
+            _ => "",
+        };
         let sha1 = matches!(key.algorithm, russh::keys::Algorithm::Rsa { hash: None });
         Ok(if user == "stranger" || sha1 { Auth::reject() } else { Auth::Accept })
     }
@@ -98,7 +125,7 @@ impl server::Handler for Shell {
         match self.channels.remove(&id) {
             Some(channel) if line != "forbidden" => {
                 session.channel_success(id)?;
-                tokio::spawn(run(line, channel, session.handle()));
+                tokio::spawn(run(format!("{}{line}", self.sudo), channel, session.handle()));
             }
             _ => session.channel_failure(id)?,
         }
@@ -122,7 +149,9 @@ async fn run(line: String, channel: Channel<Msg>, handle: server::Handle) {
     use std::os::unix::process::ExitStatusExt;
     match status.signal() {
         Some(9) => {
-            let _ = handle.exit_signal_request(id, Sig::KILL, false, String::new(), String::new()).await;
+            let _ = handle
+                .exit_signal_request(id, Sig::KILL, false, String::new(), String::new())
+                .await;
         }
         _ => {
             let code = status.code().unwrap_or(255).try_into().unwrap();

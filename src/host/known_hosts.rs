@@ -261,3 +261,6 @@ fn describe(what: &str, key: &PublicKey) -> String {
 fn cannot(what: &str, file: &Path, e: &std::io::Error) -> Error {
     Error::new(Kind::Machine, format!("cannot {what} {}: {e}", file.display()))
 }
+
+#[cfg(test)]
+mod tests;

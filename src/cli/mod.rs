@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Arguments are parsed here and nowhere else.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -9,6 +10,7 @@ use crate::diagnostic::{Kind, Result};
 
 mod bundle;
 mod lab;
+mod validate;
 
 /// Turns machines reachable by SSH into a highly available Kubernetes cluster, and keeps them one.
 #[derive(Debug, Parser)]
@@ -22,6 +24,15 @@ struct Cli {
 enum Command {
     Bundle(bundle::Args),
     Lab(lab::Args),
+    Validate(validate::Args),
+}
+
+/// The inventory, for every command that reads one.
+#[derive(Debug, clap::Args)]
+struct InventoryArg {
+    /// The inventory, a YAML file
+    #[arg(short, long, value_name = "FILE", default_value = "slipway.yaml")]
+    inventory: PathBuf,
 }
 
 /// Parses the process's arguments, runs the subcommand, shows its error, and gives the exit code.
@@ -47,6 +58,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Bundle(args) => bundle::run(args).await,
         Command::Lab(args) => lab::run(args).await,
+        Command::Validate(args) => validate::run(&args),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod probe;
 pub mod process;
 pub mod resource;
 pub mod secret;
+pub mod session;
 pub mod state;
 pub mod steps;
 pub mod survey;

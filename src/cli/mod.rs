@@ -8,8 +8,11 @@ use clap::{Parser, Subcommand};
 
 use crate::diagnostic::{Kind, Result};
 
+mod apply;
 mod bundle;
 mod lab;
+mod plan;
+mod run;
 mod validate;
 
 /// Turns machines reachable by SSH into a highly available Kubernetes cluster, and keeps them one.
@@ -22,6 +25,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Plan(plan::Args),
+    Apply(apply::Args),
     Bundle(bundle::Args),
     Lab(lab::Args),
     Validate(validate::Args),
@@ -56,6 +61,8 @@ pub async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
+        Command::Plan(args) => plan::run(args).await,
+        Command::Apply(args) => apply::run(args).await,
         Command::Bundle(args) => bundle::run(args).await,
         Command::Lab(args) => lab::run(args).await,
         Command::Validate(args) => validate::run(&args),

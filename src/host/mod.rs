@@ -10,6 +10,9 @@ mod socket;
 
 use std::future::Future;
 
+pub use ssh::SshHost;
+pub use trust::{Ask, Refuse, Trust};
+
 use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
 

@@ -8,7 +8,7 @@ rounds=${1:-3}
 slipway=${SLIPWAY:-target/release/slipway}
 lab=bench
 [ -x "$slipway" ] || { echo "error: $slipway is missing: make build" >&2; exit 71; }
-for program in jq bc ssh; do
+for program in jq ssh; do
   command -v $program >/dev/null || { echo "error: \`$program\` is missing" >&2; exit 71; }
 done
 work=$(mktemp -d)
@@ -31,9 +31,9 @@ apply() {
   began=$(date +%s.%N)
   $slipway apply --yes -i "$work/lab/slipway.yaml" >"$work/apply" 2>&1 || { tail -40 "$work/apply" >&2; return 1; }
   ended=$(date +%s.%N)
-  echo "$ended - $began" | bc
+  awk -v from="$began" -v to="$ended" 'BEGIN { print to - from }'
 }
-ratio() { echo "scale=4; $1 / $2" | bc; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { print a / b }'; }
 middle() { sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
 
 : >"$work/rows"

@@ -140,12 +140,13 @@ done
 # --- the clock runs -------------------------------------------------------------------------------
 
 now() { date +%s.%N; }
+seconds() { awk -v from="$1" -v to="$2" 'BEGIN { printf "%.1f", to - from }'; }
 began=$(now)
 mark=$began
 part() {
   local at
   at=$(now)
-  echo "$1 $(echo "$at - $mark" | bc)"
+  echo "$1 $(seconds "$mark" "$at")"
   mark=$at
 }
 
@@ -197,4 +198,4 @@ until whole; do
   sleep 0.5
 done
 part whole
-echo "total $(echo "$(now) - $began" | bc)"
+echo "total $(seconds "$began" "$(now)")"

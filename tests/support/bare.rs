@@ -11,7 +11,10 @@ const INVENTORY: &str = "slipway.yaml";
 pub fn nothing_changes(lab: &Lab) {
     snapshot::prepare(lab);
     let all = lab.names();
+    let before = snapshot::whole(lab, &all[..1]);
+    lab.on(all[0], "touch /var/lib/e2e");
     let bare = snapshot::whole(lab, &all);
+    assert_ne!(before[all[0]], bare[all[0]], "snapshots do not see a new file");
     let plan = lab.plan(INVENTORY);
     assert_eq!(plan.ran.code, 0, "plan on bare nodes:\n{}", plan.ran.both());
     for node in &all {

@@ -217,6 +217,12 @@ impl Run {
 
     #[track_caller]
     pub fn assert_changed_nothing(&self, what: &str) {
+        assert_eq!(
+            self.events("run-started").count(),
+            1,
+            "{what}: no events:\n{}",
+            self.ran.both()
+        );
         let changing: Vec<_> = self.events("changing").collect();
         assert!(changing.is_empty(), "{what}: it ran {changing:#?}");
     }

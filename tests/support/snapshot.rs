@@ -5,20 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lab::Lab;
 
-/// What a login by SSH and a look leave, whoever logs in: theirs, not slipway's.
+/// What a login by SSH and a look leave, whoever logs in, and what a machine does by itself: theirs,
+/// not slipway's. With all that is below; of `/run` only the directory's own time.
 const TRACES: &[(&str, &str)] = &[
-    ("/var/log/journal", "the journal"),
-    ("/run/log/journal", "the journal"),
-    ("/run/systemd/journal", "the journal's index of running units"),
-    ("/run/systemd/units", "systemd's index of running units, for the journal"),
-    ("/run/systemd/sessions", "sshd: who is logged in"),
-    ("/run/systemd/users", "sshd: who is logged in"),
-    ("/run/utmp", "sshd: who is logged in"),
-    ("/var/log/wtmp", "sshd: who was logged in"),
-    ("/var/log/btmp", "sshd: who failed to log in"),
-    ("/var/log/lastlog", "sshd: when a user logged in last"),
-    ("/run/sudo", "sudo: who has been asked for a password"),
+    ("/var/log/journal", "the journal: of logins, too"),
+    ("/run/motd.dynamic", "sshd: its greeting is written anew at each login"),
+    ("/run/udev", "udev: its list of devices"),
 ];
+const RUN: &str = "/run";
 
 /// Lines that tell a node, by what they tell of.
 pub type Snapshot = BTreeMap<String, BTreeSet<String>>;
@@ -47,9 +41,13 @@ pub fn ours(lab: &Lab, nodes: &[&str]) -> Snapshot {
     take(lab, nodes, OURS)
 }
 
-/// Timers are stopped: what they start would be taken for a change.
+/// Waits for the end of the boot, and stops timers: what they start would be taken for a change.
 pub fn prepare(lab: &Lab) {
-    lab.on_all(&lab.names(), "systemctl stop '*.timer'; systemctl is-system-running --wait; :", "");
+    lab.on_all(
+        &lab.names(),
+        "systemctl stop '*.timer'; systemctl is-system-running --wait; udevadm settle; :",
+        "",
+    );
 }
 
 fn take(lab: &Lab, nodes: &[&str], look: &str) -> Snapshot {
@@ -69,14 +67,12 @@ fn take(lab: &Lab, nodes: &[&str], look: &str) -> Snapshot {
 
 fn is_trace(line: &str) -> bool {
     let Some(path) = line.strip_prefix("file ").and_then(|rest| rest.split('\t').next()) else {
-        // Units of logins come and go.
-        return ["session-", "user-", "user@", "run-user-", "ssh@"]
-            .iter()
-            .any(|login| line.strip_prefix("unit ").is_some_and(|unit| unit.starts_with(login)));
+        return false;
     };
-    TRACES.iter().any(|(trace, _)| {
+    let below = |trace: &str| {
         path.strip_prefix(trace).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    };
+    path == RUN || TRACES.iter().any(|(trace, _)| below(trace))
 }
 
 /// Every node that is in both is the same in both.

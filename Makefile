@@ -31,7 +31,7 @@ test: check ## all checks and all tests, the cluster on the lab included
 	cargo build --release --locked
 	$(SLIPWAY) bundle build --kubernetes 1.37.1
 	$(SLIPWAY) bundle build --kubernetes 1.36.4
-	cargo test --locked -- --test-threads=2
+	cargo test --release --locked
 
 reproduce: build ## build the whole bundle twice, apart, and compare the digests
 	scripts/reproduce

@@ -12,6 +12,13 @@ pub(super) struct Syntax {
     pub fault: fn(&str) -> Option<String>,
 }
 
+impl Syntax {
+    /// What it is, without an article.
+    pub fn noun(&self) -> &'static str {
+        self.name.split_once(' ').map_or(self.name, |(_, noun)| noun)
+    }
+}
+
 impl std::fmt::Debug for Syntax {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
@@ -70,8 +77,7 @@ fn is_domain(text: &str) -> bool {
 }
 
 fn ipv4_fault(text: &str) -> Option<String> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if bare.parse::<Ipv6Addr>().is_ok() {
+    if text.parse::<Ipv6Addr>().is_ok() {
         return Some(NO_IPV6.to_owned());
     }
     unless(
@@ -91,10 +97,13 @@ fn host_fault(text: &str) -> Option<String> {
 }
 
 fn authority_fault(text: &str) -> Option<String> {
-    if authority(text).is_none() && !text.starts_with('[') && text.matches(':').count() < 2 {
-        return Some("the port is a number from 1 to 65535".to_owned());
+    if text.starts_with('[') || text.parse::<Ipv6Addr>().is_ok() {
+        return Some(NO_IPV6.to_owned());
     }
-    host_fault(authority(text).map_or(text, |(host, _)| host))
+    match authority(text) {
+        None => Some("the port is a number from 1 to 65535".to_owned()),
+        Some((host, _)) => host_fault(host),
+    }
 }
 
 /// `host` and perhaps `port` of `host:port`.
@@ -122,8 +131,8 @@ fn is_host_key(text: &str) -> bool {
     let mut words = text.split(' ');
     let algorithm = words.next().unwrap_or_default();
     let key = words.next().unwrap_or_default();
-    let known = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"];
-    (known.contains(&algorithm) || algorithm == "ecdsa-sha2-nistp521")
+    ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"]
+        .contains(&algorithm)
         && key.starts_with("AAAA")
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
 }

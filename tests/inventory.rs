@@ -3,6 +3,8 @@
 //! `tests/inventory/NAME.yaml` is the input, `NAME.stderr` what must come out. After a change that
 //! is meant, `SNAPSHOTS=overwrite cargo test --test inventory` writes the transcripts anew.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

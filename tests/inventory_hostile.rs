@@ -1,5 +1,7 @@
 //! Inventories that nobody writes by hand: whatever the bytes, the reader answers, and soon.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -64,15 +66,15 @@ proptest! {
 #[test]
 fn large_and_deep_files_are_refused_soon() {
     let bomb = "a: &a [x, x]\nb: &b [*a, *a, *a, *a]\nc: &c [*b, *b, *b, *b]\n";
-    let keys: String = (0..60_000).map(|n| format!("key{n}: 1\n")).collect();
+    let keys: String = (0..10_000).map(|n| format!("key{n}: 1\n")).collect();
     let cases = [
         ("blocks", "- ".repeat(300_000)),
         ("brackets", "[".repeat(1_000_000)),
         ("braces", "{a: ".repeat(200_000)),
         ("aliases", bomb.to_owned()),
         ("unknown keys", keys),
-        ("the same key", "a: 1\n".repeat(200_000)),
-        ("one long line", format!("name: {}", "x".repeat(1_000_000))),
+        ("the same key", "a: 1\n".repeat(30_000)),
+        ("one long line", format!("name: {}", "x".repeat(300_000))),
         ("question marks", "? ".repeat(300_000)),
     ];
     for (name, text) in cases {

@@ -100,6 +100,8 @@ fn line_ends_and_byte_order_mark_do_not_move_places() {
 
 #[test]
 fn control_characters_do_not_reach_the_terminal() {
-    let error = load_text("\"\\e[31m\": 1\n").unwrap_err().to_string();
-    assert!(!error.contains('\u{1b}'), "{error}");
+    for text in ["\"\\e[31m\": 1\n", "x: 1 # \u{1b}[31m\n", "x: \u{1b}[31m\n"] {
+        let error = load_text(text).unwrap_err().to_string();
+        assert!(!error.contains('\u{1b}'), "{error}");
+    }
 }

@@ -151,3 +151,54 @@ fn is_label_key(text: &str) -> bool {
         None => is_label_name(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edges_of_every_form() {
+        let long = "a".repeat(63);
+        let longer = "a".repeat(64);
+        let forms: [(&Syntax, &[&str], &[&str]); 10] = [
+            (&LABEL, &["a", "0", "cp-1", &long], &["", "-a", "a-", "A", "a.b", "ä", &longer]),
+            (&DOMAIN, &["a", "cluster.local"], &["", ".", "a.", "a..b", "A.b", "a_b"]),
+            (
+                &IPV4,
+                &["0.0.0.0", "10.77.0.11"],
+                &["", "10.77.0", "10.77.0.256", "010.0.0.1", "::1"],
+            ),
+            (
+                &HOST,
+                &["10.77.0.11", "cp-1", "cp-1.example.com"],
+                &["", "10.77.0", "cp_1", "a:1", "::1"],
+            ),
+            (
+                &AUTHORITY,
+                &["lb", "lb:1", "10.0.0.1:65535"],
+                &["", "lb:", "lb:0", "lb:65536", "lb:1:2", ":1"],
+            ),
+            (
+                &NETWORK,
+                &["10.0.0.0/8", "0.0.0.0/0"],
+                &["", "10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "::/0"],
+            ),
+            (&USER, &["root", "_apt", "j.doe-1"], &["", "1a", "-a", "a b", "a;b", "ä"]),
+            (&PATH, &["key", "/key", "~/key"], &["", "~", "~joe/key", "a\nb"]),
+            (
+                &LABEL_KEY,
+                &["a", "A.b_c-9", "example.com/a", &long],
+                &["", "/a", "a/", "a/b/c", "-a", "a.", "X/a", &longer],
+            ),
+            (&LABEL_VALUE, &["", "a", "A.b_c-9", &long], &["-a", "a.", "a b", "a/b", &longer]),
+        ];
+        for (form, right, wrong) in forms {
+            for text in right {
+                assert_eq!((form.fault)(text), None, "{form:?}: {text}");
+            }
+            for text in wrong {
+                assert!((form.fault)(text).is_some(), "{form:?}: {text}");
+            }
+        }
+    }
+}

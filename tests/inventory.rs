@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use slipway::inventory::{self, KEYS, Presence};
+use slipway::inventory::{KEYS, Presence};
 use snapbox::cmd::{Command, OutputAssert};
 use snapbox::{Assert, Data, Redactions};
 

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::diagnostic::{Kind, Result};
 
+mod approve;
 mod bundle;
 mod lab;
 
@@ -20,6 +21,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(hide = true)]
+    ApproveServingCertificates(approve::Args),
     Bundle(bundle::Args),
     Lab(lab::Args),
 }
@@ -45,6 +48,7 @@ pub async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
+        Command::ApproveServingCertificates(args) => approve::run(args).await,
         Command::Bundle(args) => bundle::run(args).await,
         Command::Lab(args) => lab::run(args).await,
     }

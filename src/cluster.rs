@@ -135,6 +135,12 @@ impl Cluster {
         self.nodes.iter().filter(move |node| node.role == role)
     }
 
+    /// The API's name, in every node's `/etc/hosts` and in the API's certificate.
+    #[must_use]
+    pub fn api_name(&self) -> String {
+        format!("api.{}", self.name)
+    }
+
     /// The node of that name.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {

@@ -1,15 +1,20 @@
 //! The command line: one file per subcommand. Arguments are parsed here and nowhere else.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::diagnostic::{Kind, Result};
 
+mod apply;
 mod approve;
 mod bundle;
 mod lab;
+mod plan;
+mod run;
+mod validate;
 
 /// Turns machines reachable by SSH into a highly available Kubernetes cluster, and keeps them one.
 #[derive(Debug, Parser)]
@@ -21,10 +26,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    #[command(hide = true)]
-    ApproveServingCertificates(approve::Args),
+    Plan(plan::Args),
+    Apply(apply::Args),
     Bundle(bundle::Args),
     Lab(lab::Args),
+    Validate(validate::Args),
+    #[command(hide = true)]
+    ApproveServingCertificates(approve::Args),
+}
+
+/// The inventory, for every command that reads one.
+#[derive(Debug, clap::Args)]
+struct InventoryArg {
+    /// The inventory, a YAML file
+    #[arg(short, long, value_name = "FILE", default_value = "slipway.yaml")]
+    inventory: PathBuf,
 }
 
 /// Parses the process's arguments, runs the subcommand, shows its error, and gives the exit code.
@@ -48,9 +64,12 @@ pub async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
-        Command::ApproveServingCertificates(args) => approve::run(args).await,
+        Command::Plan(args) => plan::run(args).await,
+        Command::Apply(args) => apply::run(args).await,
         Command::Bundle(args) => bundle::run(args).await,
         Command::Lab(args) => lab::run(args).await,
+        Command::Validate(args) => validate::run(&args),
+        Command::ApproveServingCertificates(args) => approve::run(args).await,
     }
 }
 

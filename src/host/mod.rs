@@ -1,6 +1,17 @@
 //! Nodes as slipway reaches them: the [`Transport`] that carries commands, and SSH, the real one.
 
+pub mod known_hosts;
+pub mod ssh;
+pub mod trust;
+
+mod exec;
+mod keys;
+mod socket;
+
 use std::future::Future;
+
+pub use ssh::SshHost;
+pub use trust::{Ask, Refuse, Trust};
 
 use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;

@@ -92,7 +92,7 @@ pub async fn up(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
         say(&format!("{} was changed by hand and stays", inventory_path(&lab).display()));
     }
     network::make(&lab).await?;
-    time::start(&lab)?;
+    time::start(&lab).await?;
     let off = lab.nodes.iter().filter(|node| !node::running(&lab, node)).count();
     if off > 0 {
         say(&format!("starting {off} of {} nodes", lab.nodes.len()));

@@ -12,7 +12,6 @@ use super::cgroup::Group;
 use super::spec::{Lab, Node};
 use super::{detached, disk, enter, files, network, store, until};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::process::Process;
 
 /// How long a node may take to answer: a boot takes seconds, but five may share two processors.
 const BOOT: Duration = Duration::from_secs(120);

@@ -29,6 +29,13 @@ pub(super) async fn make(lab: &Lab) -> Result<()> {
     let address = format!("{}/24", lab.gateway());
     ip(&["address", "replace", &address, "dev", &bridge]).await?;
     ip(&["link", "set", &bridge, "up"]).await?;
+    // Where the bridge had gone, the cables of running nodes hang loose.
+    for node in &lab.nodes {
+        let cable = lab.cable(node);
+        if exists(&cable).await? {
+            ip(&["link", "set", &cable, "master", &bridge, "up"]).await?;
+        }
+    }
     Process::new("nft").args(["-f", "-"]).stdin(rules(lab)).run().await?;
     Ok(())
 }

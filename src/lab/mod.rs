@@ -124,6 +124,10 @@ async fn planned(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
         let at = format!("lab `{}` has its inventory in {}", lab.name, lab.dir.display());
         return Err(Error::new(Kind::Usage, at).hint("leave out --dir"));
     }
+    for node in lab.nodes.iter().filter(|node| !node.image.is_dir()) {
+        // The cache may be emptied at any time; the same recipe gives the same place.
+        image::again(&node.image, say).await?;
+    }
     let worker_release = wanted.worker_release.as_ref().unwrap_or(&wanted.release);
     for (role, count, default, release) in [
         (Role::ControlPlane, wanted.control_planes, CONTROL_PLANES, &wanted.release),

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{files, until};
+use super::files;
+use super::run::until;
 use crate::diagnostic::Result;
 
 /// One group by name, in all hierarchies.

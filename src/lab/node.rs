@@ -9,8 +9,9 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::cgroup::Group;
+use super::run::{detached, enter, until};
 use super::spec::{Lab, Node};
-use super::{detached, disk, enter, files, network, store, until};
+use super::{disk, files, network, store};
 use crate::diagnostic::{Error, Kind, Result};
 
 /// How long a node may take to answer: a boot takes seconds, but five may share two processors.

@@ -255,6 +255,7 @@ pub async fn down(name: &str, say: &dyn Fn(&str)) -> Result<()> {
     let patience = Duration::from_secs(20);
     until("the lab's control groups are gone", patience, async || cgroup::remove_lab(name)).await?;
     if let Some(lab) = &lab {
+        lab.nodes.iter().for_each(|node| node::tidy(lab, node));
         time::stop(lab).await?;
         network::remove(lab).await?;
         access::remove(lab)?;

@@ -173,6 +173,12 @@ pub(super) async fn kill(lab: &Lab, node: &Node) -> Result<()> {
     group(lab, node).kill().await
 }
 
+/// Removes what systemd-nspawn leaves where `/run` is not a tmpfs: an empty directory.
+pub(super) fn tidy(lab: &Lab, node: &Node) {
+    let left = format!("/run/systemd/nspawn/propagate/{}", lab.machine(node));
+    let _ = std::fs::remove_dir(left);
+}
+
 /// Restarts a node in an orderly way, and waits until it answers.
 ///
 /// # Errors

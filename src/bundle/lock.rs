@@ -65,7 +65,11 @@ impl Lock {
             arch: manifest.arch.clone(),
             components: manifest.components.clone(),
             files: files(&manifest.files),
-            images: manifest.images.iter().map(|i| (i.reference.clone(), i.digest.clone())).collect(),
+            images: manifest
+                .images
+                .iter()
+                .map(|i| (i.reference.clone(), i.digest.clone()))
+                .collect(),
             addons: files(&manifest.addons),
             packages: packages
                 .map(|p| (format!("{}/{}", p.release, p.name), pin(&p.version, &p.sha256)))
@@ -98,7 +102,8 @@ impl Lock {
             Error::new(Kind::Machine, format!("cannot write `{}`: {why}", path.display()))
         };
         let text = serde_yaml::to_string(self).map_err(|e| bad(e.to_string()))?;
-        let head = "# What this cluster is made of. Written by slipway; keep it with the inventory.\n";
+        let head =
+            "# What this cluster is made of. Written by slipway; keep it with the inventory.\n";
         std::fs::write(path, format!("{head}{text}")).map_err(|e| bad(e.to_string()))
     }
 
@@ -118,11 +123,8 @@ impl Lock {
 
     fn differences(&self, found: &Self) -> Vec<String> {
         let head = |lock: &Self| {
-            let of = [
-                ("kubernetes", &lock.kubernetes),
-                ("os", &lock.os),
-                ("architecture", &lock.arch),
-            ];
+            let of =
+                [("kubernetes", &lock.kubernetes), ("os", &lock.os), ("architecture", &lock.arch)];
             of.map(|(name, value)| (name.to_owned(), value.clone())).into()
         };
         let mut all = compare("", &head(self), &head(found), Clone::clone);

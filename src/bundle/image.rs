@@ -25,7 +25,8 @@ pub(super) struct Spec {
     reference: String,
     /// Names of its layers, from the bottom.
     layers: &'static [&'static str],
-    entrypoint: &'static [&'static str],
+    /// The program that runs where a pod names no command.
+    entrypoint: &'static str,
     env: &'static [&'static str],
 }
 
@@ -35,7 +36,8 @@ pub(super) fn specs(release: &Release) -> Vec<Spec> {
         name,
         reference: format!("registry.k8s.io/{name}:v{}", release.kubernetes),
         layers,
-        entrypoint: &[],
+        // Images with the same layers would be one image if they did not differ in this.
+        entrypoint: name,
         env: &[],
     };
     let other = |name, reference: String, layers, entrypoint| Spec {
@@ -51,19 +53,19 @@ pub(super) fn specs(release: &Release) -> Vec<Spec> {
         kubernetes("kube-controller-manager", &["kubernetes"]),
         kubernetes("kube-scheduler", &["kubernetes"]),
         kubernetes("kube-proxy", &["base", "kubernetes"]),
-        other("etcd", format!("registry.k8s.io/etcd:{}", release.etcd_tag), &["etcd"], &["etcd"]),
+        other("etcd", format!("registry.k8s.io/etcd:{}", release.etcd_tag), &["etcd"], "etcd"),
         other(
             "coredns",
             format!("registry.k8s.io/coredns/coredns:v{coredns}"),
             &["coredns"],
-            &["/coredns"],
+            "/coredns",
         ),
-        other("pause", format!("registry.k8s.io/pause:{PAUSE}"), &["pause"], &["/pause"]),
+        other("pause", format!("registry.k8s.io/pause:{PAUSE}"), &["pause"], "/pause"),
         other(
             "metrics-server",
             format!("registry.k8s.io/metrics-server/metrics-server:v{METRICS_SERVER}"),
             &["metrics-server"],
-            &["/metrics-server"],
+            "/metrics-server",
         ),
         Spec {
             env: &["SVDIR=/etc/service/enabled"],
@@ -71,20 +73,20 @@ pub(super) fn specs(release: &Release) -> Vec<Spec> {
                 "calico-node",
                 format!("quay.io/calico/node:v{CALICO}"),
                 &["base", "calico-node"],
-                &["start_runit"],
+                "start_runit",
             )
         },
         other(
             "calico-cni",
             format!("quay.io/calico/cni:v{CALICO}"),
             &["calico-cni"],
-            &["/opt/cni/bin/install"],
+            "/opt/cni/bin/install",
         ),
         other(
             "calico-kube-controllers",
             format!("quay.io/calico/kube-controllers:v{CALICO}"),
             &["calico-kube-controllers"],
-            &["/usr/bin/kube-controllers"],
+            "/usr/bin/kube-controllers",
         ),
     ]
 }
@@ -170,7 +172,7 @@ impl Spec {
         let config = json!({
             "architecture": arch,
             "os": "linux",
-            "config": {"Env": env, "Entrypoint": self.entrypoint, "WorkingDir": "/"},
+            "config": {"Env": env, "Entrypoint": [self.entrypoint], "WorkingDir": "/"},
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
         });
         let config = blob(dir, &config)?;

@@ -23,9 +23,13 @@ pub(super) struct Component {
     pub tree: Option<(&'static str, &'static str)>,
 }
 
+/// The files of a directory of `bundle/`, whose name may come in pieces.
 macro_rules! module {
-    ($dir:literal: $($file:literal),+) => {
-        &[$(($file, include_str!(concat!("../../bundle/", $dir, "/", $file)))),+]
+    ($($dir:literal),+; $($file:literal),+) => {
+        module!(@ concat!("../../bundle/", $($dir),+, "/"); $($file),+)
+    };
+    (@ $dir:expr; $($file:literal),+) => {
+        &[$(($file, include_str!(concat!($dir, $file)))),+]
     };
 }
 
@@ -47,30 +51,40 @@ pub(super) struct Release {
     components: [Component; 3],
 }
 
-/// All Kubernetes versions that can be built, newest first.
-pub(super) const RELEASES: &[Release] = &[Release {
-    kubernetes: "1.37.1",
-    etcd_tag: "3.7.0-0",
-    components: [
-        Component {
-            variables: &[
-                "k8s.io/component-base/version.gitVersion=v1.37.1",
-                "k8s.io/component-base/version.gitMajor=1",
-                "k8s.io/component-base/version.gitMinor=37",
-                "k8s.io/component-base/version.gitTreeState=clean",
-                "k8s.io/component-base/version.buildDate=2026-09-23T17:06:22Z",
-                "k8s.io/client-go/pkg/version.gitVersion=v1.37.1",
+macro_rules! release {
+    ($minor:literal . $patch:literal of $date:literal, etcd $etcd:literal as $tag:literal,
+     coredns $coredns:literal) => {
+        Release {
+            kubernetes: concat!("1.", $minor, ".", $patch),
+            etcd_tag: $tag,
+            components: [
+                Component {
+                    variables: &[
+                        concat!("k8s.io/component-base/version.gitVersion=v1.", $minor, ".", $patch),
+                        "k8s.io/component-base/version.gitMajor=1",
+                        concat!("k8s.io/component-base/version.gitMinor=", $minor),
+                        "k8s.io/component-base/version.gitTreeState=clean",
+                        concat!("k8s.io/component-base/version.buildDate=", $date),
+                        concat!("k8s.io/client-go/pkg/version.gitVersion=v1.", $minor, ".", $patch),
+                    ],
+                    ..plain(
+                        "kubernetes",
+                        concat!("1.", $minor, ".", $patch),
+                        module!("kubernetes-1.", $minor, ".", $patch; "go.mod", "go.sum", "main.go"),
+                    )
+                },
+                plain("etcd", $etcd, module!("etcd-", $etcd; "go.mod", "go.sum")),
+                plain("coredns", $coredns, module!("coredns-", $coredns; "go.mod", "go.sum")),
             ],
-            ..plain(
-                "kubernetes",
-                "1.37.1",
-                module!("kubernetes-1.37.1": "go.mod", "go.sum", "main.go"),
-            )
-        },
-        plain("etcd", "3.7.0", module!("etcd-3.7.0": "go.mod", "go.sum")),
-        plain("coredns", "1.14.6", module!("coredns-1.14.6": "go.mod", "go.sum")),
-    ],
-}];
+        }
+    };
+}
+
+/// All Kubernetes versions that can be built, newest first. The date is that of the module version.
+pub(super) const RELEASES: &[Release] = &[
+    release!("37"."1" of "2026-09-23T17:06:22Z", etcd "3.7.0" as "3.7.0-0", coredns "1.14.6"),
+    release!("36"."4" of "2026-08-20T11:51:43Z", etcd "3.6.8" as "3.6.8-0", coredns "1.14.2"),
+];
 
 /// The Calico version.
 pub(super) const CALICO: &str = "3.28.5";
@@ -84,19 +98,19 @@ const SHARED: [Component; 5] = [
     Component {
         tags: "no_btrfs",
         variables: &["github.com/containerd/containerd/v2/version.Version=v2.3.7"],
-        ..plain("containerd", "2.3.7", module!("containerd": "go.mod", "go.sum"))
+        ..plain("containerd", "2.3.7", module!("containerd"; "go.mod", "go.sum"))
     },
-    plain("cni-plugins", "1.9.1", module!("cni-plugins": "go.mod", "go.sum")),
+    plain("cni-plugins", "1.9.1", module!("cni-plugins"; "go.mod", "go.sum")),
     Component {
         variables: &[
             "github.com/projectcalico/calico/node/pkg/lifecycle/startup.VERSION=v3.28.5",
             "main.VERSION=v3.28.5",
         ],
         tree: Some(("github.com/projectcalico/calico", "node/filesystem")),
-        ..plain("calico", CALICO, module!("calico": "go.mod", "go.sum", "main.go"))
+        ..plain("calico", CALICO, module!("calico"; "go.mod", "go.sum", "main.go"))
     },
-    plain("metrics-server", METRICS_SERVER, module!("metrics-server": "go.mod", "go.sum")),
-    plain("pause", PAUSE, module!("pause": "go.mod", "main.go")),
+    plain("metrics-server", METRICS_SERVER, module!("metrics-server"; "go.mod", "go.sum")),
+    plain("pause", PAUSE, module!("pause"; "go.mod", "main.go")),
 ];
 
 impl Release {

@@ -1,5 +1,6 @@
 //! slipway turns machines reachable by SSH into a highly available Kubernetes cluster.
 
+pub mod approver;
 pub mod bundle;
 pub mod cache;
 pub mod cli;

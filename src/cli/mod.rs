@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::diagnostic::{Kind, Result};
 
 mod apply;
+mod approve;
 mod bundle;
 mod lab;
 mod plan;
@@ -30,6 +31,8 @@ enum Command {
     Bundle(bundle::Args),
     Lab(lab::Args),
     Validate(validate::Args),
+    #[command(hide = true)]
+    ApproveServingCertificates(approve::Args),
 }
 
 /// The inventory, for every command that reads one.
@@ -66,6 +69,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Bundle(args) => bundle::run(args).await,
         Command::Lab(args) => lab::run(args).await,
         Command::Validate(args) => validate::run(&args),
+        Command::ApproveServingCertificates(args) => approve::run(args).await,
     }
 }
 

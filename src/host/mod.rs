@@ -18,7 +18,8 @@ use crate::diagnostic::Result;
 
 /// Carries commands to one node and their output back, as root on that node.
 pub trait Transport: Send + Sync {
-    /// Runs `cmd` to its end; any exit code is a result.
+    /// Runs `cmd` to its end; any exit code is a result. The command sees the end of its input only
+    /// after all of it; whatever else happens, it is killed first.
     ///
     /// # Errors
     /// `Connection` when the connection was lost: what the command did is unknown then. `Timeout`

@@ -24,7 +24,7 @@ const ADDONS: [(&str, &str, &str); 2] = [
 ];
 
 /// Programs of the components that only serve inside images.
-const IMAGES_ONLY: [&str; 9] = [
+const IMAGES_ONLY: [&str; 8] = [
     "bin/calico",
     "bin/calico-node",
     "bin/check-status",
@@ -32,7 +32,6 @@ const IMAGES_ONLY: [&str; 9] = [
     "bin/kube-controllers",
     "bin/kubernetes",
     "bin/metrics-server",
-    "bin/mountns",
     "bin/pause",
 ];
 

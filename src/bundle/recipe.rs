@@ -109,7 +109,10 @@ const SHARED: [Component; 5] = [
         tree: Some(("github.com/projectcalico/calico", "node/filesystem")),
         ..plain("calico", CALICO, module!("calico"; "go.mod", "go.sum", "main.go"))
     },
-    plain("metrics-server", METRICS_SERVER, module!("metrics-server"; "go.mod", "go.sum")),
+    Component {
+        variables: &["k8s.io/client-go/pkg/version.gitVersion=v0.9.0"],
+        ..plain("metrics-server", METRICS_SERVER, module!("metrics-server"; "go.mod", "go.sum"))
+    },
     plain("pause", PAUSE, module!("pause"; "go.mod", "main.go")),
 ];
 

@@ -31,7 +31,7 @@ impl Bundle {
         append(&mut tar, "index.json", index.len() as u64, index.as_slice())?;
         for blob in self.blobs(names) {
             let reader = Verified::open(&self.dir().join(blob.path()), blob.sha256(), blob.size)?;
-            append(&mut tar, &blob.path(), blob.size, Ending::new(reader, blob.size))?;
+            append(&mut tar, &blob.path(), blob.size, reader)?;
         }
         tar.into_inner().and_then(|mut out| out.flush()).map_err(|e| failed(&e))
     }
@@ -67,31 +67,6 @@ fn index(images: &[&Image]) -> Vec<u8> {
         })
         .collect();
     json!({"schemaVersion": 2, "manifests": manifests}).to_string().into_bytes()
-}
-
-/// A verified reader that is asked for its end together with its last byte: tar reads no further
-/// than the size in the header, and would not notice a wrong digest.
-pub(super) struct Ending {
-    reader: Verified,
-    left: u64,
-}
-
-impl Ending {
-    /// Of a reader with this many bytes.
-    pub(super) fn new(reader: Verified, size: u64) -> Self {
-        Self { reader, left: size }
-    }
-}
-
-impl io::Read for Ending {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.reader.read(buffer)?;
-        self.left = self.left.saturating_sub(n as u64);
-        if self.left == 0 && n > 0 && self.reader.read(&mut [0])? != 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it grew while being read"));
-        }
-        Ok(n)
-    }
 }
 
 fn append<W: Write>(

@@ -14,6 +14,7 @@ pub mod lab;
 pub mod pki;
 pub mod probe;
 pub mod process;
+pub mod report;
 pub mod resource;
 pub mod secret;
 pub mod state;

@@ -96,6 +96,8 @@ pub enum Pace {
 
 /// All that intent is computed from. Nothing here changes during a run.
 pub struct Context {
+    /// What is done, in reading order.
+    pub steps: &'static [Step],
     /// The cluster as meant.
     pub cluster: Cluster,
     /// What was found.

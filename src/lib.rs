@@ -1,5 +1,6 @@
 //! slipway turns machines reachable by SSH into a highly available Kubernetes cluster.
 
+pub mod approver;
 pub mod bundle;
 pub mod cache;
 pub mod cli;
@@ -17,6 +18,7 @@ pub mod process;
 pub mod report;
 pub mod resource;
 pub mod secret;
+pub mod session;
 pub mod state;
 pub mod steps;
 pub mod survey;

@@ -5,7 +5,9 @@ go 1.26.0
 toolchain go1.26.8
 
 // The commit of release 3.28.5: the repository's release tags are no Go versions.
-require github.com/projectcalico/calico v1.11.0-cni-plugin.0.20250813170300-a0db560f0520 // indirect
+require github.com/projectcalico/calico v1.11.0-cni-plugin.0.20250813170300-a0db560f0520
+
+require github.com/sirupsen/logrus v1.9.3
 
 require (
 	github.com/BurntSushi/toml v1.3.2 // indirect
@@ -109,7 +111,6 @@ require (
 	github.com/safchain/ethtool v0.0.0-20210803160452-9aa261dae9b1 // indirect
 	github.com/sagikazarmark/locafero v0.4.0 // indirect
 	github.com/sagikazarmark/slog-shim v0.1.0 // indirect
-	github.com/sirupsen/logrus v1.9.3 // indirect
 	github.com/sourcegraph/conc v0.3.0 // indirect
 	github.com/spf13/afero v1.11.0 // indirect
 	github.com/spf13/cast v1.6.0 // indirect
@@ -175,12 +176,11 @@ require (
 )
 
 tool (
-	github.com/projectcalico/calico/cni-plugin/cmd/calico
-	github.com/projectcalico/calico/cni-plugin/cmd/install
 	github.com/projectcalico/calico/kube-controllers/cmd/check-status
 	github.com/projectcalico/calico/kube-controllers/cmd/kube-controllers
 	github.com/projectcalico/calico/node/cmd/calico-node
 	github.com/projectcalico/calico/node/cmd/mountns
+	slipway/bundle/calico
 )
 
 // The module's own replacements, which Go ignores in a dependency.

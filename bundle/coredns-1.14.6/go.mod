@@ -1,4 +1,4 @@
-module slipway/bundle/coredns-1.14.6
+module slipway/bundle/coredns
 
 go 1.26.0
 

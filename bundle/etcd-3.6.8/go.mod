@@ -1,4 +1,4 @@
-module slipway/bundle/etcd-3.6.8
+module slipway/bundle/etcd
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module slipway/bundle/etcd-3.7.0
+module slipway/bundle/etcd
 
 go 1.26.0
 

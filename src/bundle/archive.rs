@@ -31,7 +31,7 @@ impl Bundle {
         append(&mut tar, "index.json", index.len() as u64, index.as_slice())?;
         for blob in self.blobs(names) {
             let reader = Verified::open(&self.dir().join(blob.path()), blob.sha256(), blob.size)?;
-            append(&mut tar, &blob.path(), blob.size, Ending { reader, left: blob.size })?;
+            append(&mut tar, &blob.path(), blob.size, Ending::new(reader, blob.size))?;
         }
         tar.into_inner().and_then(|mut out| out.flush()).map_err(|e| failed(&e))
     }
@@ -71,9 +71,16 @@ fn index(images: &[&Image]) -> Vec<u8> {
 
 /// A verified reader that is asked for its end together with its last byte: tar reads no further
 /// than the size in the header, and would not notice a wrong digest.
-struct Ending {
+pub(super) struct Ending {
     reader: Verified,
     left: u64,
+}
+
+impl Ending {
+    /// Of a reader with this many bytes.
+    pub(super) fn new(reader: Verified, size: u64) -> Self {
+        Self { reader, left: size }
+    }
 }
 
 impl io::Read for Ending {

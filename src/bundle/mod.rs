@@ -14,15 +14,26 @@
 //! byte whose digest it has not checked.
 
 mod archive;
+mod base;
+mod build;
+mod debian;
 mod digest;
+mod files;
+mod go;
+mod image;
+mod layer;
 pub mod lock;
 mod manifest;
+mod recipe;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use self::build::{Progress, Request, build, build_component};
 pub use self::digest::{Verified, sha256_file};
-pub use self::manifest::{Addon, Blob, FileEntry, Image, Manifest, PackageEntry, SCHEMA};
+pub use self::manifest::{
+    Addon, BasePackage, Blob, FileEntry, Image, Manifest, PackageEntry, SCHEMA,
+};
 use crate::diagnostic::{Error, Kind, Result};
 
 /// The Kubernetes version that is used where none is asked for.
@@ -210,6 +221,13 @@ impl Bundle {
         }
         let error = Error::new(Kind::Machine, format!("{} files are not as built", wrong.len()));
         Err(wrong.iter().fold(error, Error::note).hint("remove the bundle and build it again"))
+    }
+
+    /// Whether every file is there with its size; digests are not looked at.
+    fn is_complete(&self) -> bool {
+        self.manifest.contents().all(|(path, _, size)| {
+            fs::metadata(self.dir.join(path)).is_ok_and(|found| found.len() == size)
+        })
     }
 
     fn lacks(&self, what: &str, name: &str) -> Error {

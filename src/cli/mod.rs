@@ -8,8 +8,12 @@ use clap::{Parser, Subcommand};
 
 use crate::diagnostic::{Kind, Result};
 
+mod apply;
+mod approve;
 mod bundle;
 mod lab;
+mod plan;
+mod run;
 mod validate;
 
 /// Turns machines reachable by SSH into a highly available Kubernetes cluster, and keeps them one.
@@ -22,9 +26,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Plan(plan::Args),
+    Apply(apply::Args),
     Bundle(bundle::Args),
     Lab(lab::Args),
     Validate(validate::Args),
+    #[command(hide = true)]
+    ApproveServingCertificates(approve::Args),
 }
 
 /// The inventory, for every command that reads one.
@@ -56,9 +64,12 @@ pub async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
+        Command::Plan(args) => plan::run(args).await,
+        Command::Apply(args) => apply::run(args).await,
         Command::Bundle(args) => bundle::run(args).await,
         Command::Lab(args) => lab::run(args).await,
         Command::Validate(args) => validate::run(&args),
+        Command::ApproveServingCertificates(args) => approve::run(args).await,
     }
 }
 

@@ -138,13 +138,10 @@ fn size(input: &Input) -> Option<u64> {
 /// Sends `input`, the newline that [`WHOLE`] waits for, and the end of file. Fails only for reasons
 /// on this side, and then sends neither of the latter; the reader notices a lost connection.
 async fn feed(input: &Input, write: &ChannelWriteHalf<Msg>) -> io::Result<()> {
-    let sent = match input {
-        Input::Nothing => {
-            let _ = write.eof().await;
-            return Ok(());
-        }
-        Input::Bytes(bytes) => write.data_bytes(bytes.clone()).await,
-        Input::Secret(secret) => write.data_bytes(secret.expose().clone()).await,
+    let last = match input {
+        Input::Nothing => Vec::new(),
+        Input::Bytes(bytes) => [bytes, &b"\n"[..]].concat(),
+        Input::Secret(secret) => [secret.expose(), &b"\n"[..]].concat(),
         Input::Stream(stream) => {
             let (chunks, mut arriving) = mpsc::channel::<Vec<u8>>(4);
             let stream = Arc::clone(stream);
@@ -155,10 +152,10 @@ async fn feed(input: &Input, write: &ChannelWriteHalf<Msg>) -> io::Result<()> {
                 }
             }
             reading.await.map_err(io::Error::other)??;
-            Ok(())
+            b"\n".to_vec()
         }
     };
-    if sent.is_ok() && write.data_bytes(&b"\n"[..]).await.is_ok() {
+    if write.data_bytes(last).await.is_ok() {
         let _ = write.eof().await;
     }
     Ok(())

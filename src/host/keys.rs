@@ -11,7 +11,7 @@ use russh::keys::agent::client::AgentClient;
 use russh::keys::{self, Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, decode_secret_key};
 
 use crate::cluster::Ssh;
-use crate::diagnostic::{Error, Kind, Result};
+use crate::diagnostic::{Error, Kind, Result, printable};
 
 /// How many of the agent's keys are tried. sshd allows six attempts by default, and newer ones shut
 /// out an address that fails more.
@@ -138,6 +138,7 @@ fn accepted<H: Handler>(
 }
 
 fn broke_off(node: &str, why: &dyn std::fmt::Display) -> Error {
+    let why = printable(&why.to_string());
     Error::new(Kind::Connection, format!("logging in to `{node}` broke off: {why}"))
 }
 

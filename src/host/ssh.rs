@@ -23,7 +23,7 @@ use super::socket::{self, Hangup};
 use super::trust::Trust;
 use crate::cluster::Ssh;
 use crate::command::{Cmd, Output};
-use crate::diagnostic::{Error, Kind, Result};
+use crate::diagnostic::{Error, Kind, Result, printable};
 
 /// How long a TCP connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -149,8 +149,10 @@ impl SshHost {
     async fn exec(&self, cmd: &Cmd) -> Result<Output> {
         let node = &self.node;
         let channel = self.channel().await.map_err(|e| {
-            let message = format!("cannot start `{cmd}` on `{node}`: {e}");
+            let message =
+                format!("cannot start `{cmd}` on `{node}`: {}", printable(&e.to_string()));
             Error::new(Kind::Connection, message)
+                .hint(format!("its sshd must allow {CHANNELS} sessions at once (MaxSessions)"))
         })?;
         self.execs.fetch_add(1, Ordering::Relaxed);
         let sudo = self.user != "root";
@@ -178,7 +180,7 @@ impl SshHost {
         if sudo && exec::wants_password(&output) {
             let message =
                 format!("the user `{}` needs sudo without a password on `{node}`", self.user);
-            return Err(Error::new(Kind::Connection, message).hint(format!(
+            return Err(Error::new(Kind::Preflight, message).hint(format!(
                 "on `{node}`, as root: echo '{} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/slipway",
                 self.user
             )));
@@ -274,6 +276,7 @@ impl Refusal {
                 Error::new(Kind::Connection, format!("cannot connect to {place}: {why}"))
             }
             Self::Ssh(e) => {
+                let e = printable(&e.to_string());
                 Error::new(Kind::Connection, format!("cannot connect to {place} by SSH: {e}"))
             }
             Self::Final(error) => error,

@@ -58,6 +58,28 @@ pub(super) enum Kind {
     Settings(&'static [(&'static str, &'static str)]),
 }
 
+impl Key {
+    /// What may stand here, for the documentation.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        match self.kind {
+            Kind::Map => "mapping".to_owned(),
+            Kind::Maps => "list of mappings".to_owned(),
+            Kind::Text(syntax) => syntax.noun().to_owned(),
+            Kind::List(syntax) => format!("list, each {}", syntax.name),
+            Kind::OneOrMore(syntax) => format!("{}, or a list of one", syntax.noun()),
+            Kind::Pairs(key, value) => format!("mapping of {} to {}", key.name, value.name),
+            Kind::Choice(_, words) => format!("`{}`", words.join("`, `")),
+            Kind::Number(least, most) => format!("number, {least} to {most}"),
+            Kind::Bool => "`true`, `false`".to_owned(),
+            Kind::Settings(owned) => {
+                let names: Vec<_> = owned.iter().map(|(name, _)| *name).collect();
+                format!("mapping, without `{}`", names.join("`, `"))
+            }
+        }
+    }
+}
+
 use Kind::{Bool, Choice, List, Map, Maps, Number, OneOrMore, Pairs, Settings, Text};
 use Presence::{Default, Optional, Required};
 
@@ -91,7 +113,7 @@ pub static KEYS: &[Key] = &[
     key("spec.network.dnsDomain", Text(&syntax::DOMAIN), Default("cluster.local"), "The cluster's DNS domain."),
     key("spec.time", Map, Optional, "The nodes' clocks."),
     key("spec.time.servers", List(&syntax::HOST), Default("[]"), "NTP servers. Empty: those of the distribution."),
-    key("spec.kubelet", Settings(OWNED), Optional, "Fields of `KubeletConfiguration` (kubelet.config.k8s.io/v1beta1) for every node, beside those that slipway sets itself."),
+    key("spec.kubelet", Settings(OWNED), Optional, "Fields of `KubeletConfiguration` (kubelet.config.k8s.io/v1beta1) for every node, beside those that slipway sets itself. Their names and types are the kubelet's to check."),
     key("spec.addons", Map, Optional, "What is installed on top."),
     key("spec.addons.calico", Bool, Default("true"), "Calico, the pod network. Without it nodes stay NotReady until you install another."),
     key("spec.addons.metricsServer", Bool, Default("true"), "metrics-server, for `kubectl top` and autoscaling."),

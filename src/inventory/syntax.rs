@@ -12,6 +12,13 @@ pub(super) struct Syntax {
     pub fault: fn(&str) -> Option<String>,
 }
 
+impl Syntax {
+    /// What it is, without an article.
+    pub fn noun(&self) -> &'static str {
+        self.name.split_once(' ').map_or(self.name, |(_, noun)| noun)
+    }
+}
+
 impl std::fmt::Debug for Syntax {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
@@ -70,8 +77,7 @@ fn is_domain(text: &str) -> bool {
 }
 
 fn ipv4_fault(text: &str) -> Option<String> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if bare.parse::<Ipv6Addr>().is_ok() {
+    if text.parse::<Ipv6Addr>().is_ok() {
         return Some(NO_IPV6.to_owned());
     }
     unless(
@@ -91,10 +97,13 @@ fn host_fault(text: &str) -> Option<String> {
 }
 
 fn authority_fault(text: &str) -> Option<String> {
-    if authority(text).is_none() && !text.starts_with('[') && text.matches(':').count() < 2 {
-        return Some("the port is a number from 1 to 65535".to_owned());
+    if text.starts_with('[') || text.parse::<Ipv6Addr>().is_ok() {
+        return Some(NO_IPV6.to_owned());
     }
-    host_fault(authority(text).map_or(text, |(host, _)| host))
+    match authority(text) {
+        None => Some("the port is a number from 1 to 65535".to_owned()),
+        Some((host, _)) => host_fault(host),
+    }
 }
 
 /// `host` and perhaps `port` of `host:port`.
@@ -122,8 +131,8 @@ fn is_host_key(text: &str) -> bool {
     let mut words = text.split(' ');
     let algorithm = words.next().unwrap_or_default();
     let key = words.next().unwrap_or_default();
-    let known = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"];
-    (known.contains(&algorithm) || algorithm == "ecdsa-sha2-nistp521")
+    ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"]
+        .contains(&algorithm)
         && key.starts_with("AAAA")
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
 }
@@ -140,5 +149,56 @@ fn is_label_key(text: &str) -> bool {
     match text.split_once('/') {
         Some((domain, name)) => is_domain(domain) && is_label_name(name),
         None => is_label_name(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edges_of_every_form() {
+        let long = "a".repeat(63);
+        let longer = "a".repeat(64);
+        let forms: [(&Syntax, &[&str], &[&str]); 10] = [
+            (&LABEL, &["a", "0", "cp-1", &long], &["", "-a", "a-", "A", "a.b", "ä", &longer]),
+            (&DOMAIN, &["a", "cluster.local"], &["", ".", "a.", "a..b", "A.b", "a_b"]),
+            (
+                &IPV4,
+                &["0.0.0.0", "10.77.0.11"],
+                &["", "10.77.0", "10.77.0.256", "010.0.0.1", "::1"],
+            ),
+            (
+                &HOST,
+                &["10.77.0.11", "cp-1", "cp-1.example.com"],
+                &["", "10.77.0", "cp_1", "a:1", "::1"],
+            ),
+            (
+                &AUTHORITY,
+                &["lb", "lb:1", "10.0.0.1:65535"],
+                &["", "lb:", "lb:0", "lb:65536", "lb:1:2", ":1"],
+            ),
+            (
+                &NETWORK,
+                &["10.0.0.0/8", "0.0.0.0/0"],
+                &["", "10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "::/0"],
+            ),
+            (&USER, &["root", "_apt", "j.doe-1"], &["", "1a", "-a", "a b", "a;b", "ä"]),
+            (&PATH, &["key", "/key", "~/key"], &["", "~", "~joe/key", "a\nb"]),
+            (
+                &LABEL_KEY,
+                &["a", "A.b_c-9", "example.com/a", &long],
+                &["", "/a", "a/", "a/b/c", "-a", "a.", "X/a", &longer],
+            ),
+            (&LABEL_VALUE, &["", "a", "A.b_c-9", &long], &["-a", "a.", "a b", "a/b", &longer]),
+        ];
+        for (form, right, wrong) in forms {
+            for text in right {
+                assert_eq!((form.fault)(text), None, "{form:?}: {text}");
+            }
+            for text in wrong {
+                assert!((form.fault)(text).is_some(), "{form:?}: {text}");
+            }
+        }
     }
 }

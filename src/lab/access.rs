@@ -56,7 +56,7 @@ pub(super) fn write(lab: &mut Lab) -> Result<bool> {
     Ok(ours)
 }
 
-/// Removes what [`write`] and [`key`] made; the user's own files stay.
+/// Removes what [`write()`] and [`key`] made; the user's own files stay.
 ///
 /// # Errors
 /// [`Kind::Machine`] when a file cannot be removed.

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{files, until};
+use super::files;
+use super::run::until;
 use crate::diagnostic::Result;
 
 /// One group by name, in all hierarchies.
@@ -127,7 +128,7 @@ fn remove_tree(parent: &str, name: Option<&str>) -> bool {
         .into_iter()
         .map(|root| name.map_or_else(|| root.join(parent), |name| root.join(parent).join(name)))
         .flat_map(|dir| below(&dir).into_iter().rev())
-        .fold(true, |all, dir| (fs::remove_dir(&dir).is_ok() || !dir.exists()) && all)
+        .all(|dir| fs::remove_dir(&dir).is_ok() || !dir.exists())
 }
 
 /// `dir` and every directory below it, parents first.

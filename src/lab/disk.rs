@@ -85,12 +85,12 @@ fn name_servers() -> Result<String> {
 /// Lets the lab's key into an account. The directories' owners are those of the image.
 async fn authorize(upper: &Path, home: &str, public_key: &str) -> Result<()> {
     let home = upper.join(home);
-    files::write(&home.join(".ssh/authorized_keys"), public_key, 0o600)?;
-    if home.ends_with("admin") {
-        // The first account made in the image.
-        Process::new("chown").args(["-R", "1000:1000"]).arg(&home).run().await?;
-    }
     let ssh = home.join(".ssh");
+    let keys = ssh.join("authorized_keys");
+    files::write(&keys, public_key, 0o600)?;
+    // root, or the first account made in the image.
+    let owner = if home.ends_with("admin") { "1000:1000" } else { "0:0" };
+    Process::new("chown").arg(owner).args([&home, &ssh, &keys]).run().await?;
     Process::new("chmod").arg("0700").args([&home, &ssh]).run().await.map(drop)
 }
 

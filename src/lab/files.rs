@@ -57,12 +57,6 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|e| failed("rename", from, &e))
 }
 
-/// Makes the symbolic link `at`, pointing to `target`.
-pub(super) fn link(target: &str, at: &Path) -> Result<()> {
-    remove(at)?;
-    std::os::unix::fs::symlink(target, at).map_err(|e| failed("link", at, &e))
-}
-
 /// Names of the entries of a directory, sorted; none when there is no such directory.
 pub(super) fn entries(path: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(path)

@@ -55,7 +55,7 @@ fn record() -> PathBuf {
 /// [`Kind::Machine`] when a setting cannot be changed.
 pub(super) fn prepare() -> Result<()> {
     let boot = read("/proc/sys/kernel/random/boot_id");
-    if !load()?.is_some_and(|before| before.boot == boot) {
+    if load()?.is_none_or(|before| before.boot != boot) {
         let mut sysctls = BTreeMap::new();
         TREES.iter().for_each(|tree| collect(Path::new(tree), &mut sysctls));
         sysctls.insert(FORWARD.into(), read(FORWARD));

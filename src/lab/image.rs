@@ -67,6 +67,20 @@ pub(super) async fn ensure(release: &str, say: &dyn Fn(&str)) -> Result<PathBuf>
     Ok(image)
 }
 
+/// Builds an image that is gone from the cache, if its recipe is still the same.
+///
+/// # Errors
+/// As [`ensure`]; [`Kind::Machine`] when the recipe has changed, so that nodes' disks do not fit.
+pub(super) async fn again(image: &Path, say: &dyn Fn(&str)) -> Result<()> {
+    let name = image.file_name().unwrap_or_default().to_string_lossy();
+    let release = name.split('-').next().unwrap_or_default();
+    if ensure(release, say).await? == image {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Machine, format!("the nodes' image is gone: {}", image.display()))
+        .hint("take the lab down, and up again"))
+}
+
 impl Recipe {
     /// The recipe as it is on this machine, whose archive mirror and apt settings are used.
     async fn of(release: &str) -> Result<Self> {

@@ -54,7 +54,9 @@ pub(super) async fn check() -> Result<()> {
 
 fn missing_packages() -> Vec<&'static str> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = |program: &str| std::env::split_paths(&path).any(|dir| dir.join(program).exists());
+    // Where a user's PATH lacks the administrator's directories, it is root that is missing.
+    let dirs = || std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let found = |program: &str| dirs().any(|dir| dir.join(program).exists());
     let programs = PROGRAMS.iter().filter(|(program, _)| !found(program)).map(|of| of.1);
     let keyring = (!Path::new(KEYRING).exists()).then_some("debian-archive-keyring");
     let mut packages: Vec<&str> = programs.chain(keyring).collect();

@@ -11,13 +11,9 @@
 //! namespaces and end with them.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-
 use crate::diagnostic::{Error, Kind, Result};
-use crate::process::Process;
 
 mod access;
 mod cgroup;
@@ -28,11 +24,13 @@ mod image;
 mod machine;
 mod network;
 mod node;
+mod run;
 pub mod spec;
 mod store;
 mod time;
 
 pub use node::supervise;
+use run::until;
 use spec::{Lab, Role};
 
 /// What a new lab gets, unless the user says otherwise.
@@ -92,7 +90,7 @@ pub async fn up(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
         say(&format!("{} was changed by hand and stays", inventory_path(&lab).display()));
     }
     network::make(&lab).await?;
-    time::start(&lab)?;
+    time::start(&lab).await?;
     let off = lab.nodes.iter().filter(|node| !node::running(&lab, node)).count();
     if off > 0 {
         say(&format!("starting {off} of {} nodes", lab.nodes.len()));
@@ -123,6 +121,10 @@ async fn planned(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
     {
         let at = format!("lab `{}` has its inventory in {}", lab.name, lab.dir.display());
         return Err(Error::new(Kind::Usage, at).hint("leave out --dir"));
+    }
+    for node in lab.nodes.iter().filter(|node| !node.image.is_dir()) {
+        // The cache may be emptied at any time; the same recipe gives the same place.
+        image::again(&node.image, say).await?;
     }
     let worker_release = wanted.worker_release.as_ref().unwrap_or(&wanted.release);
     for (role, count, default, release) in [
@@ -253,6 +255,7 @@ pub async fn down(name: &str, say: &dyn Fn(&str)) -> Result<()> {
     let patience = Duration::from_secs(20);
     until("the lab's control groups are gone", patience, async || cgroup::remove_lab(name)).await?;
     if let Some(lab) = &lab {
+        lab.nodes.iter().for_each(|node| node::tidy(lab, node));
         time::stop(lab).await?;
         network::remove(lab).await?;
         access::remove(lab)?;
@@ -261,52 +264,4 @@ pub async fn down(name: &str, say: &dyn Fn(&str)) -> Result<()> {
     // The record goes last: until then, `down` can be run again.
     files::remove(&store::lab_dir(name))?;
     if store::names().is_empty() { host::restore().await } else { Ok(()) }
-}
-
-/// Waits until `done`, looking often.
-///
-/// # Errors
-/// [`Kind::Timeout`] when it takes longer than `patience`.
-async fn until(what: &str, patience: Duration, done: impl AsyncFn() -> bool) -> Result<()> {
-    let end = Instant::now() + patience;
-    while !done().await {
-        if Instant::now() > end {
-            let waited = format!("waited {} s in vain until {what}", patience.as_secs());
-            return Err(Error::new(Kind::Timeout, waited));
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
-}
-
-/// A process that enters a control group before it becomes `command`.
-fn enter(group: &cgroup::Group, command: impl IntoIterator<Item = String>) -> Result<Process> {
-    const ENTER: &str = "while [ \"$1\" != -- ]; do echo $$ >\"$1/cgroup.procs\" || exit; shift; \
-                         done; shift; exec \"$@\"";
-    let entering = Process::new("sh").args(["-c", ENTER, "sh"]).args(group.make()?);
-    Ok(entering.arg("--").args(command))
-}
-
-/// Starts `command` in a control group and a session of its own: it outlives us and our terminal.
-fn detached(
-    group: &cgroup::Group,
-    command: impl IntoIterator<Item = String>,
-    log: &Path,
-) -> Result<()> {
-    let failed = |e: std::io::Error| Error::new(Kind::Machine, format!("{}: {e}", log.display()));
-    if let Some(dir) = log.parent() {
-        files::make_dir(dir)?;
-    }
-    let output = std::fs::File::create(log).map_err(failed)?;
-    let command = std::iter::once("setsid".to_owned()).chain(command);
-    enter(group, command)?
-        .dir("/")
-        .into_inner()
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().map_err(failed)?)
-        .stderr(output)
-        .kill_on_drop(false)
-        .spawn()
-        .map(drop)
-        .map_err(failed)
 }

@@ -29,7 +29,17 @@ pub(super) async fn make(lab: &Lab) -> Result<()> {
     let address = format!("{}/24", lab.gateway());
     ip(&["address", "replace", &address, "dev", &bridge]).await?;
     ip(&["link", "set", &bridge, "up"]).await?;
+    // Where the bridge had gone, the cables of running nodes hang loose.
+    for node in &lab.nodes {
+        let cable = lab.cable(node);
+        if exists(&cable).await? {
+            ip(&["link", "set", &cable, "master", &bridge, "up"]).await?;
+        }
+    }
     Process::new("nft").args(["-f", "-"]).stdin(rules(lab)).run().await?;
+    if forwards_nothing().await {
+        pass(lab, "-I").await;
+    }
     Ok(())
 }
 
@@ -38,6 +48,7 @@ pub(super) async fn make(lab: &Lab) -> Result<()> {
 /// # Errors
 /// As [`make`].
 pub(super) async fn remove(lab: &Lab) -> Result<()> {
+    pass(lab, "-D").await;
     let table = table(lab);
     let gone = format!("table ip {table}\ndelete table ip {table}\n");
     Process::new("nft").args(["-f", "-"]).stdin(gone).run().await?;
@@ -45,6 +56,26 @@ pub(super) async fn remove(lab: &Lab) -> Result<()> {
         remove_link(&lab.cable(node)).await?;
     }
     remove_link(&lab.bridge()).await
+}
+
+/// Whether this machine drops what it shall forward, unless a rule says otherwise. Docker sets
+/// that; no table of ours can overrule it.
+async fn forwards_nothing() -> bool {
+    let policy = Process::new("iptables").args(["-w", "-S", "FORWARD"]).output().await;
+    policy.is_ok_and(|seen| seen.text().lines().any(|line| line == "-P FORWARD DROP"))
+}
+
+/// Adds (`-I`) or deletes (`-D`) the two rules that let the nodes' packets pass, once each. A
+/// machine without iptables has no such policy, so a failure is none.
+async fn pass(lab: &Lab, change: &str) {
+    let bridge = lab.bridge();
+    for direction in ["-i", "-o"] {
+        let rule = ["FORWARD", direction, &bridge, "-j", "ACCEPT"];
+        let there = Process::new("iptables").args(["-w", "-C"]).args(rule).output().await;
+        if there.is_ok_and(|seen| (seen.code == 0) == (change == "-D")) {
+            let _ = Process::new("iptables").args(["-w", change]).args(rule).output().await;
+        }
+    }
 }
 
 /// Removes a link; none of that name is as good.

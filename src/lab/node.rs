@@ -9,10 +9,10 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::cgroup::Group;
+use super::run::{detached, enter, until};
 use super::spec::{Lab, Node};
-use super::{detached, disk, enter, files, network, store, until};
+use super::{disk, files, network, store};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::process::Process;
 
 /// How long a node may take to answer: a boot takes seconds, but five may share two processors.
 const BOOT: Duration = Duration::from_secs(120);
@@ -171,6 +171,12 @@ pub(super) async fn speaks(node: &Node) -> bool {
 pub(super) async fn kill(lab: &Lab, node: &Node) -> Result<()> {
     supervisor(lab, node).kill().await?;
     group(lab, node).kill().await
+}
+
+/// Removes what systemd-nspawn leaves where `/run` is not a tmpfs: an empty directory.
+pub(super) fn tidy(lab: &Lab, node: &Node) {
+    let left = format!("/run/systemd/nspawn/propagate/{}", lab.machine(node));
+    let _ = std::fs::remove_dir(left);
 }
 
 /// Restarts a node in an orderly way, and waits until it answers.

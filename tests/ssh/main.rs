@@ -1,5 +1,7 @@
 //! SSH end to end: against a server inside this process, and against OpenSSH's own.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+
 mod openssh;
 mod run;
 mod server;

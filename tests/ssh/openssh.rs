@@ -91,6 +91,19 @@ async fn many_more_commands_than_sshd_allows_at_once() {
 }
 
 #[tokio::test]
+async fn many_connections_at_once_are_all_let_in() {
+    let sshd = Sshd::start("ed25519").await;
+    let mut connecting = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let ssh = sshd.ssh.clone();
+        connecting.spawn(async move { SshHost::connect(&ssh, "cp-1", &Refuse).await.map(drop) });
+    }
+    for result in connecting.join_all().await {
+        result.unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[tokio::test]
 async fn streams_arrive_whole_or_not_at_all() {
     let sshd = Sshd::start("ecdsa").await;
     let target = sshd.dir.path().join("target");

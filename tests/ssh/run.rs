@@ -169,16 +169,39 @@ async fn a_dead_server_is_noticed_in_seconds() {
     assert_eq!(host.run(&Cmd::new("true")).await.unwrap_err().kind(), Kind::Connection);
 }
 
+/// Four streams hold more than the socket's buffer, so that keepalives get stuck behind them.
 #[tokio::test]
 async fn a_frozen_server_is_noticed_in_seconds_even_while_sending() {
-    for input in [Input::Nothing, Input::Stream(Arc::new(vec![0; 64 << 20]))] {
+    for (input, count) in [(Input::Nothing, 1), (Input::Stream(Arc::new(Endless)), 4)] {
         let lab = Lab::new().await;
-        let host = lab.connect().await;
-        let cmd = Cmd::new("sleep").arg("60").stdin(input);
-        let started = Instant::now();
-        let (result, ()) = tokio::join!(host.run(&cmd), async { lab.server.freeze() });
-        assert_eq!(result.unwrap_err().kind(), Kind::Connection);
-        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        let host = Arc::new(lab.connect().await);
+        let cmd = Cmd::shell("cat > /dev/null; sleep 60").stdin(input);
+        let mut running = tokio::task::JoinSet::new();
+        for _ in 0..count {
+            let (host, cmd) = (Arc::clone(&host), cmd.clone());
+            running.spawn(async move { host.run(&cmd).await });
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        lab.server.freeze();
+        let frozen = Instant::now();
+        for result in running.join_all().await {
+            assert_eq!(result.unwrap_err().kind(), Kind::Connection);
+        }
+        assert!(frozen.elapsed() < Duration::from_secs(20), "{:?}", frozen.elapsed());
+    }
+}
+
+struct Endless;
+
+impl Stream for Endless {
+    fn copy_to(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        loop {
+            out.write_all(&[0; 64 << 10])?;
+        }
+    }
+
+    fn size(&self) -> u64 {
+        1 << 40
     }
 }
 

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::os::unix::fs::PermissionsExt;
 use std::pin::Pin;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use slipway::command::Cmd;
 use slipway::diagnostic::{Error, Kind};
@@ -13,6 +14,7 @@ use slipway::host::known_hosts::UnknownKey;
 use slipway::host::ssh::SshHost;
 use slipway::host::trust::{Refuse, Trust};
 use slipway::process::Process;
+use tokio::io::AsyncReadExt;
 
 use crate::{Lab, keygen, public};
 
@@ -151,4 +153,21 @@ async fn nobody_listening_is_said_at_once() {
     let error = refusal(&lab).await;
     assert_eq!(error.kind(), Kind::Connection);
     assert!(error.message().contains("`cp-1` (root@127.0.0.1:1): Connection refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up() {
+    let mut lab = Lab::new().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    lab.ssh.port = silent.local_addr().unwrap().port();
+    let started = Instant::now();
+    let error = refusal(&lab).await;
+    assert_eq!(error.kind(), Kind::Connection);
+    assert!(error.message().contains("no SSH login within 20 s"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(25));
+    // Nothing of the attempt stays behind.
+    let (mut socket, _) = silent.accept().await.unwrap();
+    let mut greeting = Vec::new();
+    let all = socket.read_to_end(&mut greeting);
+    assert!(tokio::time::timeout(Duration::from_secs(1), all).await.is_ok());
 }

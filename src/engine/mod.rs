@@ -16,8 +16,12 @@ use crate::probe::{self, Probe};
 use crate::resource::{Change, Resource};
 use crate::secret::Secret;
 
+#[cfg(test)]
+mod fake;
 mod plan;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, plan};

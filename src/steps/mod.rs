@@ -27,6 +27,8 @@ mod kubeadm;
 mod kubernetes;
 mod leftovers;
 mod os;
+#[cfg(test)]
+mod sample;
 mod shared_keys;
 mod supply;
 mod time;

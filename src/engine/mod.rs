@@ -17,6 +17,8 @@ use crate::resource::{Change, Resource};
 use crate::secret::Secret;
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod fake;
 mod plan;
 mod settle;

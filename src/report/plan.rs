@@ -182,8 +182,10 @@ mod tests {
         Planned { id: id.to_owned(), diff, disruption: None }
     }
 
-    fn plan(nodes: Vec<(&str, Vec<(&'static str, Vec<Planned>)>)>) -> Plan {
-        let steps = |steps: Vec<_>| {
+    type Steps = Vec<(&'static str, Vec<Planned>)>;
+
+    fn plan(nodes: Vec<(&str, Steps)>) -> Plan {
+        let steps = |steps: Steps| {
             steps.into_iter().map(|(step, resources)| StepPlan { step, resources }).collect()
         };
         let nodes = nodes.into_iter();

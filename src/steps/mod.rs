@@ -65,8 +65,11 @@ pub struct Step {
     /// Whether nodes may do it at the same time.
     pub pace: Pace,
     /// What `node` shall have; empty where the step does not concern it.
-    pub desired: fn(&Context, &Node) -> Result<Vec<Box<dyn Resource>>>,
+    pub desired: Desired,
 }
+
+/// What a node shall have.
+pub type Desired = fn(&Context, &Node) -> Result<Vec<Box<dyn Resource>>>;
 
 /// What must have happened elsewhere before a node may begin a step.
 #[derive(Debug, Clone, Copy)]

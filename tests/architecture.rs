@@ -187,7 +187,7 @@ fn some_crates_have_one_user() {
     let mut wrong = Vec::new();
     for (file, text) in sources() {
         for (name, home) in ONE_USER {
-            for (number, line) in code(text) {
+            for (number, line) in code(&file, &text) {
                 if line.contains(name) && !file.starts_with(home) {
                     wrong.push(format!("{file}:{number}: `{name}` belongs to {home}"));
                 }

@@ -51,7 +51,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     });
     let text = args.options.output == Format::Text;
     if text && outcome.changed > 0 {
-        say_error(recorder.timeline(80).trim_end());
+        say_error(recorder.timeline(60).trim_end());
     }
     if let Some(worst) = show_failures(&session.inventory, &outcome) {
         return Ok(ExitCode::from(worst.exit_code()));

@@ -28,7 +28,6 @@ pub struct Fancy {
 
 #[derive(Default)]
 struct State {
-    title: String,
     names: Vec<String>,
     rows: BTreeMap<String, ProgressBar>,
     total: Option<ProgressBar>,
@@ -60,7 +59,7 @@ impl Fancy {
 
     /// Puts up all rows, each waiting for its node's first step.
     fn begin(&self, state: &mut State) {
-        let width = state.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let width = state.names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
         for name in &state.names {
             let row = self.screen.add(ProgressBar::new_spinner());
             row.set_style(style(ROW));
@@ -70,7 +69,7 @@ impl Fancy {
         }
         let total = self.screen.add(ProgressBar::new_spinner());
         total.set_style(style(TOTAL));
-        total.set_prefix(state.title.clone());
+        total.set_prefix(format!("{:width$}", "total"));
         total.enable_steady_tick(TICK);
         state.total = Some(total);
     }
@@ -87,12 +86,8 @@ impl Sink for Fancy {
             self.begin(&mut state);
         }
         match &event {
-            Event::RunStarted { run, cluster, nodes } => {
-                *state = State {
-                    title: format!("{run} {cluster}"),
-                    names: nodes.clone(),
-                    ..State::default()
-                };
+            Event::RunStarted { nodes, .. } => {
+                *state = State { names: nodes.clone(), ..State::default() };
             }
             Event::Connected { node, about } => {
                 self.above(&format!("✔ {node}  {}", printable(about)));
@@ -107,9 +102,8 @@ impl Sink for Fancy {
             Event::Changed { .. } => state.changes += 1,
             Event::StepFinished { node, step, .. } => state.say(node, format!("{step}: done")),
             Event::StepFailed { node, step, error } => {
-                let message = format!("{step}: {}", printable(error.message()));
-                self.above(&format!("✘ {node}  {message}"));
-                state.end(node, "✘", message);
+                self.above(&format!("✘ {node}  {step}: {}", printable(error.message())));
+                state.end(node, "✘", format!("{step}: failed"));
             }
             Event::NotAttempted { node, step, reason } => {
                 state.end(node, "✘", format!("{step}: not attempted: {}", printable(reason)));
@@ -193,7 +187,7 @@ mod tests {
             [
                 "cp-1     | containerd: done",
                 "worker-1 | workers: waits for `control-plane/init`",
-                "apply prod | 1 command so far",
+                "total    | 1 command so far",
             ]
         );
     }
@@ -205,7 +199,7 @@ mod tests {
             [
                 "cp-1     | done",
                 "worker-1 | workers: not attempted: cp-1 failed",
-                "apply prod | 1 change in 1 min 23 s, 2 nodes not done",
+                "total    | 1 change in 1 min 23 s, 2 nodes not done",
             ]
         );
     }

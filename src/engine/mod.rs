@@ -16,8 +16,14 @@ use crate::probe::{self, Probe};
 use crate::resource::{Change, Resource};
 use crate::secret::Secret;
 
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod fake;
 mod plan;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, plan};

@@ -146,7 +146,8 @@ async fn connect(
 /// Looks at all nodes at once.
 async fn look(nodes: &BTreeMap<String, Node<SshHost>>) -> Result<BTreeMap<String, Facts>> {
     let mut looks = JoinSet::new();
-    for node in nodes.values().cloned() {
+    for node in nodes.values() {
+        let node = node.clone();
         looks.spawn(async move {
             let answer = node.look(&[Probe::survey()]).await;
             let answer = answer.map(|outputs| outputs.into_iter().next().unwrap_or_default());

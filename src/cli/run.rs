@@ -1,7 +1,6 @@
 //! What `plan` and `apply` have in common: their options and how they show things.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{InventoryArg, say};
@@ -19,9 +18,6 @@ pub(super) struct Options {
     /// Show every line of every difference
     #[arg(long)]
     full: bool,
-    /// Write a detailed log to this file (0600; secrets are masked)
-    #[arg(long, value_name = "FILE", global = true)]
-    pub(super) log_file: Option<PathBuf>,
 }
 
 impl Options {

@@ -51,9 +51,8 @@ impl Images {
     }
 }
 
-/// `--discard-unpacked-layers` halves the disk that an image takes; nothing pulls from a node.
-const IMPORT: &str = "ctr -n k8s.io images import --discard-unpacked-layers \
-                      --label io.cri-containerd.pinned=pinned - >/dev/null";
+const IMPORT: &str =
+    "ctr -n k8s.io images import --label io.cri-containerd.pinned=pinned - >/dev/null";
 
 impl Resource for Images {
     fn id(&self) -> String {

@@ -45,13 +45,13 @@ impl Packages {
     }
 }
 
-/// Unpacks the archive and installs all of it as one apt transaction without the network. Files
+/// Unpacks the archive and installs all of it as one apt transaction. Files
 /// that are already configured stay as they are (`confold`).
 const INSTALL: &str = r#"set -eu
 d=$(mktemp -d /var/tmp/slipway.XXXXXX); trap 'rm -rf -- "$d"' EXIT
 tar -x -C "$d"
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
-apt-get install -y -q --no-install-recommends --no-download -o DPkg::Lock::Timeout=120 \
+apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=120 \
   -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io "$d"/*.deb"#;
 
 impl Resource for Packages {

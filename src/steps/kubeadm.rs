@@ -110,7 +110,8 @@ fn registration(context: &Context, node: &Node) -> Value {
     let mut registration = json!({
         "name": node.name,
         "criSocket": RUNTIME,
-        "imagePullPolicy": "IfNotPresent",
+        // All images come from the bundle.
+        "imagePullPolicy": "Never",
         "ignorePreflightErrors": ignored,
         "kubeletExtraArgs": [{"name": "node-ip", "value": node.internal}],
     });

@@ -154,7 +154,8 @@ impl Stream for PackageArchive {
     }
 
     fn size(&self) -> u64 {
-        self.packages.iter().map(|package| package.size.next_multiple_of(512) + 512).sum()
+        let entry = |package: &Package| 512 + package.size.next_multiple_of(512);
+        1024 + self.packages.iter().map(entry).sum::<u64>()
     }
 }
 

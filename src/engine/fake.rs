@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) cut: Option<(usize, Cut)>,
     /// Making these fails.
     pub(super) broken: Things,
+    /// Making these seems to work, and does nothing.
+    pub(super) in_vain: Things,
     /// Comes about by itself: the name, after how many looks, once which other name is there.
     pub(super) ripens: BTreeMap<&'static str, (usize, &'static str)>,
 }
@@ -142,7 +144,9 @@ impl FakeHost {
             let stderr = b"the disk is full, and the password is s3cret".to_vec();
             return Output { code: 1, stderr, ..Output::default() };
         }
-        state.there.insert(key);
+        if !state.in_vain.contains(&key) {
+            state.there.insert(key);
+        }
         Output::default()
     }
 }

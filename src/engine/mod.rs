@@ -1,6 +1,6 @@
 //! The one place with effects: looks at nodes, compares, and changes what differs.
 //!
-//! Plan, apply and verify share one path ([`settle`]), which branches once, on the [`Mode`].
+//! Plan, apply and verify share one path ([`settle()`]), which branches once, on the [`Mode`].
 //! [`Node::change`] demands a [`Permit`], and only a confirmed plan gives one, so code that changes
 //! a node while planning does not compile.
 

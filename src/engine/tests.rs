@@ -160,6 +160,16 @@ async fn a_failure_says_what_the_node_printed_without_its_secrets() {
 }
 
 #[tokio::test]
+async fn a_command_that_did_nothing_is_noticed() {
+    let bench = Bench::new(STEPS, NODES, 3);
+    bench.world.state().in_vain = things(&[("w-1", "c")]);
+    let outcome = bench.run().await.unwrap();
+    let (node, step, error) = &outcome.failures[0];
+    assert_eq!((node.as_str(), *step, error.kind()), ("w-1", "base", Kind::Command));
+    assert_eq!(error.message(), "c on w-1 is not as meant after its commands: new: c");
+}
+
+#[tokio::test]
 async fn events_tell_every_change_and_every_nodes_end() {
     let bench = Bench::new(STEPS, NODES, 5);
     let outcome = bench.run().await.unwrap();

@@ -15,6 +15,7 @@ pub mod lab;
 pub mod pki;
 pub mod probe;
 pub mod process;
+pub mod report;
 pub mod resource;
 pub mod secret;
 pub mod session;

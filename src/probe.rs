@@ -23,7 +23,7 @@ impl Probe {
         Self { text, words: words.iter().map(|w| (*w).to_owned()).collect(), input: None }
     }
 
-    /// A file's `mode owner:group sha256`, then, if `text`, up to [`TEXT_LIMIT`] bytes of it.
+    /// A file's mode and owner, its SHA-256 (by openssl where it is: three times as fast), then, if `text`, up to [`TEXT_LIMIT`] bytes of it.
     /// Exit code 1: not there; 2: something else than a regular file.
     #[must_use]
     pub fn file(path: &str, text: bool) -> Self {
@@ -31,7 +31,8 @@ impl Probe {
         Self::new(
             r#"[ -e "$1" ] || [ -L "$1" ] || exit 1
             [ -f "$1" ] && [ ! -L "$1" ] || exit 2
-            stat -c '%a %U:%G' "$1"; sha256sum <"$1"; head -c "$2" "$1""#,
+            stat -c '%a %U:%G' "$1"
+            openssl dgst -sha256 -r <"$1" || sha256sum <"$1"; head -c "$2" "$1""#,
             &[path, &text],
         )
     }
@@ -287,11 +288,7 @@ mod tests {
             Probe::exist(&["/nonexistent", "/etc"]),
             Probe::hostname(),
         ]);
-        assert!(
-            seen[0].text().ends_with("  -\nno newline at the end\nn0nce"),
-            "{:?}",
-            seen[0].text()
-        );
+        assert!(seen[0].text().ends_with("\nno newline at the end\nn0nce"), "{:?}", seen[0].text());
         assert_eq!((seen[1].code, seen[2].code), (1, 2));
         assert_eq!(seen[3].text(), "/etc\n");
         assert!(seen[4].ok());

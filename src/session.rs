@@ -17,7 +17,7 @@ use crate::pki::{self, Pki};
 use crate::probe::Probe;
 use crate::secret::Secret;
 use crate::state::State;
-use crate::steps::{Context, Program, Token};
+use crate::steps::{Context, Program, STEPS, Token};
 use crate::survey::{Facts, Membership, Survey, preflight};
 
 /// Where the bundle's pins are kept, beside the inventory.
@@ -82,7 +82,8 @@ impl Session {
         };
         let program = Program::running()?;
         let bundle = Arc::new(bundle);
-        let context = Arc::new(Context { cluster, survey, pki, bundle, token, program });
+        let context =
+            Arc::new(Context { steps: STEPS, cluster, survey, pki, bundle, token, program });
         let plan = engine::plan(&context, &nodes).await?;
         Ok(Self { inventory, nodes, context, plan, state })
     }
@@ -145,7 +146,8 @@ async fn connect(
 /// Looks at all nodes at once.
 async fn look(nodes: &BTreeMap<String, Node<SshHost>>) -> Result<BTreeMap<String, Facts>> {
     let mut looks = JoinSet::new();
-    for node in nodes.values().cloned() {
+    for node in nodes.values() {
+        let node = node.clone();
         looks.spawn(async move {
             let answer = node.look(&[Probe::survey()]).await;
             let answer = answer.map(|outputs| outputs.into_iter().next().unwrap_or_default());

@@ -179,7 +179,6 @@ tool (
 	github.com/projectcalico/calico/kube-controllers/cmd/check-status
 	github.com/projectcalico/calico/kube-controllers/cmd/kube-controllers
 	github.com/projectcalico/calico/node/cmd/calico-node
-	github.com/projectcalico/calico/node/cmd/mountns
 	slipway/bundle/calico
 )
 

@@ -31,7 +31,7 @@ impl Bundle {
         append(&mut tar, "index.json", index.len() as u64, index.as_slice())?;
         for blob in self.blobs(names) {
             let reader = Verified::open(&self.dir().join(blob.path()), blob.sha256(), blob.size)?;
-            append(&mut tar, &blob.path(), blob.size, Ending::new(reader, blob.size))?;
+            append(&mut tar, &blob.path(), blob.size, reader)?;
         }
         tar.into_inner().and_then(|mut out| out.flush()).map_err(|e| failed(&e))
     }
@@ -69,31 +69,6 @@ fn index(images: &[&Image]) -> Vec<u8> {
     json!({"schemaVersion": 2, "manifests": manifests}).to_string().into_bytes()
 }
 
-/// A verified reader that is asked for its end together with its last byte: tar reads no further
-/// than the size in the header, and would not notice a wrong digest.
-pub(super) struct Ending {
-    reader: Verified,
-    left: u64,
-}
-
-impl Ending {
-    /// Of a reader with this many bytes.
-    pub(super) fn new(reader: Verified, size: u64) -> Self {
-        Self { reader, left: size }
-    }
-}
-
-impl io::Read for Ending {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.reader.read(buffer)?;
-        self.left = self.left.saturating_sub(n as u64);
-        if self.left == 0 && n > 0 && self.reader.read(&mut [0])? != 0 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it grew while being read"));
-        }
-        Ok(n)
-    }
-}
-
 fn append<W: Write>(
     tar: &mut tar::Builder<W>,
     path: &str,
@@ -110,4 +85,81 @@ fn append<W: Write>(
 
 fn failed(e: &io::Error) -> Error {
     Error::new(Kind::Machine, format!("cannot write an image archive: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read as _;
+
+    use super::super::digest::sha256;
+    use super::super::manifest::tests::example;
+    use super::*;
+
+    /// A bundle on disk with two images that share a layer.
+    fn bundle(dir: &std::path::Path) -> Bundle {
+        fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
+        let blob = |data: &str| {
+            let sha256 = sha256(data.as_bytes());
+            fs::write(dir.join("blobs/sha256").join(&sha256), data).unwrap();
+            Blob { digest: format!("sha256:{sha256}"), size: data.len() as u64 }
+        };
+        let layer = blob(&"layer".repeat(1000));
+        let image = |name: &str| {
+            let manifest = blob(name);
+            Image {
+                name: name.to_owned(),
+                reference: format!("example.org/{name}:v1"),
+                digest: manifest.digest.clone(),
+                size: manifest.size,
+                blobs: vec![manifest, layer.clone()],
+            }
+        };
+        let mut manifest = example();
+        manifest.images = vec![image("one"), image("two")];
+        fs::write(dir.join("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        Bundle::open(dir).unwrap()
+    }
+
+    #[test]
+    fn an_archive_is_an_oci_layout_with_each_blob_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = bundle(dir.path());
+        let mut out = Vec::new();
+        bundle.write_images(&["one", "two"], &mut out).unwrap();
+        assert_eq!(out.len() as u64, bundle.archive_size(&["one", "two"]));
+        let mut names = Vec::new();
+        let mut index = String::new();
+        for entry in tar::Archive::new(out.as_slice()).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            names.push(entry.path().unwrap().to_string_lossy().into_owned());
+            if names.last().unwrap() == "index.json" {
+                entry.read_to_string(&mut index).unwrap();
+            }
+        }
+        assert_eq!(names.len(), 5, "{names:?}");
+        assert!(index.contains(r#""io.containerd.image.name":"example.org/two:v1""#), "{index}");
+        assert!(bundle.archive_size(&["one"]) < bundle.archive_size(&["one", "two"]));
+    }
+
+    #[test]
+    fn an_archive_with_a_changed_blob_is_never_completed() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = bundle(dir.path());
+        let layer = &bundle.images()[0].blobs[1];
+        let changed = "layer".repeat(999) + "laxer";
+        fs::write(dir.path().join(layer.path()), changed).unwrap();
+        let mut out = Vec::new();
+        let error = bundle.write_images(&["one"], &mut out).unwrap_err().to_string();
+        assert!(error.contains(layer.sha256()), "{error}");
+        assert!((out.len() as u64) < bundle.archive_size(&["one"]));
+        assert!(bundle.verify(&mut |_| ()).unwrap_err().to_string().contains("files are not"));
+    }
+
+    #[test]
+    fn an_unknown_image_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = bundle(dir.path()).write_images(&["three"], Vec::new()).unwrap_err();
+        assert!(error.message().contains("`three`"));
+    }
 }

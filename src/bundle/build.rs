@@ -24,7 +24,7 @@ const ADDONS: [(&str, &str, &str); 2] = [
 ];
 
 /// Programs of the components that only serve inside images.
-const IMAGES_ONLY: [&str; 9] = [
+const IMAGES_ONLY: [&str; 8] = [
     "bin/calico",
     "bin/calico-node",
     "bin/check-status",
@@ -32,7 +32,6 @@ const IMAGES_ONLY: [&str; 9] = [
     "bin/kube-controllers",
     "bin/kubernetes",
     "bin/metrics-server",
-    "bin/mountns",
     "bin/pause",
 ];
 
@@ -96,12 +95,18 @@ pub async fn build(request: &Request, progress: &(dyn Fn(Progress) + Sync)) -> R
     Bundle::open(&output)
 }
 
-/// One component by name, built or taken from the cache: its files (`bin/NAME`) and their digests.
+/// One component by name, built or taken from the cache: the digest (hexadecimal) of each of its
+/// files.
 ///
 /// # Errors
 /// As [`build`].
-pub async fn build_component(name: &str, arch: &str) -> Result<BTreeMap<String, String>> {
-    let built = go::build(&super::recipe::component(name)?, arch, &|_| ()).await?;
+pub async fn build_component(
+    name: &str,
+    kubernetes: &str,
+    arch: &str,
+) -> Result<BTreeMap<String, String>> {
+    let component = Release::find(kubernetes)?.component(name)?;
+    let built = go::build(&component, arch, &|_| ()).await?;
     let digest = |path: &str| built.digest(path).map_or_else(String::new, |(d, _)| d.clone());
     Ok(built.below("").map(|path| (path.to_owned(), digest(path))).collect())
 }

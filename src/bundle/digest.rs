@@ -8,12 +8,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::diagnostic::{Error, Kind, Result};
 
-/// A reader of a file that gives an error instead of its end when the content does not have the
-/// digest that was promised.
+/// A reader of a file that gives an error instead of its last bytes when the content does not have
+/// the digest that was promised: whoever reads it never holds the whole of a wrong file.
 #[derive(Debug)]
 pub struct Verified {
     path: PathBuf,
-    inner: fs::File,
+    inner: io::Take<fs::File>,
     hash: Sha256,
     expected: String,
 }
@@ -30,6 +30,7 @@ impl Verified {
             let why = format!("`{}` has {found} bytes instead of {size}", path.display());
             return Err(Error::new(Kind::Machine, why));
         }
+        let inner = inner.take(size);
         Ok(Self { path: path.to_owned(), inner, hash: Sha256::new(), expected: sha256.to_owned() })
     }
 
@@ -62,9 +63,10 @@ impl Verified {
 impl Read for Verified {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
-        if n > 0 {
-            self.hash.update(buffer.get(..n).unwrap_or_default());
-        } else if !buffer.is_empty() && hex(&self.hash.clone().finalize()) != self.expected {
+        self.hash.update(buffer.get(..n).unwrap_or_default());
+        let complete = self.inner.limit() == 0;
+        let short = n == 0 && !buffer.is_empty() && !complete;
+        if short || complete && hex(&self.hash.clone().finalize()) != self.expected {
             let why = format!("its digest is not the expected sha256:{}", self.expected);
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
@@ -151,6 +153,12 @@ mod tests {
         fs::write(&path, "evil").unwrap();
         let error = Verified::open(&path, &digest, 4).unwrap().drain().unwrap_err();
         assert!(error.message().contains("not the expected"), "{error}");
+        let mut got = Vec::new();
+        let mut parts = Verified::open(&path, &digest, 4).unwrap();
+        while parts.read(&mut [0; 1]).is_ok() {
+            got.push(());
+        }
+        assert_eq!(got.len(), 3, "the last byte is withheld");
         assert!(Verified::open(&path, &digest, 5).unwrap_err().message().contains("4 bytes"));
     }
 

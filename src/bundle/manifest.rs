@@ -264,7 +264,7 @@ pub(super) mod tests {
     fn digests_are_digests() {
         assert!(refused(|m| m.packages[0].sha256 = "ABC".into()).contains("no sha256"));
         let up = |m: &mut Manifest| m.images[0].blobs[0].digest = "sha256:../../x".into();
-        assert!(refused(up).contains("no sha256"));
+        assert!(refused(up).contains("leaves the bundle"));
         assert!(refused(|m| m.images[0].size = 9).contains("does not begin"));
     }
 }

@@ -195,7 +195,7 @@ impl Bundle {
     }
 
     /// A reader of a bundle's file (from [`Bundle::file`] or [`Bundle::packages`]), which fails
-    /// instead of reaching its end when the content differs from the manifest.
+    /// instead of giving the last bytes when the content differs from the manifest.
     ///
     /// # Errors
     /// [`Kind::Machine`] when it cannot be opened or has another size.

@@ -109,7 +109,10 @@ const SHARED: [Component; 5] = [
         tree: Some(("github.com/projectcalico/calico", "node/filesystem")),
         ..plain("calico", CALICO, module!("calico"; "go.mod", "go.sum", "main.go"))
     },
-    plain("metrics-server", METRICS_SERVER, module!("metrics-server"; "go.mod", "go.sum")),
+    Component {
+        variables: &["k8s.io/client-go/pkg/version.gitVersion=v0.9.0"],
+        ..plain("metrics-server", METRICS_SERVER, module!("metrics-server"; "go.mod", "go.sum"))
+    },
     plain("pause", PAUSE, module!("pause"; "go.mod", "main.go")),
 ];
 
@@ -131,13 +134,18 @@ impl Release {
     pub(super) fn components(&self) -> impl Iterator<Item = Component> {
         self.components.into_iter().chain(SHARED)
     }
-}
 
-/// The component called `name`, of the default Kubernetes version if it has several.
-pub(super) fn component(name: &str) -> Result<Component> {
-    let mut all = RELEASES.iter().flat_map(Release::components);
-    all.find(|c| c.name == name)
-        .ok_or_else(|| Error::new(Kind::Usage, format!("there is no component `{name}`")))
+    /// The component called `name`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`], naming those there are.
+    pub(super) fn component(&self, name: &str) -> Result<Component> {
+        self.components().find(|c| c.name == name).ok_or_else(|| {
+            let known: Vec<_> = self.components().map(|c| c.name).collect();
+            Error::new(Kind::Usage, format!("there is no component `{name}`"))
+                .hint(format!("there are {}", known.join(", ")))
+        })
+    }
 }
 
 impl Component {
@@ -179,9 +187,9 @@ mod tests {
     fn versions_are_those_of_go_mod() {
         // Calico's module version is a commit; pause is ours.
         for component in all().filter(|c| !["calico", "pause"].contains(&c.name)) {
-            let go_mod = component.files[0].1;
-            let version = format!(" v{}\n", component.version);
-            assert!(go_mod.contains(&version), "{}: {version}", component.name);
+            let version = format!("v{}", component.version);
+            let mut words = component.files[0].1.split_whitespace();
+            assert!(words.any(|word| word == version), "{}: {version}", component.name);
         }
     }
 
@@ -195,7 +203,7 @@ mod tests {
     #[test]
     fn recipes_differ_by_architecture_and_version() {
         let mut recipes: Vec<String> = all().map(|c| c.recipe("amd64")).collect();
-        recipes.push(component("pause").unwrap().recipe("arm64"));
+        recipes.push(RELEASES[0].component("pause").unwrap().recipe("arm64"));
         recipes.sort();
         recipes.dedup();
         let shared = (RELEASES.len() - 1) * SHARED.len();

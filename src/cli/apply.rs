@@ -9,8 +9,9 @@ use super::run::{self, Options};
 use super::{say, say_error};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::engine::{self, Outcome};
-use crate::event::Event;
+use crate::event::{Event, Sink};
 use crate::inventory::Inventory;
+use crate::report::Format;
 use crate::session::Session;
 
 /// Make the machines what the inventory means
@@ -25,7 +26,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
-    let events = args.options.events();
+    let recorder = args.options.events();
+    let events: Arc<dyn Sink> = recorder.clone();
     let path = &args.options.inventory.inventory;
     let mut session = Session::begin(path, "apply", run::trust(), &events).await?;
     args.options.show_plan(&session.plan);
@@ -47,11 +49,17 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         failed: outcome.failures.len() + outcome.held_back.len(),
         millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
+    let text = args.options.output == Format::Text;
+    if text && outcome.changed > 0 {
+        say_error(recorder.timeline(60).trim_end());
+    }
     if let Some(worst) = show_failures(&session.inventory, &outcome) {
         return Ok(ExitCode::from(worst.exit_code()));
     }
     let kubeconfig = session.write_kubeconfig()?;
-    say(format!(
+    // Standard output is for programs alone where they asked for it.
+    let tell: fn(String) = if text { say } else { say_error };
+    tell(format!(
         "{} is as its inventory means it: {} changes in {:.1} s\nkubeconfig: {}",
         session.context.cluster.name,
         outcome.changed,

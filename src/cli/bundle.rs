@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Subcommand, ValueEnum};
 
 use super::{say, say_error};
-use crate::bundle::{Bundle, DEFAULT_KUBERNETES, Manifest, Progress, Request, build};
+use crate::bundle::{
+    Bundle, DEFAULT_KUBERNETES, Manifest, Progress, Request, build, build_component,
+};
 use crate::diagnostic::{Error, Kind, Result};
 
 /// Build, verify and list what clusters are made of.
@@ -25,6 +27,9 @@ enum Command {
         /// Where to put it, instead of the cache.
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
+        /// Build just this Go component into the cache, and show the digests of its files.
+        #[arg(long, value_name = "COMPONENT", conflicts_with = "output")]
+        only: Option<String>,
     },
     /// Hash every file of a bundle again.
     Verify {
@@ -71,7 +76,14 @@ impl Which {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Command::Build { which, output } => {
+        Command::Build { which, only: Some(component), .. } => {
+            for (path, digest) in
+                build_component(&component, &which.kubernetes, &which.arch).await?
+            {
+                say(format_args!("{digest}  {path}"));
+            }
+        }
+        Command::Build { which, output, only: None } => {
             let request = Request { kubernetes: which.kubernetes, arch: which.arch, output };
             let bundle = build(&request, &show).await?;
             say(format_args!(

@@ -11,10 +11,13 @@ use crate::diagnostic::{Kind, Result};
 mod apply;
 mod approve;
 mod bundle;
+mod kubeconfig;
 mod lab;
+mod log;
 mod plan;
 mod run;
 mod validate;
+mod version;
 
 /// Turns machines reachable by SSH into a highly available Kubernetes cluster, and keeps them one.
 #[derive(Debug, Parser)]
@@ -22,15 +25,21 @@ mod validate;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Add a detailed log to this file (0600; secrets are masked)
+    #[arg(long, value_name = "FILE", global = true)]
+    log_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Validate(validate::Args),
     Plan(plan::Args),
     Apply(apply::Args),
+    Kubeconfig(kubeconfig::Args),
     Bundle(bundle::Args),
     Lab(lab::Args),
-    Validate(validate::Args),
+    /// Say which slipway this is, and which Kubernetes it installs
+    Version,
     #[command(hide = true)]
     ApproveServingCertificates(approve::Args),
 }
@@ -63,12 +72,17 @@ pub async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<ExitCode> {
+    if let Some(path) = &cli.log_file {
+        log::start(path)?;
+    }
     match cli.command {
+        Command::Validate(args) => validate::run(&args),
         Command::Plan(args) => plan::run(args).await,
         Command::Apply(args) => apply::run(args).await,
+        Command::Kubeconfig(args) => kubeconfig::run(&args),
         Command::Bundle(args) => bundle::run(args).await,
         Command::Lab(args) => lab::run(args).await,
-        Command::Validate(args) => validate::run(&args),
+        Command::Version => Ok(version::run()),
         Command::ApproveServingCertificates(args) => approve::run(args).await,
     }
 }

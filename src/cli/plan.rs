@@ -1,9 +1,11 @@
 //! `slipway plan`: what an apply would change.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::run::{self, Options};
 use crate::diagnostic::Result;
+use crate::event::Sink;
 use crate::session::Session;
 
 /// Show what an apply would change, and change nothing
@@ -14,7 +16,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
-    let events = args.options.events();
+    let events: Arc<dyn Sink> = args.options.events();
     let trust = run::trust();
     let session = Session::begin(&args.options.inventory.inventory, "plan", trust, &events).await?;
     args.options.show_plan(&session.plan);

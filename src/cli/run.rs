@@ -1,24 +1,12 @@
 //! What `plan` and `apply` have in common: their options and how they show things.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::sync::Arc;
-
-use clap::ValueEnum;
 
 use super::{InventoryArg, say};
 use crate::engine::Plan;
-use crate::event::{Event, Sink};
 use crate::host::{Ask, Refuse, Trust};
-
-/// How results are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Text,
-    /// For programs: one JSON object per line.
-    Json,
-}
+use crate::report::{self, Format, Recorder, View};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -27,33 +15,24 @@ pub(super) struct Options {
     /// How results are shown
     #[arg(short, long, value_enum, default_value = "text")]
     pub(super) output: Format,
-    /// Write a detailed log to this file (0600; secrets are masked)
-    #[arg(long, value_name = "FILE", global = true)]
-    pub(super) log_file: Option<PathBuf>,
-}
-
-struct Lines(std::time::Instant);
-
-impl Sink for Lines {
-    fn take(&self, event: Event) {
-        super::say_error(format!("{:6.1} {event:?}", self.0.elapsed().as_secs_f64()));
-    }
+    /// Show every line of every difference
+    #[arg(long)]
+    full: bool,
 }
 
 impl Options {
-    pub(super) fn events(&self) -> Arc<dyn Sink> {
-        Arc::new(Lines(std::time::Instant::now()))
+    /// Shows events, and remembers where the time goes.
+    pub(super) fn events(&self) -> Arc<Recorder> {
+        let shown = report::sink(self.output, std::io::stderr().is_terminal());
+        Arc::new(Recorder::new(shown))
     }
 
     pub(super) fn show_plan(&self, plan: &Plan) {
-        for node in &plan.nodes {
-            for step in &node.steps {
-                for one in &step.resources {
-                    say(format!("{} {} {}: {}", node.node, step.step, one.id, one.diff.summary));
-                }
-            }
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        match self.output {
+            Format::Text => say(report::plan_text(plan, View { colour, full: self.full })),
+            Format::Json => say(report::plan_json(plan)),
         }
-        say(format!("{} changes", plan.changes()));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one place with effects: looks at nodes, compares, and changes what differs.
 //!
-//! Plan, apply and verify share one path ([`settle`]), which branches once, on the [`Mode`].
+//! Plan, apply and verify share one path ([`settle()`]), which branches once, on the [`Mode`].
 //! [`Node::change`] demands a [`Permit`], and only a confirmed plan gives one, so code that changes
 //! a node while planning does not compile.
 
@@ -16,8 +16,14 @@ use crate::probe::{self, Probe};
 use crate::resource::{Change, Resource};
 use crate::secret::Secret;
 
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod fake;
 mod plan;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, plan};

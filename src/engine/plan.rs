@@ -8,11 +8,13 @@ use super::{Node, settle::differing};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::host::Transport;
 use crate::resource::{Diff, Disruption, Resource};
-use crate::steps::{Context, STEPS};
+use crate::steps::{Context, Step};
 
 /// What would change, per node and step.
 #[derive(Debug, Default)]
 pub struct Plan {
+    /// All steps, in reading order.
+    pub steps: &'static [Step],
     /// The nodes, in the inventory's order.
     pub nodes: Vec<NodePlan>,
 }
@@ -36,7 +38,7 @@ pub struct StepPlan {
 }
 
 /// A resource that differs.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Planned {
     /// Its id.
     pub id: String,
@@ -101,12 +103,13 @@ pub async fn plan<T: Transport + 'static>(
     }
     match failed {
         Some(error) => Err(error),
-        None => Ok(Plan { nodes: plans.into_values().collect() }),
+        None => Ok(Plan { steps: context.steps, nodes: plans.into_values().collect() }),
     }
 }
 
 async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<NodePlan> {
-    let desired: Vec<(&'static str, Vec<Box<dyn Resource>>)> = STEPS
+    let desired: Vec<(&'static str, Vec<Box<dyn Resource>>)> = context
+        .steps
         .iter()
         .map(|step| Ok((step.name, context.desired(step, node.name())?)))
         .collect::<Result<_>>()?;

@@ -13,7 +13,7 @@ use super::{Mode, Node, Permit, Plan, settle};
 use crate::diagnostic::Error;
 use crate::event::{Event, Sink};
 use crate::host::Transport;
-use crate::steps::{Context, Gate, Pace, STEPS, Step};
+use crate::steps::{Context, Gate, Pace, Step};
 
 /// What came of a walk.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ pub async fn apply<T: Transport + 'static>(
         permit: Arc::new(permit),
         events: Arc::clone(events),
         progress: watch::Sender::new(nodes.keys().map(|name| (name.clone(), start)).collect()),
-        turns: STEPS.iter().map(|step| (step.name, Mutex::new(()))).collect(),
+        turns: context.steps.iter().map(|step| (step.name, Mutex::new(()))).collect(),
         nodes: nodes.clone(),
     });
     let mut walkers = JoinSet::new();
@@ -100,7 +100,7 @@ pub async fn apply<T: Transport + 'static>(
 impl<T: Transport> Walk<T> {
     async fn node(&self, name: &str) -> Result<usize, (usize, Stop)> {
         let mut changed = 0;
-        for (index, step) in STEPS.iter().enumerate() {
+        for (index, step) in self.context.steps.iter().enumerate() {
             let result = self.step(name, step, changed > 0).await;
             self.progress.send_modify(|progress| {
                 if let Some(position) = progress.get_mut(name) {
@@ -171,7 +171,8 @@ impl<T: Transport> Walk<T> {
 
     /// Waits until `gate` opens, or cannot open any more.
     async fn pass(&self, name: &str, step: &'static Step, gate: &Gate) -> Result<(), Stop> {
-        let needed = STEPS.iter().position(|other| other.name == gate.step()).unwrap_or(0) + 1;
+        let steps = self.context.steps.iter();
+        let needed = steps.take_while(|other| other.name != gate.step()).count() + 1;
         let mut progress = self.progress.subscribe();
         let mut told = false;
         loop {

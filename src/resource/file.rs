@@ -110,7 +110,8 @@ d=$(dirname -- "$1"); mkdir -p -- "$d"
 [ ! -d "$1" ] || { echo "$1 is a directory" >&2; exit 1; }
 t=$(mktemp "$d/.slipway.XXXXXX"); trap 'rm -f -- "$t"' EXIT
 cat >"$t"
-[ "$(sha256sum <"$t")" = "$3  -" ] || { echo "what arrived has another digest" >&2; exit 1; }
+s=$(openssl dgst -sha256 -r <"$t" 2>/dev/null || sha256sum <"$t")
+[ "${s%% *}" = "$3" ] || { echo "what arrived has another digest" >&2; exit 1; }
 chown root:root "$t"; chmod "$2" "$t"; sync "$t"; mv -fT -- "$t" "$1"; trap - EXIT"#;
 
 impl Resource for File {

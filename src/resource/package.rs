@@ -38,7 +38,7 @@ impl Packages {
         let installed = |name: &str| {
             text.lines().any(|line| {
                 let mut words = line.split(' ');
-                words.next() == Some(name) && words.last() == Some("installed")
+                words.next() == Some(name) && words.next_back() == Some("installed")
             })
         };
         self.want.iter().filter(|p| !installed(&p.name)).map(|p| p.name.clone()).collect()

@@ -3,7 +3,7 @@
 use super::{Context, Pace, Step};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{File, Resource, ServingCertificate, Unit, boxed};
+use crate::resource::{Absent, File, Resource, ServingCertificate, Unit, boxed};
 use crate::template;
 
 /// After the joins. Kubernetes approves no kubelet's serving certificate by itself; so slipway
@@ -19,6 +19,8 @@ pub const STEP: Step = Step {
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let mut wanted = Vec::new();
     if node.role == Role::ControlPlane {
+        // kubeadm leaves it on the first node; it outranks every access rule and is needed no more.
+        wanted.push(boxed(Absent("/etc/kubernetes/super-admin.conf")));
         let nodes = serde_json::json!(context.addresses());
         let unit = template::APPROVER_UNIT;
         let files = vec![

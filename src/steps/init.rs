@@ -3,7 +3,7 @@
 use super::{Context, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Absent, Init, Resource, Token, Voter, boxed};
+use crate::resource::{Init, Resource, Token, Voter, boxed};
 
 /// A cluster begins on exactly one node. `init` is desired only when every control plane has
 /// answered the survey and none is a member: anything else would make a second cluster.
@@ -15,9 +15,6 @@ pub const STEP: Step = Step {
     desired,
 };
 
-/// kubeadm leaves it on the first node; it outranks every access rule and is no longer needed.
-pub(super) const SUPER_ADMIN: Absent = Absent("/etc/kubernetes/super-admin.conf");
-
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if node.role != Role::ControlPlane || !context.is_leader(node) {
         return Ok(Vec::new());
@@ -28,6 +25,6 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     } else if context.cluster.nodes.iter().any(|n| !context.survey.is_member(&n.name)) {
         wanted.push(boxed(Token { object: kubeadm::token_object(&context.token) }));
     }
-    wanted.extend([boxed(Voter { node: node.name.clone() }), boxed(SUPER_ADMIN)]);
+    wanted.push(boxed(Voter { node: node.name.clone() }));
     Ok(wanted)
 }

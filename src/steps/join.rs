@@ -1,6 +1,5 @@
 //! Further nodes join.
 
-use super::init::SUPER_ADMIN;
 use super::{Context, Gate, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
@@ -31,7 +30,7 @@ fn control_planes(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource
     }
     let mut wanted = super::all(kubeadm::patches(&context.cluster, node)).collect::<Vec<_>>();
     wanted.push(boxed(Join { config: kubeadm::join(context, node) }));
-    wanted.extend([boxed(Voter { node: node.name.clone() }), boxed(SUPER_ADMIN)]);
+    wanted.push(boxed(Voter { node: node.name.clone() }));
     Ok(wanted)
 }
 

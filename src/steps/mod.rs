@@ -27,6 +27,8 @@ mod kubeadm;
 mod kubernetes;
 mod leftovers;
 mod os;
+#[cfg(test)]
+mod sample;
 mod shared_keys;
 mod supply;
 mod time;
@@ -63,8 +65,11 @@ pub struct Step {
     /// Whether nodes may do it at the same time.
     pub pace: Pace,
     /// What `node` shall have; empty where the step does not concern it.
-    pub desired: fn(&Context, &Node) -> Result<Vec<Box<dyn Resource>>>,
+    pub desired: Desired,
 }
+
+/// What a node shall have.
+pub type Desired = fn(&Context, &Node) -> Result<Vec<Box<dyn Resource>>>;
 
 /// What must have happened elsewhere before a node may begin a step.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +101,8 @@ pub enum Pace {
 
 /// All that intent is computed from. Nothing here changes during a run.
 pub struct Context {
+    /// What is done, in reading order.
+    pub steps: &'static [Step],
     /// The cluster as meant.
     pub cluster: Cluster,
     /// What was found.

@@ -13,7 +13,11 @@ pub const STEP: Step =
     Step { name: "pki", title: "shared keys", after: None, pace: Pace::Together, desired };
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    let mut wanted = vec![boxed(Synchronised)];
+    let mut wanted = Vec::new();
+    // A member's clock is chrony's business: a time server that is away is no reason to change it.
+    if !context.survey.is_member(&node.name) {
+        wanted.push(boxed(Synchronised));
+    }
     if node.role == Role::ControlPlane {
         wanted.extend(context.pki.files().into_iter().map(|file| {
             let path = format!("/etc/kubernetes/pki/{}", file.name);

@@ -31,6 +31,12 @@ impl Program {
         Ok(Self { path, sha256, size })
     }
 
+    /// One that is nowhere, for tests.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        Self { path: PathBuf::from("/nonexistent"), sha256: "0".repeat(64), size: 0 }
+    }
+
     pub(super) fn file(&self, target: &str) -> File {
         File::program(target, &self.sha256, Arc::new(self.clone()))
     }

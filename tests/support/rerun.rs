@@ -54,7 +54,7 @@ fn logins(lab: &Lab, node: &str, cursor: &str) -> (usize, usize) {
         .filter(|line| !line.contains(&format!("{own} ")) && !line.ends_with(&own))
         .collect();
     let count = |what: &str| others.iter().filter(|line| line.starts_with(what)).count();
-    (count("Accepted "), count("Starting session: "))
+    (count("Accepted publickey "), count("Starting session: "))
 }
 
 /// Another operator's machine: no state, only the inventory and a login.

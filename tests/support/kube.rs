@@ -84,6 +84,24 @@ impl Kube {
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
 
+    /// Every container on `node` started after `moment`. Until the API notices a power cut, it shows
+    /// the node and its pods as they were before.
+    pub fn started_since(&self, node: &str, moment: jiff::Timestamp) -> Result<(), String> {
+        let moment = moment.strftime("%FT%TZ").to_string();
+        let on = format!("--field-selector=spec.nodeName={node}");
+        for pod in self.objects(&["pods", "--all-namespaces", &on])? {
+            let statuses = pod["status"]["containerStatuses"].as_array().cloned();
+            let statuses = statuses.unwrap_or_default();
+            let started = |status: &Value| {
+                status["state"]["running"]["startedAt"].as_str().is_some_and(|at| *at > *moment)
+            };
+            if statuses.is_empty() || !statuses.iter().all(started) {
+                return Err(format!("pod {}: {statuses:?}", name(&pod)));
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until [`Kube::whole`].
     #[track_caller]
     pub fn wait_whole(&self, lab: &Lab, limit: Duration) -> Duration {

@@ -205,12 +205,10 @@ impl<T: Transport> Walk<T> {
             if !counts || position.done >= needed {
                 continue;
             }
-            match gate {
-                Gate::Leader(_) if position.stopped => return Opening::Never(node.clone()),
-                // A node that stopped is reported by itself; the rest is still worth a verdict.
-                Gate::Others(_) if position.stopped => {}
-                _ => waiting = true,
+            if position.stopped {
+                return Opening::Never(node.clone());
             }
+            waiting = true;
         }
         if waiting { Opening::NotYet } else { Opening::Open }
     }

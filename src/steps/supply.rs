@@ -159,14 +159,10 @@ impl Stream for PackageArchive {
     }
 }
 
-/// The bundle's packages for `release` that `wanted` picks.
-pub(super) fn packages(
-    bundle: &Arc<Bundle>,
-    release: &str,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<Packages> {
-    let all: Vec<Package> =
-        bundle.packages(release)?.into_iter().filter(|package| wanted(&package.name)).collect();
+/// The bundle's packages for `release`; those for a virtual IP only where there is an `endpoint`.
+pub(super) fn packages(bundle: &Arc<Bundle>, release: &str, endpoint: bool) -> Result<Packages> {
+    let mut all = bundle.packages(release)?;
+    all.retain(|package| endpoint || !package.endpoint);
     let want = all
         .iter()
         .map(|p| resource::Package { name: p.name.clone(), version: p.version.clone() })

@@ -12,7 +12,7 @@ help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 machine: ## install what this Debian machine lacks (needs root)
-	@scripts/machine
+	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test)
 
 build: ## build slipway
 	cargo build --release --locked

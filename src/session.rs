@@ -52,7 +52,10 @@ impl Session {
         let names = || cluster.nodes.iter().map(|node| node.name.clone());
         let cluster_name = cluster.name.clone();
         events.take(Event::RunStarted { run, cluster: cluster_name, nodes: names().collect() });
-        let bundle = Bundle::open(&Bundle::locate(&cluster.kubernetes.to_string(), "amd64"))?;
+        let version = cluster.kubernetes.to_string();
+        let bundle = Bundle::open(&Bundle::locate(&version, "amd64")).map_err(|e| {
+            e.hint(format!("make it with `slipway bundle build --kubernetes {version}`"))
+        })?;
         let pins = inventory.dir().join(LOCK);
         if pins.exists() {
             Lock::read(&pins)?.check(bundle.manifest())?;

@@ -3,8 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-SLIPWAY := target/release/slipway
-DEMO    := labs/demo
+SLIPWAY := $(or $(CARGO_TARGET_DIR),target)/release/slipway
 TOOLS   := $(HOME)/.cache/slipway/tools
 DENY    := $(TOOLS)/bin/cargo-deny
 
@@ -18,7 +17,7 @@ build: ## build slipway
 	cargo build --release --locked
 
 demo: machine ## from nothing to a running cluster of five nodes on this machine
-	@scripts/demo
+	@SLIPWAY=$(SLIPWAY) scripts/demo
 
 check: machine ## format, lints, licences, documentation
 	cargo fmt --check
@@ -34,9 +33,9 @@ test: check ## all checks and all tests, the cluster on the lab included
 	cargo test --release --locked
 
 reproduce: build ## build the whole bundle twice, apart, and compare the digests
-	scripts/reproduce
+	SLIPWAY=$(SLIPWAY) scripts/reproduce
 
 bench: build ## bare kubeadm commands against `slipway apply`, in one run
-	bench/compare.sh
+	SLIPWAY=$(SLIPWAY) bench/compare.sh
 
 .PHONY: help machine build demo check test reproduce bench

@@ -14,16 +14,16 @@ const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 
 /// What `kubeadm init` reads on the first control plane.
 pub(super) fn init(context: &Context, node: &Node) -> Secret<Vec<u8>> {
-    let init = json!({
+    let mut init = json!({
         "apiVersion": API_VERSION,
         "kind": "InitConfiguration",
         "bootstrapTokens": [{"token": whole(&context.token), "ttl": "1h0m0s"}],
         "localAPIEndpoint": local(node),
         "nodeRegistration": registration(context, node),
-        "patches": {"directory": PATCHES},
         // It would print the token.
         "skipPhases": ["show-join-command"],
     });
+    point_to_patches(&mut init, context, node);
     documents(&[init, cluster(&context.cluster), kubelet(context), kube_proxy()])
 }
 
@@ -41,7 +41,7 @@ pub(super) fn join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
     });
     if node.role == Role::ControlPlane {
         insert(&mut join, "controlPlane", json!({"localAPIEndpoint": local(node)}));
-        insert(&mut join, "patches", json!({"directory": PATCHES}));
+        point_to_patches(&mut join, context, node);
     }
     documents(&[join])
 }
@@ -56,6 +56,13 @@ pub(super) fn patches(cluster: &Cluster, node: &Node) -> Vec<File> {
         "value": format!("--bind-address={}", node.internal),
     }]);
     vec![File::text(format!("{PATCHES}/kube-apiserver+json.json"), format!("{patch}\n"))]
+}
+
+/// kubeadm refuses a directory that is not there.
+fn point_to_patches(configuration: &mut Value, context: &Context, node: &Node) {
+    if !patches(&context.cluster, node).is_empty() {
+        insert(configuration, "patches", json!({"directory": PATCHES}));
+    }
 }
 
 /// The Secret that makes `token` valid for an hour (type `bootstrap.kubernetes.io/token`).

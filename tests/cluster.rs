@@ -1,0 +1,114 @@
+//! The whole thing, end to end: machines of a lab become clusters, which work, survive power cuts,
+//! and are left alone by a second run. Needs root, and the bundles of both Kubernetes versions.
+//!
+//! One test for each lab. Each takes the machine for itself, and removes its lab however it ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test may panic, prints its figures, starts commands and waits for conditions"
+)]
+
+mod support;
+
+use support::balancer::Balancer;
+use support::lab::Lab;
+use support::secrets::Sampler;
+use support::{
+    KUBERNETES, Turn, bare, figure, kube, kubelets, pods, power, rerun, secrets, secs, shown,
+};
+
+const INVENTORY: &str = "slipway.yaml";
+
+/// Three control planes and two workers, through everything that may happen to them.
+#[test]
+fn five_machines_become_a_cluster_that_survives() {
+    let _turn = Turn::take();
+    let lab = Lab::up("t-five", 3, 2, &[]);
+    bare::nothing_changes(&lab);
+    if std::env::var_os("E2E_BARE").is_some() {
+        return;
+    }
+
+    let sampler = Sampler::start();
+    let run = lab.apply(INVENTORY);
+    assert_eq!(run.ran.code, 0, "apply:\n{}", run.ran.both());
+    figure("t-five: apply, while command lines are sampled", shown(run.took));
+    let (processes, rounds) = sampler.end(&lab);
+    figure("t-five: samples of all command lines", rounds);
+    let kube = lab.kube(KUBERNETES);
+    figure("t-five: whole after apply", shown(kube.wait_whole(&lab, secs(60))));
+    kube::etcd_whole(&lab, "cp-1").unwrap();
+
+    secrets::authorities(&lab);
+    secrets::no_request_is_pending(&kube);
+    let probes = pods::work(&lab, &kube, KUBERNETES);
+    pods::policy_is_enforced(&lab, &kube, &probes);
+    kubelets::metrics(&lab, &kube);
+    kubelets::nothing_is_insecure(&lab, &kube, &processes);
+    rerun::changes_nothing(&lab);
+    rerun::state_is_read_back(&lab);
+    kubelets::a_foreign_certificate_is_refused(&lab, &kube, &probes);
+    power::any_control_plane_may_lose_power(&lab, &kube, |silent| {
+        power::a_silent_member_stops_the_run(&lab, silent);
+    });
+
+    // Last, so that it covers all runs.
+    let canaries = secrets::canaries(&lab, &kube);
+    secrets::assert_absent(&canaries, "a command line", &processes);
+    for (place, text) in lab.said() {
+        secrets::assert_absent(&canaries, &place, &text);
+    }
+    secrets::assert_hidden_on_nodes(&lab, &canaries);
+}
+
+/// What every cluster must do, however it is made.
+fn becomes_a_cluster(lab: &Lab, version: &str) {
+    let run = lab.apply(INVENTORY);
+    assert_eq!(run.ran.code, 0, "apply on {}:\n{}", lab.name, run.ran.both());
+    figure(&format!("{}: apply", lab.name), shown(run.took));
+    let kube = lab.kube(version);
+    figure(&format!("{}: whole after apply", lab.name), shown(kube.wait_whole(lab, secs(60))));
+    pods::work(lab, &kube, version);
+    kubelets::metrics(lab, &kube);
+    lab.apply(INVENTORY).assert_nothing_to_do("a second apply");
+}
+
+#[test]
+fn one_machine_becomes_a_cluster() {
+    let _turn = Turn::take();
+    let lab = Lab::up("t-one", 1, 0, &[]);
+    becomes_a_cluster(&lab, KUBERNETES);
+}
+
+/// An older Kubernetes, a worker with another Debian, and a login that is not root's.
+#[test]
+fn two_machines_become_an_older_cluster_by_sudo() {
+    const OLDER: &str = "1.36.4";
+    let _turn = Turn::take();
+    let lab = Lab::up("t-two", 1, 1, &["--worker-release", "trixie", "--kubernetes", OLDER]);
+    lab.edit("user: root", "user: admin");
+    becomes_a_cluster(&lab, OLDER);
+    let release = lab.on("w-1", ". /etc/os-release; echo $VERSION_CODENAME");
+    assert_eq!(release.trim(), "trixie");
+}
+
+/// The API behind a load balancer that slipway does not run.
+#[test]
+fn an_endpoint_may_be_somebody_elses() {
+    let _turn = Turn::take();
+    let lab = Lab::up("t-outside", 1, 0, &[]);
+    let plane = format!("{}:6443", lab.nodes[0].address);
+    let balancer = Balancer::start(&lab.address(1), plane);
+    let endpoint = format!("spec:\n  endpoint: {{address: \"{}\"}}\n", balancer.authority);
+    lab.edit("spec:\n", &endpoint);
+    becomes_a_cluster(&lab, KUBERNETES);
+    let kubeconfig = std::fs::read_to_string(lab.state().join("kubeconfig")).unwrap();
+    assert!(kubeconfig.contains(&balancer.authority), "{kubeconfig}");
+    assert!(balancer.connections() > 0);
+    let kept = lab.on("cp-1", "cat /etc/kubernetes/admin.conf");
+    assert!(kept.contains(&balancer.authority), "kubeadm's own kubeconfig goes elsewhere");
+}

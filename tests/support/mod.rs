@@ -1,0 +1,138 @@
+//! What the end-to-end tests stand on: commands, waits with limits, figures, one test at a time.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub mod balancer;
+pub mod bare;
+pub mod kube;
+pub mod kubelets;
+pub mod lab;
+pub mod pods;
+pub mod power;
+pub mod rerun;
+pub mod secrets;
+pub mod snapshot;
+
+/// The version that most tests install.
+pub const KUBERNETES: &str = "1.37.1";
+
+/// Exit codes of slipway that the tests expect; the README has them all.
+pub const CONNECTION: i32 = 66;
+pub const PREFLIGHT: i32 = 67;
+
+/// What a command left.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Standard output of a command that must have worked.
+    #[track_caller]
+    pub fn ok(self, what: &str) -> String {
+        assert_eq!(self.code, 0, "{what} failed:\n{}", self.both());
+        self.stdout
+    }
+
+    /// Standard output of a command that worked, or all that it printed.
+    pub fn tried(self) -> Result<String, String> {
+        if self.code == 0 { Ok(self.stdout) } else { Err(self.both()) }
+    }
+
+    /// Both streams, of long ones the end.
+    pub fn both(&self) -> String {
+        let all = format!("{}\n{}", self.stdout.trim_end(), self.stderr.trim_end());
+        let lines: Vec<&str> = all.trim().lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+/// Runs a command without a terminal; `input` is what it reads.
+pub fn run(program: impl AsRef<Path>, args: &[&str], input: &str) -> Ran {
+    let program = program.as_ref();
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("cannot start {}: {e}", program.display()));
+    // Inputs are small: they fit the pipe, also when nobody reads them.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
+}
+
+/// Tries until it works; panics with the last failure after `limit`. Gives what came, and the time.
+#[track_caller]
+pub fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    attempt: impl FnMut() -> Result<T, String>,
+) -> (T, Duration) {
+    let began = Instant::now();
+    match soon(limit, attempt) {
+        Ok(value) => (value, began.elapsed()),
+        Err(last) => panic!("waited {} s in vain until {what}:\n{last}", limit.as_secs()),
+    }
+}
+
+fn soon<T>(limit: Duration, mut attempt: impl FnMut() -> Result<T, String>) -> Result<T, String> {
+    let end = Instant::now() + limit;
+    loop {
+        match attempt() {
+            Ok(value) => return Ok(value),
+            Err(last) if Instant::now() > end => return Err(last),
+            Err(_) => pause(Duration::from_millis(500)),
+        }
+    }
+}
+
+/// Between two looks at a condition.
+pub fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Seconds.
+pub const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Prints a measured figure, and keeps it in `target/figures.txt`.
+pub fn figure(what: &str, value: impl std::fmt::Display) {
+    println!("figure: {what}: {value}");
+    let path = target().join("figures.txt");
+    let mut file = File::options().create(true).append(true).open(path).unwrap();
+    writeln!(file, "{} {what}: {value}", jiff::Timestamp::now().strftime("%F %T")).unwrap();
+}
+
+/// A duration as a figure.
+pub fn shown(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+/// Held while a test uses labs: each test wants the whole machine.
+pub struct Turn(#[expect(dead_code, reason = "locked as long as it is open")] File);
+
+impl Turn {
+    pub fn take() -> Self {
+        let file = File::create(target().join("cluster-tests.lock")).unwrap();
+        file.lock().unwrap();
+        Self(file)
+    }
+}
+
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
+}

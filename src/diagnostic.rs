@@ -130,7 +130,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        write!(f, "error: {}", escaped(&self.message))?;
         for snippet in &self.snippets {
             write!(f, "\n{}", snippet.trim_end())?;
         }
@@ -151,18 +151,25 @@ impl std::error::Error for Error {}
 #[must_use]
 pub fn printable(text: &str) -> String {
     const LIMIT: usize = 400;
+    match text.char_indices().nth(LIMIT) {
+        Some((end, _)) => escaped(text.get(..end).unwrap_or_default()) + "…",
+        None => escaped(text),
+    }
+}
+
+fn escaped(text: &str) -> String {
     let mut shown = String::new();
-    for c in text.chars().take(LIMIT) {
+    for c in text.chars() {
         // Also what turns the direction of text: it would show other words than are there.
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let turns = matches!(
+            c,
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
         if turns || (c.is_control() && c != '\t') {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
         }
-    }
-    if text.chars().nth(LIMIT).is_some() {
-        shown.push('…');
     }
     shown
 }

@@ -1,5 +1,6 @@
 //! What comes before steps: the inventory is read, every node is reached and looked at, the
-//! cluster's keys are found. Nothing is changed here, neither on nodes nor beside the inventory.
+//! cluster's keys are found. Nothing is changed here, except that a host key which somebody accepts
+//! on the terminal is added to `known_hosts`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -74,7 +75,8 @@ impl Session {
             let node = name.clone();
             events.take(Event::Connected { node, about: format!("{system}, {part}") });
         }
-        preflight(&cluster, &survey)?;
+        let program = Program::running()?;
+        preflight(&cluster, &survey, program.glibc())?;
         if !survey.any_member() {
             inventory.check_new()?;
         }
@@ -83,7 +85,6 @@ impl Session {
             None if survey.identity.is_some() => read_back(&survey, &cluster.name, &nodes).await?,
             None => Pki::generate()?,
         };
-        let program = Program::running()?;
         let bundle = Arc::new(bundle);
         let context =
             Arc::new(Context { steps: STEPS, cluster, survey, pki, bundle, token, program });
@@ -197,7 +198,10 @@ async fn read_back(
     if found != Some(cluster) {
         let identity = survey.identity.as_ref().map(ToString::to_string).unwrap_or_default();
         let what = match found {
-            Some(name) => format!("the nodes belong to the cluster `{name}` ({identity})"),
+            Some(name) => {
+                let name = crate::diagnostic::printable(name);
+                format!("the nodes belong to the cluster `{name}` ({identity})")
+            }
             None => format!(
                 "a cluster's certificates ({identity}) are on the nodes, and no API answers"
             ),

@@ -262,6 +262,14 @@ impl Resource for Block {
             let message = format!("{} is larger than {TEXT_LIMIT} bytes", self.path);
             return Err(Error::new(Kind::Preflight, message));
         }
+        let text = seen.text();
+        let count = |mark| text.lines().filter(|line| *line == mark).count();
+        if text.contains('\u{fffd}') || count(Self::BEGIN) != count(Self::END) {
+            let message = format!("{} cannot be edited without loss", self.path);
+            return Err(Error::new(Kind::Preflight, message).hint(
+                "it is no UTF-8 text, or has one of slipway's two marks without the other; mend it by hand",
+            ));
+        }
         self.file(seen).compare(seen)
     }
 

@@ -19,7 +19,7 @@ mod unit;
 pub use file::{Absent, Block, Content, Directory, File, sha256};
 pub use image::{Image, Images};
 pub use kubernetes::{Init, Join, Reset, ServingCertificate, Synchronised, Token, Voter};
-pub use manifest::{Healthy, Manifest, ServerKey};
+pub use manifest::{Healthy, Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
 pub use unit::Unit;

@@ -27,6 +27,10 @@ pub struct Survey {
     pub identity: Option<Identity>,
     /// The `ClusterConfiguration` that kubeadm keeps in the living cluster.
     pub configuration: Option<String>,
+    /// The kubelets' configuration that the living cluster keeps.
+    pub kubelet: Option<String>,
+    /// Names of etcd's voting members, if any member answers.
+    pub voters: Option<Vec<String>>,
 }
 
 /// What one node said.
@@ -75,17 +79,23 @@ impl Survey {
         let first = control_planes().next();
         let leader = view.map(|(name, _)| *name).or(first).cloned().unwrap_or_default();
         let configuration = view.and_then(|(_, facts)| facts.configuration.clone());
+        let kubelet = view.and_then(|(_, facts)| facts.kubelet.clone());
         let view = view.map(|(_, facts)| *facts);
-        let voters = views.iter().find_map(|(_, f)| f.etcd_voters.as_ref().filter(|_| answers(f)));
+        let ours = |facts: &Facts| facts.identity.is_some() && facts.identity == identity;
+        let voters = views.iter().find_map(|(_, f)| f.etcd_voters.clone().filter(|_| ours(f)));
+        let begun = unfinished_init(&facts, configuration.is_some());
         let mut nodes = BTreeMap::new();
         for node in &cluster.nodes {
             let facts = facts.get(&node.name).cloned();
             let facts = facts.ok_or_else(|| Error::new(Kind::Bug, "a node without facts"))?;
-            let membership =
-                membership(&node.name, node.role, &facts, identity.as_ref(), view, voters);
+            let mut membership =
+                membership(&node.name, node.role, &facts, identity.as_ref(), view, voters.as_ref());
+            if begun.as_ref() == Some(&node.name) && membership == Membership::Member {
+                membership = Membership::Partial("`kubeadm init` did not finish".to_owned());
+            }
             nodes.insert(node.name.clone(), Surveyed { facts, membership });
         }
-        Ok(Self { nodes, leader, identity, configuration })
+        Ok(Self { nodes, leader, identity, configuration, kubelet, voters })
     }
 
     /// That node's facts.
@@ -106,11 +116,50 @@ impl Survey {
         self.membership(node) == Some(&Membership::Member)
     }
 
+    /// Why what is unfinished on `node` may not be undone, if so: a reset of a node that votes, or
+    /// whose part nobody can tell, could cost the cluster.
+    #[must_use]
+    pub fn forbids_reset(&self, node: &str) -> Option<String> {
+        let surveyed = self.nodes.get(node)?;
+        let facts = &surveyed.facts;
+        if facts.identity.is_none() || facts.identity != self.identity {
+            return Some(
+                "whose they are cannot be told: no CA certificate of ours is there".into(),
+            );
+        }
+        let all = || self.nodes.iter().map(|(name, one)| (name.clone(), one.facts.clone()));
+        if unfinished_init(&all().collect(), self.configuration.is_some()).as_deref() == Some(node)
+        {
+            return None;
+        }
+        match &self.voters {
+            Some(voters) if voters.iter().any(|voter| voter == node) => {
+                Some(format!("it is one of etcd's {} voting members", voters.len()))
+            }
+            _ if self.configuration.is_none() => {
+                Some("no control plane's API answers to say whether it is a member".to_owned())
+            }
+            None => {
+                Some("no control plane's etcd answers to say whether it is a member".to_owned())
+            }
+            Some(_) => None,
+        }
+    }
+
     /// Whether any node of the inventory is a member.
     #[must_use]
     pub fn any_member(&self) -> bool {
         self.nodes.keys().any(|node| self.is_member(node))
     }
+}
+
+/// The node on which an init began and did not finish: it still has `super-admin.conf`, no cluster
+/// knows its own configuration, and no other node has joined.
+fn unfinished_init(facts: &BTreeMap<String, Facts>, configured: bool) -> Option<String> {
+    let has = |facts: &Facts, file: &str| facts.files.iter().any(|f| f == file);
+    let mut joined = facts.iter().filter(|(_, f)| has(f, "kubelet.conf") || has(f, "etcd-data"));
+    let (name, only) = joined.next()?;
+    (!configured && joined.next().is_none() && has(only, "super-admin.conf")).then(|| name.clone())
 }
 
 /// The one cluster whose certificates are on the nodes; the operator's own first, so that another
@@ -165,8 +214,9 @@ fn membership(
             "etcd-data",
         ],
     };
-    // Shared keys alone are no membership: they are written before the join.
-    let bare = facts.files.iter().all(|file| file == "pki/ca.crt");
+    // A control plane's shared keys are written before its join; a worker's CA comes with it.
+    let early = |file: &String| role == Role::ControlPlane && file == "pki/ca.crt";
+    let bare = facts.files.iter().all(early);
     if bare {
         let stale = listed == Some(true) || (role == Role::ControlPlane && votes == Some(true));
         return if stale { Membership::Stale } else { Membership::Absent };
@@ -240,5 +290,63 @@ mod tests {
         assert!(matches!(judge(&facts(WHOLE, ours), Some(false), None), Membership::Partial(_)));
         assert!(matches!(judge(&facts(&WHOLE[..3], ours), None, None), Membership::Partial(_)));
         assert!(matches!(judge(&facts(WHOLE, Some("x")), None, None), Membership::Foreign(_)));
+    }
+
+    fn survey(nodes: &[(&str, Facts)]) -> Survey {
+        let names: Vec<&str> = nodes.iter().map(|(name, _)| *name).collect();
+        let cluster = crate::steps::Context::sample(&[], &names).cluster;
+        let facts = nodes.iter().map(|(name, facts)| ((*name).to_owned(), facts.clone())).collect();
+        Survey::new(&cluster, Some(&identity("ours")), facts).unwrap()
+    }
+
+    fn lives(mut facts: Facts, nodes: &[&str], voters: &[&str]) -> Facts {
+        let uid = |name: &&str| ((*name).to_owned(), "uid".to_owned());
+        facts.api_nodes = Some(nodes.iter().map(uid).collect());
+        facts.etcd_voters = Some(voters.iter().map(|v| (*v).to_owned()).collect());
+        facts.configuration = Some("clusterName: sample".to_owned());
+        facts
+    }
+
+    #[test]
+    fn a_control_plane_whose_api_was_stopped_is_never_reset() {
+        let stopped: Vec<&str> =
+            WHOLE.iter().copied().filter(|f| *f != "manifests/kube-apiserver.yaml").collect();
+        let mut stopped = facts(&stopped, Some("ours"));
+        let silent = survey(&[("cp-1", stopped.clone()), ("cp-2", Facts::default())]);
+        assert!(silent.forbids_reset("cp-1").unwrap().contains("no control plane's API"));
+        stopped.etcd_voters = Some(vec!["cp-1".to_owned()]);
+        let votes = survey(&[("cp-1", stopped), ("cp-2", Facts::default())]);
+        assert!(votes.forbids_reset("cp-1").unwrap().contains("voting"));
+    }
+
+    #[test]
+    fn a_voter_without_its_node_object_is_never_reset() {
+        let first = lives(facts(WHOLE, Some("ours")), &["cp-1"], &["cp-1", "cp-2"]);
+        let survey = survey(&[("cp-1", first), ("cp-2", facts(WHOLE, Some("ours")))]);
+        assert!(matches!(survey.membership("cp-2"), Some(Membership::Partial(_))));
+        assert!(survey.forbids_reset("cp-2").unwrap().contains("2 voting members"));
+    }
+
+    #[test]
+    fn an_unfinished_join_or_init_may_be_undone() {
+        let first = lives(facts(WHOLE, Some("ours")), &["cp-1"], &["cp-1"]);
+        let joining = facts(&["pki/ca.crt", "kubelet.conf"], Some("ours"));
+        let worker = facts(&["pki/ca.crt", "bootstrap-kubelet.conf"], Some("ours"));
+        let join = survey(&[("cp-1", first), ("cp-2", joining), ("w-1", worker)]);
+        for node in ["cp-2", "w-1"] {
+            assert!(matches!(join.membership(node), Some(Membership::Partial(_))), "{node}");
+            assert_eq!(join.forbids_reset(node), None);
+        }
+        let begun = facts(&[WHOLE, &["super-admin.conf"]].concat(), Some("ours"));
+        let init = survey(&[("cp-1", begun), ("cp-2", Facts::default())]);
+        assert!(matches!(init.membership("cp-1"), Some(Membership::Partial(_))));
+        assert_eq!(init.forbids_reset("cp-1"), None);
+        assert!(!init.any_member());
+    }
+
+    #[test]
+    fn what_has_no_ca_of_ours_is_never_reset() {
+        let survey = survey(&[("cp-1", facts(&["kubelet.conf", "etcd-data"], None))]);
+        assert!(survey.forbids_reset("cp-1").unwrap().contains("whose they are"));
     }
 }

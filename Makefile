@@ -3,8 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-SLIPWAY := target/release/slipway
-DEMO    := labs/demo
+SLIPWAY := $(or $(CARGO_TARGET_DIR),target)/release/slipway
 TOOLS   := $(HOME)/.cache/slipway/tools
 DENY    := $(TOOLS)/bin/cargo-deny
 
@@ -12,13 +11,13 @@ help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 machine: ## install what this Debian machine lacks (needs root)
-	@scripts/machine
+	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test)
 
 build: ## build slipway
 	cargo build --release --locked
 
 demo: machine ## from nothing to a running cluster of five nodes on this machine
-	@scripts/demo
+	@SLIPWAY=$(SLIPWAY) scripts/demo
 
 check: machine ## format, lints, licences, documentation
 	cargo fmt --check
@@ -34,9 +33,9 @@ test: check ## all checks and all tests, the cluster on the lab included
 	cargo test --release --locked
 
 reproduce: build ## build the whole bundle twice, apart, and compare the digests
-	scripts/reproduce
+	SLIPWAY=$(SLIPWAY) scripts/reproduce
 
 bench: build ## bare kubeadm commands against `slipway apply`, in one run
-	bench/compare.sh
+	SLIPWAY=$(SLIPWAY) bench/compare.sh
 
 .PHONY: help machine build demo check test reproduce bench

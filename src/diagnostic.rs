@@ -130,7 +130,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        write!(f, "error: {}", escaped(&self.message))?;
         for snippet in &self.snippets {
             write!(f, "\n{}", snippet.trim_end())?;
         }
@@ -151,16 +151,25 @@ impl std::error::Error for Error {}
 #[must_use]
 pub fn printable(text: &str) -> String {
     const LIMIT: usize = 400;
+    match text.char_indices().nth(LIMIT) {
+        Some((end, _)) => escaped(text.get(..end).unwrap_or_default()) + "…",
+        None => escaped(text),
+    }
+}
+
+fn escaped(text: &str) -> String {
     let mut shown = String::new();
-    for c in text.chars().take(LIMIT) {
-        if c.is_control() && c != '\t' {
+    for c in text.chars() {
+        // Also what turns the direction of text: it would show other words than are there.
+        let turns = matches!(
+            c,
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
+        if turns || (c.is_control() && c != '\t') {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
         }
-    }
-    if text.chars().nth(LIMIT).is_some() {
-        shown.push('…');
     }
     shown
 }
@@ -187,8 +196,8 @@ mod tests {
 
     #[test]
     fn output_of_a_node_cannot_reach_the_terminal_as_control_characters() {
-        let error = Error::new(Kind::Command, "x").note("\u{1b}[31mred\u{7}\nnext");
-        assert_eq!(error.to_string(), "error: x\n  \\u{1b}[31mred\\u{7}\n  next");
+        let error = Error::new(Kind::Command, "x").note("\u{1b}[31mred\u{7}\nne\u{202e}xt");
+        assert_eq!(error.to_string(), "error: x\n  \\u{1b}[31mred\\u{7}\n  ne\\u{202e}xt");
     }
 
     #[test]

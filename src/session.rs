@@ -1,5 +1,6 @@
 //! What comes before steps: the inventory is read, every node is reached and looked at, the
-//! cluster's keys are found. Nothing is changed here, neither on nodes nor beside the inventory.
+//! cluster's keys are found. Nothing is changed here, except that a host key which somebody accepts
+//! on the terminal is added to `known_hosts`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -52,7 +53,10 @@ impl Session {
         let names = || cluster.nodes.iter().map(|node| node.name.clone());
         let cluster_name = cluster.name.clone();
         events.take(Event::RunStarted { run, cluster: cluster_name, nodes: names().collect() });
-        let bundle = Bundle::open(&Bundle::locate(&cluster.kubernetes.to_string(), "amd64"))?;
+        let version = cluster.kubernetes.to_string();
+        let bundle = Bundle::open(&Bundle::locate(&version, "amd64")).map_err(|e| {
+            e.hint(format!("make it with `slipway bundle build --kubernetes {version}`"))
+        })?;
         let pins = inventory.dir().join(LOCK);
         if pins.exists() {
             Lock::read(&pins)?.check(bundle.manifest())?;
@@ -71,7 +75,8 @@ impl Session {
             let node = name.clone();
             events.take(Event::Connected { node, about: format!("{system}, {part}") });
         }
-        preflight(&cluster, &survey)?;
+        let program = Program::running()?;
+        preflight(&cluster, &survey, program.glibc())?;
         if !survey.any_member() {
             inventory.check_new()?;
         }
@@ -80,7 +85,6 @@ impl Session {
             None if survey.identity.is_some() => read_back(&survey, &cluster.name, &nodes).await?,
             None => Pki::generate()?,
         };
-        let program = Program::running()?;
         let bundle = Arc::new(bundle);
         let context =
             Arc::new(Context { steps: STEPS, cluster, survey, pki, bundle, token, program });
@@ -194,7 +198,10 @@ async fn read_back(
     if found != Some(cluster) {
         let identity = survey.identity.as_ref().map(ToString::to_string).unwrap_or_default();
         let what = match found {
-            Some(name) => format!("the nodes belong to the cluster `{name}` ({identity})"),
+            Some(name) => {
+                let name = crate::diagnostic::printable(name);
+                format!("the nodes belong to the cluster `{name}` ({identity})")
+            }
             None => format!(
                 "a cluster's certificates ({identity}) are on the nodes, and no API answers"
             ),

@@ -29,7 +29,7 @@ templates! {
     KUBELET_UNIT = "kubernetes/etc/systemd/system/kubelet.service";
     MODULES = "os/etc/modules-load.d/slipway.conf";
     SYSCTLS = "os/etc/sysctl.d/90-slipway.conf";
-    APPROVER_UNIT = "certificates/etc/systemd/system/slipway-approver.service";
+    APPROVER_UNIT = "approver/etc/systemd/system/slipway-approver.service";
 }
 
 /// A template, part of the program: a missing file does not compile.

@@ -23,6 +23,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "lab",
             "report",
             "session",
+            "state",
         ],
     ),
     (

@@ -1,7 +1,7 @@
 //! The detailed log, for the day something goes wrong. Secrets cannot reach it: they have no text.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -17,6 +17,7 @@ pub(super) fn start(path: &Path) -> Result<()> {
     };
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     let file = file.map_err(|e| unusable(&e))?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(|e| unusable(&e))?;
     let filter = EnvFilter::try_from_env("SLIPWAY_LOG");
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("slipway=debug")))

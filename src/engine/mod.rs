@@ -1,8 +1,8 @@
 //! The one place with effects: looks at nodes, compares, and changes what differs.
 //!
-//! Plan, apply and verify share one path ([`settle()`]), which branches once, on the [`Mode`].
-//! [`Node::change`] demands a [`Permit`], and only a confirmed plan gives one, so code that changes
-//! a node while planning does not compile.
+//! Planning and applying look and compare by the same code; only applying goes on to change. What
+//! changes a node demands a [`Permit`], and only a confirmed plan gives one, so a change while
+//! planning does not compile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ mod tests;
 mod walk;
 
 pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, plan};
-pub use settle::{Mode, settle};
+pub use settle::settle;
 pub use walk::{Outcome, apply};
 
 /// A node that can be reached.
@@ -71,9 +71,16 @@ impl<T: Transport> Node<T> {
         }
         let nonce = Alphanumeric.sample_string(&mut rand::rng(), 24);
         let cmd = Cmd::script(probe::script(probes, &nonce)).within(PATIENCE);
+        let began = std::time::Instant::now();
         let output = self.transport.run(&cmd).await.map_err(|e| e.context(&self.name))?;
+        let (count, elapsed) = (probes.len(), began.elapsed());
+        tracing::debug!(node = %self.name, probes = count, code = output.code, ?elapsed, "look");
         probe::frames(&output.stdout, &nonce, probes.len())
-            .map_err(|e| e.context(&self.name).note(last_lines(&self.shown(&output), 5)))
+            // Not what it printed: the answers may hold keys.
+            .map_err(|e| {
+                let said = String::from_utf8_lossy(&output.stderr);
+                e.context(&self.name).note(last_lines(&said, 5))
+            })
     }
 
     /// Looks at all `wants` with one command.
@@ -91,7 +98,11 @@ impl<T: Transport> Node<T> {
     pub async fn change(&self, change: &Change, _permit: &Permit) -> Result<()> {
         tracing::info!(node = %self.name, what = %change.what, command = %change.cmd, "change");
         let cannot = || format!("cannot {} on {}", change.what, self.name);
-        let output = self.transport.run(&change.cmd).await.map_err(|e| e.context(cannot()))?;
+        let began = std::time::Instant::now();
+        let result = self.transport.run(&change.cmd).await;
+        let code = result.as_ref().map(|output| output.code).ok();
+        tracing::info!(node = %self.name, what = %change.what, code, elapsed = ?began.elapsed(), "changed");
+        let output = result.map_err(|e| e.context(cannot()))?;
         if output.ok() {
             return Ok(());
         }

@@ -1,4 +1,5 @@
-//! The one path that plan, apply and verify share.
+//! Bringing about what one step wants of one node. It looks and compares as a plan does
+//! ([`differing`] serves both), changes what differs, and looks again.
 
 use std::time::{Duration, Instant};
 
@@ -8,15 +9,6 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
 use crate::resource::{Diff, Drift, Resource};
-
-/// Whether changes may be made.
-#[derive(Clone, Copy)]
-pub enum Mode<'a> {
-    /// Only say what differs.
-    Plan,
-    /// Change what differs.
-    Apply(&'a Permit),
-}
 
 /// A resource that differs, or did.
 pub struct Differing<'a> {
@@ -28,8 +20,7 @@ pub struct Differing<'a> {
     pub diff: Diff,
 }
 
-/// Looks at all `wants` of one step at once; when changes may be made, makes them in order, and
-/// looks again until all is as meant or the patience of a resource ends. Gives those that differed.
+/// Looks at all `wants` of one step at once, changes what differs, in order, and looks again until all is as meant or the patience of a resource ends. Gives those that differed.
 ///
 /// # Errors
 /// When a look or a command fails, or something did not come about.
@@ -37,13 +28,12 @@ pub async fn settle<'a, T: Transport>(
     node: &Node<T>,
     step: &'static str,
     wants: &'a [Box<dyn Resource>],
-    mode: Mode<'_>,
+    permit: &Permit,
     events: &dyn Sink,
 ) -> Result<Vec<Differing<'a>>> {
     let wants: Vec<&dyn Resource> = wants.iter().map(AsRef::as_ref).collect();
     let seen = node.look_at(&wants).await?;
     let differing = differing(node, &wants, seen)?;
-    let Mode::Apply(permit) = mode else { return Ok(differing) };
     let mut group: Vec<&dyn Resource> = Vec::new();
     for one in &differing {
         let changes = one.want.converge(&one.seen);
@@ -124,8 +114,13 @@ fn not_come_about(node: &str, late: &Differing<'_>) -> Error {
         Duration::ZERO => (Kind::Command, "after its commands".to_owned()),
         patience => (Kind::Timeout, format!("after {} s", patience.as_secs())),
     };
-    let message = format!("{} on {node} is not as meant {when}: {}", want.id(), diff.summary);
-    let error = Error::new(kind, message);
+    let message = format!(
+        "{} on {node} is not as meant {when}: {}",
+        want.id(),
+        crate::diagnostic::printable(&diff.summary)
+    );
+    let error = Error::new(kind, message)
+        .hint("once that is mended, run the same command again: what is done is not repeated");
     match want.explain(seen) {
         Some(why) => error.note(why),
         None => error,

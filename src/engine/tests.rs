@@ -130,16 +130,17 @@ async fn the_leaders_failure_holds_back_the_joins_and_nothing_before_them() {
 }
 
 #[tokio::test]
-async fn a_workers_failure_holds_back_nobody() {
+async fn a_workers_failure_holds_back_only_the_last_word() {
     let (_, outcome, lacking) = broken("w-1", "member").await;
-    assert!(outcome.held_back.is_empty());
-    assert_eq!(lacking, things(&[("w-1", "certificate")]));
+    let held: Vec<_> = outcome.held_back.iter().map(|(n, s, _)| (n.as_str(), *s)).collect();
+    assert_eq!(held, [("cp-1", "health")]);
+    assert_eq!(lacking, things(&[("w-1", "certificate"), ("cp-1", "labels")]));
 }
 
 #[tokio::test]
 async fn a_control_planes_failure_gives_the_turn_to_the_next() {
     let (_, _, lacking) = broken("cp-2", "member").await;
-    assert_eq!(lacking, things(&[("cp-2", "voter"), ("cp-2", "certificate")]));
+    assert_eq!(lacking, things(&[("cp-2", "voter"), ("cp-2", "certificate"), ("cp-1", "labels")]));
 }
 
 #[tokio::test]

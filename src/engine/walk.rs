@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
 use super::settle::millis;
-use super::{Mode, Node, Permit, Plan, settle};
+use super::{Node, Permit, Plan, settle};
 use crate::diagnostic::Error;
 use crate::event::{Event, Sink};
 use crate::host::Transport;
@@ -26,12 +26,14 @@ pub struct Outcome {
     pub held_back: Vec<(String, &'static str, String)>,
 }
 
-/// How far each node has come: the number of steps behind it, or `None` once it stopped.
+/// How far each node has come.
 type Progress = BTreeMap<String, Position>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Position {
+    /// The number of steps behind it.
     done: usize,
+    /// Whether it goes no further.
     stopped: bool,
 }
 
@@ -149,9 +151,7 @@ impl<T: Transport> Walk<T> {
         }
         let began = Instant::now();
         let Some(node) = self.nodes.get(name) else { return Ok(0) };
-        let result =
-            settle(node, step.name, &desired, Mode::Apply(&self.permit), self.events.as_ref())
-                .await;
+        let result = settle(node, step.name, &desired, &self.permit, self.events.as_ref()).await;
         drop(turn);
         let changed = result.map_err(failed)?.len();
         if changed > 0 {
@@ -205,12 +205,10 @@ impl<T: Transport> Walk<T> {
             if !counts || position.done >= needed {
                 continue;
             }
-            match gate {
-                Gate::Leader(_) if position.stopped => return Opening::Never(node.clone()),
-                // A node that stopped is reported by itself; the rest is still worth a verdict.
-                Gate::Others(_) if position.stopped => {}
-                _ => waiting = true,
+            if position.stopped {
+                return Opening::Never(node.clone());
             }
+            waiting = true;
         }
         if waiting { Opening::NotYet } else { Opening::Open }
     }

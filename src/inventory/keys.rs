@@ -145,7 +145,7 @@ pub(super) const OWNED: &[(&str, &str)] = &[
     ("clusterDNS", "it follows from `spec.network.serviceCidr`"),
     ("clusterDomain", "it is `spec.network.dnsDomain`"),
     ("containerRuntimeEndpoint", "it is containerd's socket"),
-    ("failCgroupV1", "slipway requires cgroup v2"),
+    ("failCgroupV1", "slipway sets it by what the nodes have"),
     ("failSwapOn", "slipway turns swap off"),
     ("rotateCertificates", "client certificates must renew themselves"),
     ("serverTLSBootstrap", "slipway has serving certificates signed by the cluster's CA"),

@@ -74,7 +74,7 @@ impl File {
         }
     }
 
-    fn seen(output: &Output) -> Option<Seen> {
+    pub(super) fn seen(output: &Output) -> Option<Seen> {
         let text = output.text();
         let mut lines = text.splitn(3, '\n');
         let attributes = lines.next()?.to_owned();
@@ -91,10 +91,11 @@ impl File {
     }
 }
 
-struct Seen {
+/// What a look at a file brought along.
+pub(super) struct Seen {
     attributes: String,
     digest: String,
-    text: String,
+    pub(super) text: String,
 }
 
 /// Hexadecimal SHA-256 of `bytes`.
@@ -208,68 +209,6 @@ impl Resource for Directory {
     }
 }
 
-/// A part of a text file, between two lines of ours; the rest stays as it is.
-pub struct Block {
-    path: &'static str,
-    text: String,
-}
-
-impl Block {
-    const BEGIN: &str = "# slipway begin: lines up to `slipway end` are written by slipway";
-    const END: &str = "# slipway end";
-
-    /// `text` in the file at `path`.
-    pub fn new(path: &'static str, text: impl Into<String>) -> Self {
-        Self { path, text: text.into() }
-    }
-
-    /// The whole file as it shall be, given its text now.
-    fn whole(&self, now: &str) -> String {
-        let mut lines = Vec::new();
-        let mut inside = false;
-        for line in now.lines() {
-            match line {
-                Self::BEGIN => inside = true,
-                Self::END if inside => inside = false,
-                other if !inside => lines.push(other),
-                _ => {}
-            }
-        }
-        while lines.last().is_some_and(|line| line.is_empty()) {
-            lines.pop();
-        }
-        lines.extend([Self::BEGIN, self.text.trim_end(), Self::END]);
-        lines.join("\n") + "\n"
-    }
-
-    fn file(&self, seen: &Output) -> File {
-        let now = File::seen(seen).map(|seen| seen.text).unwrap_or_default();
-        File::text(self.path, self.whole(&now))
-    }
-}
-
-impl Resource for Block {
-    fn id(&self) -> String {
-        format!("block in {}", self.path)
-    }
-
-    fn probe(&self) -> Probe {
-        Probe::file(self.path, true)
-    }
-
-    fn compare(&self, seen: &Output) -> Result<Drift> {
-        if File::seen(seen).is_some_and(|seen| seen.text.len() >= TEXT_LIMIT) {
-            let message = format!("{} is larger than {TEXT_LIMIT} bytes", self.path);
-            return Err(Error::new(Kind::Preflight, message));
-        }
-        self.file(seen).compare(seen)
-    }
-
-    fn converge(&self, seen: &Output) -> Vec<Change> {
-        self.file(seen).converge(seen)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,16 +249,6 @@ mod tests {
     fn a_key_of_another_cluster_is_not_overwritten() {
         let file = File::secret("/k", Secret::new(b"ours".to_vec())).never_replaced();
         assert!(file.compare(&seen("600 root:root", "theirs")).is_err());
-    }
-
-    #[test]
-    fn a_block_leaves_the_rest_alone_and_is_stable() {
-        let block = Block::new("/etc/hosts", "10.0.0.1 a");
-        let first = block.whole("127.0.0.1 localhost\n\n");
-        assert!(first.starts_with("127.0.0.1 localhost\n# slipway begin"), "{first}");
-        assert_eq!(block.whole(&first), first);
-        let moved = Block::new("/etc/hosts", "10.0.0.2 a").whole(&first);
-        assert!(moved.contains("10.0.0.2 a") && !moved.contains("10.0.0.1 a"), "{moved}");
     }
 
     #[test]

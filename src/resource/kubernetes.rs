@@ -83,6 +83,9 @@ pub struct Reset;
 
 const LEFT: &[&str] = &[
     KUBELET_CONF,
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    "/etc/kubernetes/pki/ca.crt",
+    "/var/lib/kubelet/config.yaml",
     "/etc/kubernetes/admin.conf",
     "/etc/kubernetes/manifests/etcd.yaml",
     "/etc/kubernetes/manifests/kube-apiserver.yaml",

@@ -64,6 +64,54 @@ impl Resource for Manifest {
     }
 }
 
+/// A node's taints of the inventory; others, which Kubernetes itself sets, stay.
+pub struct Taints {
+    /// The node.
+    pub node: String,
+    /// Key, value and effect of each.
+    pub taints: Vec<(String, String, String)>,
+}
+
+impl Resource for Taints {
+    fn id(&self) -> String {
+        format!("taints of {}", self.node)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::object("node", "", &self.node)
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let node: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let live = node.pointer("/spec/taints").and_then(|taints| taints.as_array());
+        let field = |taint: &serde_json::Value, name: &str| {
+            taint.get(name).and_then(|f| f.as_str()).unwrap_or_default().to_owned()
+        };
+        let there = |(key, value, effect): &&(String, String, String)| {
+            live.is_some_and(|live| {
+                live.iter().any(|taint| {
+                    field(taint, "key") == *key
+                        && field(taint, "value") == *value
+                        && field(taint, "effect") == *effect
+                })
+            })
+        };
+        let missing: Vec<&str> =
+            self.taints.iter().filter(|t| !there(t)).map(|(key, ..)| key.as_str()).collect();
+        Ok(Drift::unless(missing.is_empty(), missing.join(", ")))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let taints =
+            self.taints.iter().map(|(key, value, effect)| format!("{key}={value}:{effect}"));
+        let cmd = Cmd::new("kubectl")
+            .args(["--kubeconfig", "/etc/kubernetes/admin.conf", "taint", "--overwrite", "nodes"])
+            .arg(&self.node)
+            .args(taints);
+        vec![Change::new(format!("taint {}", self.node), cmd)]
+    }
+}
+
 /// A Secret of type `kubernetes.io/tls` in `kube-system`, made once and again a month before its
 /// certificate ends.
 pub struct ServerKey {
@@ -193,6 +241,18 @@ impl Resource for Healthy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn taints_of_others_are_left_alone() {
+        let taint = |key: &str| (key.to_owned(), "v".to_owned(), "NoSchedule".to_owned());
+        let node = r#"{"spec":{"taints":[{"key":"a","value":"v","effect":"NoSchedule"},
+            {"key":"node.kubernetes.io/unschedulable","effect":"NoSchedule"}]}}"#;
+        let seen = Output { stdout: node.into(), ..Output::default() };
+        let taints = |taints| Taints { node: "w-1".to_owned(), taints };
+        assert_eq!(taints(vec![taint("a")]).compare(&seen).unwrap(), Drift::None);
+        let drift = taints(vec![taint("a"), taint("b")]).compare(&seen).unwrap();
+        assert_eq!(drift, Drift::differs("b"));
+    }
 
     #[test]
     fn health_names_what_is_missing() {

@@ -8,6 +8,7 @@ use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
+mod block;
 mod file;
 mod image;
 mod kubernetes;
@@ -16,10 +17,11 @@ mod package;
 mod system;
 mod unit;
 
-pub use file::{Absent, Block, Content, Directory, File, sha256};
+pub use block::Block;
+pub use file::{Absent, Content, Directory, File, sha256};
 pub use image::{Image, Images};
 pub use kubernetes::{Init, Join, Reset, ServingCertificate, Synchronised, Token, Voter};
-pub use manifest::{Healthy, Manifest, ServerKey};
+pub use manifest::{Healthy, Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
 pub use unit::Unit;

@@ -1,36 +1,44 @@
 //! Kubelets' serving certificates: what approves them, and that each node has one.
 
-use super::{Context, Pace, Step};
+use super::{Context, Gate, Pace, Step};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Absent, File, Resource, ServingCertificate, Unit, boxed};
 use crate::template;
 
-/// After the joins. Kubernetes approves no kubelet's serving certificate by itself; so slipway
-/// stays on every control plane and does, by the inventory, now and at each renewal.
+/// After the joins, and as soon as the first control plane is up. Kubernetes approves no kubelet's
+/// serving certificate by itself; so slipway stays on every control plane and does, by the
+/// inventory, now and at each renewal.
+pub const APPROVER: Step = Step {
+    name: "approver",
+    title: "approval of kubelets' certificates",
+    after: None,
+    pace: Pace::Together,
+    desired: approver,
+};
+
+/// Each node's own, once somebody approves them.
 pub const STEP: Step = Step {
     name: "certificates",
     title: "kubelets' serving certificates",
-    after: None,
+    after: Some(Gate::Leader("approver")),
     pace: Pace::Together,
-    desired,
+    desired: |_, _| Ok(vec![boxed(ServingCertificate)]),
 };
 
-fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    let mut wanted = Vec::new();
-    if node.role == Role::ControlPlane {
-        // kubeadm leaves it on the first node; it outranks every access rule and is needed no more.
-        wanted.push(boxed(Absent("/etc/kubernetes/super-admin.conf")));
-        let nodes = serde_json::json!(context.addresses());
-        let unit = template::APPROVER_UNIT;
-        let files = vec![
-            context.program.file("/usr/local/bin/slipway"),
-            File::text("/etc/slipway/nodes.json", format!("{nodes:#}\n")),
-            File::text(unit.target(), unit.render(&serde_json::json!({}))?),
-        ];
-        let unit = Unit::running("slipway-approver.service", &super::digests(&files));
-        wanted.extend(super::all(files).chain([boxed(unit)]));
+fn approver(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    if node.role != Role::ControlPlane {
+        return Ok(Vec::new());
     }
-    wanted.push(boxed(ServingCertificate));
-    Ok(wanted)
+    let nodes = serde_json::json!(context.addresses());
+    let unit = template::APPROVER_UNIT;
+    let files = vec![
+        context.program.file("/usr/local/bin/slipway"),
+        File::text("/etc/slipway/nodes.json", format!("{nodes:#}\n")),
+        File::text(unit.target(), unit.render(&serde_json::json!({}))?),
+    ];
+    let unit = Unit::running("slipway-approver.service", &super::digests(&files));
+    // kubeadm leaves it on the first node; it outranks every access rule and is needed no more.
+    let powerful = Absent("/etc/kubernetes/super-admin.conf");
+    Ok(super::all(files).chain([boxed(unit), boxed(powerful)]).collect())
 }

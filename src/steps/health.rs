@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Context, Gate, Pace, Step};
 use crate::cluster::Node;
 use crate::diagnostic::Result;
-use crate::resource::{Healthy, Manifest, Resource, boxed};
+use crate::resource::{Healthy, Manifest, Resource, Taints, boxed};
 
 /// Last, after every other node has come to its end.
 pub const STEP: Step = Step {
@@ -22,10 +22,16 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if !context.is_leader(node) {
         return Ok(Vec::new());
     }
-    let mut wanted = Vec::new();
-    let marked: Vec<String> = context.cluster.nodes.iter().filter_map(marks).collect();
-    if !marked.is_empty() {
-        wanted.push(boxed(Manifest { name: "node labels", text: marked.join("\n---\n") }));
+    // Also a node without labels: those that it no longer has in the inventory go.
+    let labels: Vec<String> = context.cluster.nodes.iter().map(labels).collect();
+    let mut wanted = vec![boxed(Manifest { name: "node labels", text: labels.join("\n---\n") })];
+    for node in &context.cluster.nodes {
+        let taints = node.taints.iter().flatten();
+        let taints: Vec<_> =
+            taints.map(|t| (t.key.clone(), t.value.clone(), t.effect.clone())).collect();
+        if !taints.is_empty() {
+            wanted.push(boxed(Taints { node: node.name.clone(), taints }));
+        }
     }
     if context.cluster.addons.calico {
         let nodes = context.cluster.nodes.iter().map(|node| node.name.clone()).collect();
@@ -34,22 +40,11 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     Ok(wanted)
 }
 
-/// The part of a Node object that the inventory decides, if any.
-fn marks(node: &Node) -> Option<String> {
-    if node.labels.is_empty() && node.taints.is_none() {
-        return None;
-    }
-    let mut object = json!({
+fn labels(node: &Node) -> String {
+    let object = json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": node.name, "labels": node.labels},
     });
-    if let (Some(taints), Some(object)) = (&node.taints, object.as_object_mut()) {
-        let taints: Vec<Value> = taints
-            .iter()
-            .map(|t| json!({"key": t.key, "value": t.value, "effect": t.effect}))
-            .collect();
-        object.insert("spec".to_owned(), json!({ "taints": taints }));
-    }
-    Some(object.to_string())
+    object.to_string()
 }

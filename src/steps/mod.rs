@@ -48,6 +48,7 @@ pub const STEPS: &[Step] = &[
     images::STEP,
     join::CONTROL_PLANES,
     join::WORKERS,
+    certificates::APPROVER,
     certificates::STEP,
     addons::STEP,
     health::STEP,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Context, Pace, Step, supply};
-use crate::cluster::{Endpoint, Node};
+use crate::cluster::{Endpoint, Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Block, File, Hostname, Modules, NoSwap, Resource, Sysctls, boxed};
 use crate::template;
@@ -26,8 +26,10 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         "settings": settings.iter().map(|(key, value)| json!({"key": key, "value": value}))
             .collect::<Vec<_>>()
     });
+    let virtual_ip = matches!(context.cluster.endpoint, Endpoint::Vip { .. });
+    let endpoint = virtual_ip && node.role == Role::ControlPlane;
     Ok(vec![
-        boxed(supply::packages(&context.bundle, &context.facts(node).os, |_| true)?),
+        boxed(supply::packages(&context.bundle, &context.facts(node).os, endpoint)?),
         boxed(Hostname(node.name.clone())),
         boxed(Block::new("/etc/hosts", hosts(context))),
         boxed(NoSwap),

@@ -15,6 +15,7 @@ pub struct Program {
     path: PathBuf,
     sha256: String,
     size: u64,
+    glibc: (u32, u32),
 }
 
 impl Program {
@@ -28,18 +29,42 @@ impl Program {
         };
         let path = std::env::current_exe().map_err(unreadable)?;
         let (sha256, size) = crate::bundle::sha256_file(&path)?;
-        Ok(Self { path, sha256, size })
+        let glibc = needed_glibc(&std::fs::read(&path).map_err(unreadable)?);
+        Ok(Self { path, sha256, size, glibc })
     }
 
     /// One that is nowhere, for tests.
     #[cfg(test)]
     pub(super) fn nowhere() -> Self {
-        Self { path: PathBuf::from("/nonexistent"), sha256: "0".repeat(64), size: 0 }
+        Self { path: PathBuf::from("/nonexistent"), sha256: "0".repeat(64), size: 0, glibc: (2, 0) }
+    }
+
+    /// The oldest C library that it runs with.
+    #[must_use]
+    pub fn glibc(&self) -> (u32, u32) {
+        self.glibc
     }
 
     pub(super) fn file(&self, target: &str) -> File {
         File::program(target, &self.sha256, Arc::new(self.clone()))
     }
+}
+
+/// The newest of the symbol versions (`GLIBC_2.34`) that an ELF program asks for.
+fn needed_glibc(program: &[u8]) -> (u32, u32) {
+    const MARK: &[u8] = b"GLIBC_2.";
+    let minor = |at: usize| -> Option<u32> {
+        let digits: Vec<u8> = program
+            .get(at + MARK.len()..)?
+            .iter()
+            .copied()
+            .take_while(u8::is_ascii_digit)
+            .take(3)
+            .collect();
+        std::str::from_utf8(&digits).ok()?.parse().ok()
+    };
+    let starts = program.windows(MARK.len()).enumerate().filter(|(_, window)| *window == MARK);
+    (2, starts.filter_map(|(at, _)| minor(at)).max().unwrap_or(0))
 }
 
 impl Stream for Program {
@@ -159,14 +184,10 @@ impl Stream for PackageArchive {
     }
 }
 
-/// The bundle's packages for `release` that `wanted` picks.
-pub(super) fn packages(
-    bundle: &Arc<Bundle>,
-    release: &str,
-    wanted: impl Fn(&str) -> bool,
-) -> Result<Packages> {
-    let all: Vec<Package> =
-        bundle.packages(release)?.into_iter().filter(|package| wanted(&package.name)).collect();
+/// The bundle's packages for `release`; those for a virtual IP only where there is an `endpoint`.
+pub(super) fn packages(bundle: &Arc<Bundle>, release: &str, endpoint: bool) -> Result<Packages> {
+    let mut all = bundle.packages(release)?;
+    all.retain(|package| endpoint || !package.endpoint);
     let want = all
         .iter()
         .map(|p| resource::Package { name: p.name.clone(), version: p.version.clone() })
@@ -177,4 +198,16 @@ pub(super) fn packages(
         Arc::new(PackageArchive { bundle: Arc::clone(&bundle), packages }) as Arc<dyn Stream>
     };
     Ok(Packages::new(want, Arc::new(archive)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_c_library_is_read_from_the_program() {
+        assert_eq!(needed_glibc(b"x\0GLIBC_2.2.5\0GLIBC_2.34\0GLIBC_2.17\0GLIBC_2."), (2, 34));
+        let (major, minor) = Program::running().unwrap().glibc();
+        assert!(major == 2 && (17..100).contains(&minor), "{major}.{minor}");
+    }
 }

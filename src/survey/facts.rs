@@ -18,12 +18,14 @@ pub struct Facts {
     pub os_name: String,
     /// The machine's architecture as Kubernetes names it: `amd64`.
     pub arch: String,
-    /// Kernel release.
-    pub kernel: String,
     /// The name of process 1.
     pub init: String,
     /// A random number that is new at each boot.
     pub boot_id: String,
+    /// The C library's version, where it is GNU's: `(2, 36)`.
+    pub glibc: Option<(u32, u32)>,
+    /// Files of pod networks in `/etc/cni/net.d`.
+    pub cni: Vec<String>,
     /// Whether the control groups are the old, first version.
     pub cgroup_v1: bool,
     /// Whether even root lacks `CAP_SYS_RESOURCE` (as in some containers): runc may not lower an
@@ -40,6 +42,8 @@ pub struct Facts {
     pub api_nodes: Option<BTreeMap<String, String>>,
     /// kubeadm's `ClusterConfiguration`, from this control plane's own API server.
     pub configuration: Option<String>,
+    /// The kubelets' configuration that the living cluster keeps.
+    pub kubelet: Option<String>,
     /// Names of etcd's voting members; `None`: etcd does not answer here.
     pub etcd_voters: Option<Vec<String>>,
 }
@@ -75,8 +79,9 @@ impl Facts {
                     other => other.to_owned(),
                 }
             }
-            "kernel" => self.kernel = owned(),
             "init" => self.init = owned(),
+            "libc" => self.glibc = value.strip_prefix("glibc ").and_then(version),
+            "cni" => self.cni.push(owned()),
             "boot_id" => self.boot_id = owned(),
             "cgroup" => self.cgroup_v1 = value != "cgroup2fs",
             "cap_bnd" => {
@@ -92,15 +97,22 @@ impl Facts {
                 let nodes = text.lines().filter_map(|line| line.split_once(' ').map(pair));
                 self.api_nodes = Some(nodes.collect());
             }
-            "config" => {
-                let text = String::from_utf8_lossy(&decode(key, value)?).into_owned();
-                self.configuration = Some(text).filter(|text| !text.is_empty());
-            }
+            "config" => self.configuration = text(&decode(key, value)?),
+            "kubelet" => self.kubelet = text(&decode(key, value)?),
             "etcd" => self.etcd_voters = voters(&decode(key, value)?),
             _ => {}
         }
         Ok(())
     }
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    Some(String::from_utf8_lossy(bytes).into_owned()).filter(|text| !text.is_empty())
+}
+
+fn version(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 fn pair((a, b): (&str, &str)) -> (String, String) {

@@ -11,6 +11,8 @@ use crate::pki::Identity;
 
 mod facts;
 mod preflight;
+#[cfg(test)]
+mod tests;
 
 pub use facts::Facts;
 pub use preflight::preflight;
@@ -27,6 +29,10 @@ pub struct Survey {
     pub identity: Option<Identity>,
     /// The `ClusterConfiguration` that kubeadm keeps in the living cluster.
     pub configuration: Option<String>,
+    /// The kubelets' configuration that the living cluster keeps.
+    pub kubelet: Option<String>,
+    /// Names of etcd's voting members, if any member answers.
+    pub voters: Option<Vec<String>>,
 }
 
 /// What one node said.
@@ -75,17 +81,23 @@ impl Survey {
         let first = control_planes().next();
         let leader = view.map(|(name, _)| *name).or(first).cloned().unwrap_or_default();
         let configuration = view.and_then(|(_, facts)| facts.configuration.clone());
+        let kubelet = view.and_then(|(_, facts)| facts.kubelet.clone());
         let view = view.map(|(_, facts)| *facts);
-        let voters = views.iter().find_map(|(_, f)| f.etcd_voters.as_ref().filter(|_| answers(f)));
+        let ours = |facts: &Facts| facts.identity.is_some() && facts.identity == identity;
+        let voters = views.iter().find_map(|(_, f)| f.etcd_voters.clone().filter(|_| ours(f)));
+        let begun = unfinished_init(&facts, configuration.is_some());
         let mut nodes = BTreeMap::new();
         for node in &cluster.nodes {
             let facts = facts.get(&node.name).cloned();
             let facts = facts.ok_or_else(|| Error::new(Kind::Bug, "a node without facts"))?;
-            let membership =
-                membership(&node.name, node.role, &facts, identity.as_ref(), view, voters);
+            let mut membership =
+                membership(&node.name, node.role, &facts, identity.as_ref(), view, voters.as_ref());
+            if begun.as_ref() == Some(&node.name) && membership == Membership::Member {
+                membership = Membership::Partial("`kubeadm init` did not finish".to_owned());
+            }
             nodes.insert(node.name.clone(), Surveyed { facts, membership });
         }
-        Ok(Self { nodes, leader, identity, configuration })
+        Ok(Self { nodes, leader, identity, configuration, kubelet, voters })
     }
 
     /// That node's facts.
@@ -106,11 +118,50 @@ impl Survey {
         self.membership(node) == Some(&Membership::Member)
     }
 
+    /// Why what is unfinished on `node` may not be undone, if so: a reset of a node that votes, or
+    /// whose part nobody can tell, could cost the cluster.
+    #[must_use]
+    pub fn forbids_reset(&self, node: &str) -> Option<String> {
+        let surveyed = self.nodes.get(node)?;
+        let facts = &surveyed.facts;
+        if facts.identity.is_none() || facts.identity != self.identity {
+            return Some(
+                "whose they are cannot be told: no CA certificate of ours is there".into(),
+            );
+        }
+        let all = || self.nodes.iter().map(|(name, one)| (name.clone(), one.facts.clone()));
+        if unfinished_init(&all().collect(), self.configuration.is_some()).as_deref() == Some(node)
+        {
+            return None;
+        }
+        match &self.voters {
+            Some(voters) if voters.iter().any(|voter| voter == node) => {
+                Some(format!("it is one of etcd's {} voting members", voters.len()))
+            }
+            _ if self.configuration.is_none() => {
+                Some("no control plane's API answers to say whether it is a member".to_owned())
+            }
+            None => {
+                Some("no control plane's etcd answers to say whether it is a member".to_owned())
+            }
+            Some(_) => None,
+        }
+    }
+
     /// Whether any node of the inventory is a member.
     #[must_use]
     pub fn any_member(&self) -> bool {
         self.nodes.keys().any(|node| self.is_member(node))
     }
+}
+
+/// The node on which an init began and did not finish: it still has `super-admin.conf`, no cluster
+/// knows its own configuration, and no other node has joined.
+fn unfinished_init(facts: &BTreeMap<String, Facts>, configured: bool) -> Option<String> {
+    let has = |facts: &Facts, file: &str| facts.files.iter().any(|f| f == file);
+    let mut joined = facts.iter().filter(|(_, f)| has(f, "kubelet.conf") || has(f, "etcd-data"));
+    let (name, only) = joined.next()?;
+    (!configured && joined.next().is_none() && has(only, "super-admin.conf")).then(|| name.clone())
 }
 
 /// The one cluster whose certificates are on the nodes; the operator's own first, so that another
@@ -165,8 +216,9 @@ fn membership(
             "etcd-data",
         ],
     };
-    // Shared keys alone are no membership: they are written before the join.
-    let bare = facts.files.iter().all(|file| file == "pki/ca.crt");
+    // A control plane's shared keys are written before its join; a worker's CA comes with it.
+    let early = |file: &String| role == Role::ControlPlane && file == "pki/ca.crt";
+    let bare = facts.files.iter().all(early);
     if bare {
         let stale = listed == Some(true) || (role == Role::ControlPlane && votes == Some(true));
         return if stale { Membership::Stale } else { Membership::Absent };
@@ -182,63 +234,5 @@ fn membership(
             Membership::Partial("no voting etcd member".to_owned())
         }
         _ => Membership::Member,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn identity(of: &str) -> Identity {
-        format!("sha256:{}", crate::resource::sha256(of.as_bytes())).parse().unwrap()
-    }
-
-    fn facts(files: &[&str], cluster: Option<&str>) -> Facts {
-        Facts {
-            files: files.iter().map(|f| (*f).to_owned()).collect(),
-            identity: cluster.map(identity),
-            ..Facts::default()
-        }
-    }
-
-    const WHOLE: &[&str] = &[
-        "pki/ca.crt",
-        "kubelet.conf",
-        "admin.conf",
-        "manifests/kube-apiserver.yaml",
-        "manifests/etcd.yaml",
-        "etcd-data",
-    ];
-
-    fn judge(facts: &Facts, listed: Option<bool>, votes: Option<bool>) -> Membership {
-        let names = |there: bool| if there { vec!["n"] } else { vec![] };
-        let view = listed.map(|there| Facts {
-            api_nodes: Some(
-                names(there).into_iter().map(|n| (n.to_owned(), String::new())).collect(),
-            ),
-            ..Facts::default()
-        });
-        let voters = votes.map(|there| names(there).into_iter().map(str::to_owned).collect());
-        let own = identity("ours");
-        membership("n", Role::ControlPlane, facts, Some(&own), view.as_ref(), voters.as_ref())
-    }
-
-    #[test]
-    fn membership_is_judged_by_all_of_files_api_and_etcd() {
-        let ours = Some("ours");
-        let bare = facts(&[], None);
-        assert_eq!(judge(&bare, None, None), Membership::Absent);
-        assert_eq!(judge(&facts(&["pki/ca.crt"], ours), Some(false), None), Membership::Absent);
-        assert_eq!(judge(&bare, Some(true), Some(false)), Membership::Stale);
-        assert_eq!(judge(&bare, Some(false), Some(true)), Membership::Stale);
-        assert_eq!(judge(&facts(WHOLE, ours), Some(true), Some(true)), Membership::Member);
-        assert_eq!(judge(&facts(WHOLE, ours), None, None), Membership::Member);
-        assert!(matches!(
-            judge(&facts(WHOLE, ours), Some(true), Some(false)),
-            Membership::Partial(_)
-        ));
-        assert!(matches!(judge(&facts(WHOLE, ours), Some(false), None), Membership::Partial(_)));
-        assert!(matches!(judge(&facts(&WHOLE[..3], ours), None, None), Membership::Partial(_)));
-        assert!(matches!(judge(&facts(WHOLE, Some("x")), None, None), Membership::Foreign(_)));
     }
 }

@@ -1,17 +1,18 @@
 //! Everything that forbids a run, found before anything is changed, on all nodes at once.
 
 use super::{Membership, Survey};
-use crate::cluster::{Cluster, Role};
+use crate::cluster::Cluster;
 use crate::diagnostic::{Error, Kind, Result, printable};
 
 /// Operating systems that the bundle has packages for.
 const SYSTEMS: &[&str] = &["debian-12", "debian-13"];
 
-/// Judges the survey.
+/// Judges the survey. `glibc` is the version of the C library that slipway itself needs, since it
+/// stays on control planes.
 ///
 /// # Errors
 /// One error that lists every finding.
-pub fn preflight(cluster: &Cluster, survey: &Survey) -> Result<()> {
+pub fn preflight(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Result<()> {
     let mut findings = Vec::new();
     for (name, surveyed) in &survey.nodes {
         let facts = &surveyed.facts;
@@ -26,6 +27,13 @@ pub fn preflight(cluster: &Cluster, survey: &Survey) -> Result<()> {
         }
         if facts.init != "systemd" {
             found("its init is not systemd".to_owned());
+        }
+        if facts.glibc.is_none_or(|there| there < glibc) {
+            let (major, minor) = glibc;
+            found(format!(
+                "its C library is older than {major}.{minor}, which this slipway needs; build \
+                 slipway on the oldest system that it shall serve"
+            ));
         }
         let internal = cluster.node(name).map(|node| node.internal.to_string());
         let carries = |(_, address): &(String, String)| {
@@ -42,16 +50,24 @@ pub fn preflight(cluster: &Cluster, survey: &Survey) -> Result<()> {
                 cluster.name,
                 survey.identity.as_ref().map_or("new".to_owned(), ToString::to_string),
             )),
+            Membership::Partial(what) => {
+                if let Some(why) = survey.forbids_reset(name) {
+                    found(format!("is no whole member ({what}), and is not reset, because {why}"));
+                }
+            }
             Membership::Stale => found(format!(
                 "is bare, while the cluster still lists {name} as a node or etcd member; remove \
-                 that entry first"
+                 that entry first: `kubectl delete node {name}`, and for a control plane \
+                 `etcdctl member remove`"
             )),
             _ => {}
         }
     }
-    findings.extend(unfinished(cluster, survey));
-    if let Some(configuration) = &survey.configuration {
-        findings.extend(fixed(cluster, configuration));
+    if survey.configuration.is_some() {
+        findings.extend(fixed(cluster, survey));
+    } else if survey.any_member() {
+        let message = "no control plane's API answers; start the control planes that are members";
+        findings.push(message.to_owned());
     }
     if findings.is_empty() {
         return Ok(());
@@ -61,35 +77,16 @@ pub fn preflight(cluster: &Cluster, survey: &Survey) -> Result<()> {
     Err(findings.into_iter().fold(error, Error::note))
 }
 
-/// A control plane that is half a member may be reset only while that cannot cost a cluster: when
-/// another member's API says what is a member and what is not, or when there is no member at all
-/// and one control plane alone began.
-fn unfinished(cluster: &Cluster, survey: &Survey) -> Option<String> {
-    let control_planes: Vec<&str> =
-        cluster.with_role(Role::ControlPlane).map(|node| node.name.as_str()).collect();
-    let partial: Vec<&str> = control_planes
-        .iter()
-        .copied()
-        .filter(|node| matches!(survey.membership(node), Some(Membership::Partial(_))))
-        .collect();
-    let judged = survey.configuration.is_some();
-    let others = control_planes.iter().any(|node| survey.is_member(node));
-    (!partial.is_empty() && !judged && (others || partial.len() > 1)).then(|| {
-        format!(
-            "{}: part of a control plane, and no member's API answers to say which; start the \
-             other control planes first",
-            partial.join(", ")
-        )
-    })
-}
-
 /// What a living cluster cannot have changed by an apply: each difference, with both values.
-fn fixed(cluster: &Cluster, configuration: &str) -> Vec<String> {
-    let live: serde_json::Value = serde_yaml::from_str(configuration).unwrap_or_default();
+fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
+    let read = |text: &Option<String>| -> serde_json::Value {
+        serde_yaml::from_str(text.as_deref().unwrap_or_default()).unwrap_or_default()
+    };
+    let live = read(&survey.configuration);
     let list = |nets: &[ipnet::Ipv4Net]| {
         nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     };
-    [
+    let mut findings: Vec<String> = [
         ("/kubernetesVersion", "the version", format!("v{}", cluster.kubernetes)),
         ("/networking/podSubnet", "the pod CIDR", list(&cluster.network.pods)),
         ("/networking/serviceSubnet", "the service CIDR", list(&cluster.network.services)),
@@ -98,14 +95,47 @@ fn fixed(cluster: &Cluster, configuration: &str) -> Vec<String> {
     ]
     .into_iter()
     .filter_map(|(path, what, wanted)| {
-        let now = live.pointer(path)?.as_str()?;
-        (now != wanted).then(|| {
-            let now = printable(now);
-            format!(
-                "{what} of a living cluster cannot be changed yet: it is {now}, the inventory says \
-                 {wanted}"
-            )
-        })
+        let now = live.pointer(path).and_then(|now| now.as_str()).unwrap_or("not set");
+        (now != wanted).then(|| cannot_change(what, now, &wanted))
     })
-    .collect()
+    .collect();
+    let kubelet = read(&survey.kubelet);
+    findings.extend(cluster.kubelet.iter().filter_map(|(key, wanted)| {
+        let now = kubelet.get(key).cloned().unwrap_or_default();
+        let what = format!("the kubelets' {key}");
+        (!same(&now, wanted)).then(|| cannot_change(&what, &now.to_string(), &wanted.to_string()))
+    }));
+    findings.extend(other_network(cluster, survey));
+    findings
+}
+
+fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
+    let now = printable(now);
+    format!(
+        "{what} of a living cluster cannot be changed yet: it is {now}, the inventory says {wanted}"
+    )
+}
+
+/// Whether Kubernetes would read both alike: it writes the duration `5m` as `5m0s`.
+fn same(now: &serde_json::Value, wanted: &serde_json::Value) -> bool {
+    let plain = |value: &serde_json::Value| {
+        value.as_str().map(|text| text.trim_end_matches("0s").trim_end_matches("0m").to_owned())
+    };
+    now == wanted || (plain(now).is_some() && plain(now) == plain(wanted))
+}
+
+/// A pod network on a member that is not the one that the inventory means.
+fn other_network(cluster: &Cluster, survey: &Survey) -> Option<String> {
+    let members = survey.nodes.iter().filter(|(name, _)| survey.is_member(name));
+    let mut files = members.flat_map(|(name, node)| node.facts.cni.iter().map(move |f| (name, f)));
+    let calico = |file: &str| file.contains("calico");
+    let wanted = cluster.addons.calico;
+    let (name, file) =
+        files.find(|(_, file)| calico(file) != wanted && (wanted || calico(file)))?;
+    let file = printable(file);
+    Some(format!(
+        "the pod network of a living cluster cannot be changed yet: {name} has {file} in \
+         /etc/cni/net.d, the inventory says {}",
+        if wanted { "Calico" } else { "no Calico" }
+    ))
 }

@@ -1,0 +1,99 @@
+//! A part of a text file on a node that others write too.
+
+use super::{Change, Drift, File, Resource};
+use crate::command::Output;
+use crate::diagnostic::{Error, Kind, Result};
+use crate::probe::{Probe, TEXT_LIMIT};
+
+/// A part of a text file, between two lines of ours; the rest stays as it is.
+pub struct Block {
+    path: &'static str,
+    text: String,
+}
+
+impl Block {
+    const BEGIN: &str = "# slipway begin: lines up to `slipway end` are written by slipway";
+    const END: &str = "# slipway end";
+
+    /// `text` in the file at `path`.
+    pub fn new(path: &'static str, text: impl Into<String>) -> Self {
+        Self { path, text: text.into() }
+    }
+
+    /// The whole file as it shall be, given its text now.
+    fn whole(&self, now: &str) -> String {
+        let mut lines = Vec::new();
+        let mut inside = false;
+        for line in now.lines() {
+            match line {
+                Self::BEGIN => inside = true,
+                Self::END if inside => inside = false,
+                other if !inside => lines.push(other),
+                _ => {}
+            }
+        }
+        while lines.last().is_some_and(|line| line.is_empty()) {
+            lines.pop();
+        }
+        lines.extend([Self::BEGIN, self.text.trim_end(), Self::END]);
+        lines.join("\n") + "\n"
+    }
+
+    fn file(&self, seen: &Output) -> File {
+        let now = File::seen(seen).map(|seen| seen.text).unwrap_or_default();
+        File::text(self.path, self.whole(&now))
+    }
+}
+
+impl Resource for Block {
+    fn id(&self) -> String {
+        format!("block in {}", self.path)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::file(self.path, true)
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        if File::seen(seen).is_some_and(|seen| seen.text.len() >= TEXT_LIMIT) {
+            let message = format!("{} is larger than {TEXT_LIMIT} bytes", self.path);
+            return Err(Error::new(Kind::Preflight, message));
+        }
+        let text = seen.text();
+        let count = |mark| text.lines().filter(|line| *line == mark).count();
+        if text.contains('\u{fffd}') || count(Self::BEGIN) != count(Self::END) {
+            let message = format!("{} cannot be edited without loss", self.path);
+            return Err(Error::new(Kind::Preflight, message).hint(
+                "it is no UTF-8 text, or has one of slipway's two marks without the other; mend it by hand",
+            ));
+        }
+        self.file(seen).compare(seen)
+    }
+
+    fn converge(&self, seen: &Output) -> Vec<Change> {
+        self.file(seen).converge(seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_leaves_the_rest_alone_and_is_stable() {
+        let block = Block::new("/etc/hosts", "10.0.0.1 a");
+        let first = block.whole("127.0.0.1 localhost\n\n");
+        assert!(first.starts_with("127.0.0.1 localhost\n# slipway begin"), "{first}");
+        assert_eq!(block.whole(&first), first);
+        let moved = Block::new("/etc/hosts", "10.0.0.2 a").whole(&first);
+        assert!(moved.contains("10.0.0.2 a") && !moved.contains("10.0.0.1 a"), "{moved}");
+    }
+
+    #[test]
+    fn a_mark_without_its_other_is_refused() {
+        let text = format!("127.0.0.1 localhost\n{}\n10.0.0.9 mine\n", Block::BEGIN);
+        let stdout = format!("644 root:root\n{}  -\n{text}", "0".repeat(64)).into_bytes();
+        let seen = Output { stdout, ..Output::default() };
+        assert!(Block::new("/etc/hosts", "10.0.0.1 a").compare(&seen).is_err());
+    }
+}

@@ -153,7 +153,9 @@ pub fn printable(text: &str) -> String {
     const LIMIT: usize = 400;
     let mut shown = String::new();
     for c in text.chars().take(LIMIT) {
-        if c.is_control() && c != '\t' {
+        // Also what turns the direction of text: it would show other words than are there.
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if turns || (c.is_control() && c != '\t') {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -187,8 +189,8 @@ mod tests {
 
     #[test]
     fn output_of_a_node_cannot_reach_the_terminal_as_control_characters() {
-        let error = Error::new(Kind::Command, "x").note("\u{1b}[31mred\u{7}\nnext");
-        assert_eq!(error.to_string(), "error: x\n  \\u{1b}[31mred\\u{7}\n  next");
+        let error = Error::new(Kind::Command, "x").note("\u{1b}[31mred\u{7}\nne\u{202e}xt");
+        assert_eq!(error.to_string(), "error: x\n  \\u{1b}[31mred\\u{7}\n  ne\\u{202e}xt");
     }
 
     #[test]

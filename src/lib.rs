@@ -1,9 +1,25 @@
 //! slipway turns machines reachable by SSH into a highly available Kubernetes cluster.
 
+pub mod approver;
 pub mod bundle;
 pub mod cache;
 pub mod cli;
+pub mod cluster;
+pub mod command;
 pub mod diagnostic;
+pub mod engine;
+pub mod event;
+pub mod host;
+pub mod inventory;
 pub mod lab;
+pub mod pki;
+pub mod probe;
 pub mod process;
+pub mod report;
+pub mod resource;
 pub mod secret;
+pub mod session;
+pub mod state;
+pub mod steps;
+pub mod survey;
+pub mod template;

@@ -213,8 +213,17 @@ impl Assembly<'_> {
                 let file = deb.path.file_name().unwrap_or_default().to_string_lossy();
                 let path = format!("{below}/{file}");
                 let release = release.to_owned();
-                let Deb { name, version, architecture, .. } = deb;
-                Ok(PackageEntry { release, name, version, architecture, path, size, sha256 })
+                let Deb { name, version, architecture, endpoint, .. } = deb;
+                Ok(PackageEntry {
+                    release,
+                    name,
+                    version,
+                    architecture,
+                    endpoint,
+                    path,
+                    size,
+                    sha256,
+                })
             })
             .collect()
     }

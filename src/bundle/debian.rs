@@ -35,24 +35,16 @@ const MINIMAL: &[&str] = &[
     "netbase",
 ];
 
-/// What a node needs.
-const WANTED: &[&str] = &[
-    "runc",
-    "conntrack",
-    "iptables",
-    "nftables",
-    "ethtool",
-    "socat",
-    "ipset",
-    "chrony",
-    "curl",
-    "keepalived",
-    "haproxy",
-];
+/// What every node needs.
+const NODE: &[&str] =
+    &["runc", "conntrack", "iptables", "nftables", "ethtool", "socat", "ipset", "chrony", "curl"];
+
+/// What keeps a virtual IP, on control planes.
+const ENDPOINT: &[&str] = &["keepalived", "haproxy"];
 
 /// What is asked of apt, for recipes.
 pub(super) fn recipe() -> String {
-    format!("{RELEASES:?} {MINIMAL:?} {WANTED:?}")
+    format!("{RELEASES:?} {MINIMAL:?} {NODE:?} {ENDPOINT:?}")
 }
 
 /// A fetched package.
@@ -66,6 +58,8 @@ pub(super) struct Deb {
     pub architecture: String,
     /// Where the file is.
     pub path: PathBuf,
+    /// Whether only a virtual IP needs it.
+    pub endpoint: bool,
 }
 
 /// An apt that knows one Debian release and considers nothing installed.
@@ -108,12 +102,14 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Fetches what a node needs and a minimal machine lacks into `to`.
+    /// Fetches what nodes need and a minimal machine lacks into `to`.
     pub(super) async fn node_packages(&self, to: &Path) -> Result<Vec<Deb>> {
         let present = self.closure(MINIMAL).await?;
-        let mut missing = self.closure(&[MINIMAL, WANTED].concat()).await?;
+        let node = self.closure(&[MINIMAL, NODE].concat()).await?;
+        let mut missing = self.closure(&[MINIMAL, NODE, ENDPOINT].concat()).await?;
         missing.retain(|file| !present.contains(file));
-        self.fetch(&missing, to).await
+        let debs = self.fetch(&missing, to).await?.into_iter().zip(&missing);
+        Ok(debs.map(|(deb, file)| Deb { endpoint: !node.contains(file), ..deb }).collect())
     }
 
     /// Fetches `packages` and all that they depend on into `to`.
@@ -161,6 +157,7 @@ impl Deb {
             version: version.replace("%3a", ":"),
             architecture: architecture.to_owned(),
             path: dir.join(file),
+            endpoint: false,
         })
     }
 }

@@ -110,6 +110,9 @@ pub struct PackageEntry {
     pub version: String,
     /// `amd64`, `arm64` or `all`.
     pub architecture: String,
+    /// Whether only a virtual IP needs it, so only control planes.
+    #[serde(default)]
+    pub endpoint: bool,
     /// Path below the bundle's directory.
     pub path: String,
     /// Bytes.
@@ -225,6 +228,7 @@ pub(super) mod tests {
                 name: "runc".into(),
                 version: "1.1.5".into(),
                 architecture: "amd64".into(),
+                endpoint: false,
                 path: "packages/debian-12/runc.deb".into(),
                 size: 4,
                 sha256: sha256.clone(),

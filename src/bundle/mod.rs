@@ -77,6 +77,8 @@ pub struct Package {
     pub version: String,
     /// `amd64`, `arm64` or `all`.
     pub architecture: String,
+    /// Whether only a virtual IP needs it, so only control planes.
+    pub endpoint: bool,
     /// Where the `.deb` is.
     pub path: PathBuf,
     /// Digest, in hexadecimal.
@@ -182,6 +184,7 @@ impl Bundle {
                 name: p.name.clone(),
                 version: p.version.clone(),
                 architecture: p.architecture.clone(),
+                endpoint: p.endpoint,
                 path: self.dir.join(&p.path),
                 sha256: p.sha256.clone(),
                 size: p.size,

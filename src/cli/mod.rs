@@ -1,14 +1,23 @@
 //! The command line: one file per subcommand. Arguments are parsed here and nowhere else.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::diagnostic::{Kind, Result};
 
+mod apply;
+mod approve;
 mod bundle;
+mod kubeconfig;
 mod lab;
+mod log;
+mod plan;
+mod run;
+mod validate;
+mod version;
 
 /// Turns machines reachable by SSH into a highly available Kubernetes cluster, and keeps them one.
 #[derive(Debug, Parser)]
@@ -16,12 +25,31 @@ mod lab;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Add a detailed log to this file (0600; secrets are masked)
+    #[arg(long, value_name = "FILE", global = true)]
+    log_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Validate(validate::Args),
+    Plan(plan::Args),
+    Apply(apply::Args),
+    Kubeconfig(kubeconfig::Args),
     Bundle(bundle::Args),
     Lab(lab::Args),
+    /// Say which slipway this is, and which Kubernetes it installs
+    Version,
+    #[command(hide = true)]
+    ApproveServingCertificates(approve::Args),
+}
+
+/// The inventory, for every command that reads one.
+#[derive(Debug, clap::Args)]
+struct InventoryArg {
+    /// The inventory, a YAML file
+    #[arg(short, long, value_name = "FILE", default_value = "slipway.yaml")]
+    inventory: PathBuf,
 }
 
 /// Parses the process's arguments, runs the subcommand, shows its error, and gives the exit code.
@@ -44,9 +72,18 @@ pub async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<ExitCode> {
+    if let Some(path) = &cli.log_file {
+        log::start(path)?;
+    }
     match cli.command {
+        Command::Validate(args) => validate::run(&args),
+        Command::Plan(args) => plan::run(args).await,
+        Command::Apply(args) => apply::run(args).await,
+        Command::Kubeconfig(args) => kubeconfig::run(&args),
         Command::Bundle(args) => bundle::run(args).await,
         Command::Lab(args) => lab::run(args).await,
+        Command::Version => Ok(version::run()),
+        Command::ApproveServingCertificates(args) => approve::run(args).await,
     }
 }
 

@@ -1,0 +1,41 @@
+# `make demo` first; `make test` runs everything. See README.md.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+SLIPWAY := $(or $(CARGO_TARGET_DIR),target)/release/slipway
+TOOLS   := $(HOME)/.cache/slipway/tools
+DENY    := $(TOOLS)/bin/cargo-deny
+
+help: ## show what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+machine: ## install what this Debian machine lacks (needs root)
+	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test)
+
+build: ## build slipway
+	cargo build --release --locked
+
+demo: machine ## from nothing to a running cluster of five nodes on this machine
+	@SLIPWAY=$(SLIPWAY) scripts/demo
+
+check: machine ## format, lints, licences, documentation
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --document-private-items
+	@[ -x $(DENY) ] || cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
+	@scripts/deny $(DENY)
+
+test: check ## all checks and all tests, the cluster on the lab included
+	cargo build --release --locked
+	$(SLIPWAY) bundle build --kubernetes 1.37.1
+	$(SLIPWAY) bundle build --kubernetes 1.36.4
+	cargo test --release --locked
+
+reproduce: build ## build the whole bundle twice, apart, and compare the digests
+	SLIPWAY=$(SLIPWAY) scripts/reproduce
+
+bench: build ## bare kubeadm commands against `slipway apply`, in one run
+	SLIPWAY=$(SLIPWAY) bench/compare.sh
+
+.PHONY: help machine build demo check test reproduce bench

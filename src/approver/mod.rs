@@ -1,0 +1,51 @@
+//! Approves the serving certificates of kubelets, from the first and at each rotation.
+//!
+//! A kubelet with `serverTLSBootstrap` asks the cluster for the certificate that it serves logs,
+//! exec and metrics with. Kubernetes signs such a request but by design never approves it (signer
+//! `kubernetes.io/kubelet-serving`): whether an address belongs to a node is known outside the
+//! cluster only. It is known here: from the inventory, as a table on every control plane. Where
+//! each runs this service, any of them may be down.
+//!
+//! - [`judge`]: the rule, without any effect.
+//! - `der`: what a request must look like, byte by byte.
+//! - `objects`: requests out of what `kubectl get --watch` prints.
+//! - `service`: watching and approving, for ever.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::diagnostic::{Error, Kind, Result};
+
+mod der;
+mod judge;
+mod objects;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use judge::{Csr, Verdict, judge};
+pub use service::Approver;
+
+/// The nodes of the cluster and the addresses of each: what the inventory says.
+pub type Nodes = BTreeMap<String, Vec<IpAddr>>;
+
+/// A table of the largest cluster that Kubernetes supports (5000 nodes) has less than a fifth.
+const MAX_TABLE: u64 = 1024 * 1024;
+
+/// Reads a table of nodes: `{"cp-1": ["10.77.0.11"], …}`.
+///
+/// # Errors
+/// [`Kind::Machine`] when it is missing, too large, or something else.
+pub fn read_nodes(path: &Path) -> Result<Nodes> {
+    let failed = |why: String| Error::new(Kind::Machine, format!("{}: {why}", path.display()));
+    let file = std::fs::File::open(path).map_err(|e| failed(e.to_string()))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_TABLE + 1).read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
+    if bytes.len() as u64 > MAX_TABLE {
+        return Err(failed("is too large".to_owned()));
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|e| failed(format!("is no table of nodes and their addresses: {e}")))
+}

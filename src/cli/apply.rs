@@ -1,0 +1,97 @@
+//! `slipway apply`: makes the machines what the inventory means.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::run::{self, Options};
+use super::{say, say_error};
+use crate::diagnostic::{Error, Kind, Result};
+use crate::engine::{self, Outcome};
+use crate::event::{Event, Sink};
+use crate::inventory::Inventory;
+use crate::report::Format;
+use crate::session::Session;
+
+/// Make the machines what the inventory means
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    options: Options,
+    /// Do not ask before changing anything
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode> {
+    let began = Instant::now();
+    let recorder = args.options.events();
+    let events: Arc<dyn Sink> = recorder.clone();
+    let path = &args.options.inventory.inventory;
+    let mut session = Session::begin(path, "apply", run::trust(), &events).await?;
+    args.options.show_plan(&session.plan);
+    let plan = std::mem::take(&mut session.plan);
+    let outcome = if plan.changes() == 0 {
+        session.keep()?;
+        Outcome::default()
+    } else {
+        let permit = plan.confirm(|_| args.yes || agrees());
+        let permit = permit.ok_or_else(|| {
+            Error::new(Kind::Declined, "nothing was changed")
+                .hint("answer `yes`, or give --yes where nobody can be asked")
+        })?;
+        session.keep()?;
+        engine::apply(&session.context, Arc::new(plan), permit, &session.nodes, &events).await
+    };
+    events.take(Event::RunFinished {
+        changed: outcome.changed,
+        failed: outcome.failures.len() + outcome.held_back.len(),
+        millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    let text = args.options.output == Format::Text;
+    if text && outcome.changed > 0 {
+        say_error(recorder.timeline(60).trim_end());
+    }
+    if let Some(worst) = show_failures(&session.inventory, &outcome) {
+        return Ok(ExitCode::from(worst.exit_code()));
+    }
+    let kubeconfig = session.write_kubeconfig()?;
+    // Standard output is for programs alone where they asked for it.
+    let tell: fn(String) = if text { say } else { say_error };
+    tell(format!(
+        "{} is as its inventory means it: {} changes in {:.1} s\nkubeconfig: {}",
+        session.context.cluster.name,
+        outcome.changed,
+        began.elapsed().as_secs_f64(),
+        kubeconfig.display(),
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows every failure with its place in the inventory; gives the kind of the first.
+fn show_failures(inventory: &Inventory, outcome: &Outcome) -> Option<Kind> {
+    for (node, step, error) in &outcome.failures {
+        let label = format!("step {step} failed");
+        let mut error = error.clone();
+        if let Some(excerpt) = inventory.excerpt(node, &label) {
+            error = error.snippet(excerpt);
+        }
+        say_error(error);
+    }
+    for (node, step, why) in &outcome.held_back {
+        say_error(format!("{node}: step {step} was not attempted: {why}"));
+    }
+    outcome.failures.first().map(|(_, _, error)| error.kind())
+}
+
+fn agrees() -> bool {
+    if !run::interactive() {
+        return false;
+    }
+    let mut terminal = std::io::stderr();
+    let _ = write!(terminal, "Apply this? [yes/no] ");
+    let _ = terminal.flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}

@@ -1,0 +1,34 @@
+//! `slipway kubeconfig`: the administrator's way in.
+
+use std::process::ExitCode;
+
+use super::{InventoryArg, say};
+use crate::diagnostic::{Error, Kind, Result};
+use crate::inventory;
+use crate::state::State;
+
+/// Say where the administrator's kubeconfig is
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    inventory: InventoryArg,
+    /// Print the file itself; it holds a private key
+    #[arg(long)]
+    print: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let inventory = inventory::load(&args.inventory.inventory)?;
+    let path = State::at(inventory.state_dir()).kubeconfig();
+    let missing = |e: std::io::Error| {
+        Error::new(Kind::Machine, format!("no kubeconfig at {}: {e}", path.display()))
+            .hint("`slipway apply` writes it; it changes nothing on a cluster that is as meant")
+    };
+    let text = std::fs::read_to_string(&path).map_err(missing)?;
+    if args.print {
+        say(text.trim_end());
+    } else {
+        say(std::path::absolute(&path).unwrap_or(path).display());
+    }
+    Ok(ExitCode::SUCCESS)
+}

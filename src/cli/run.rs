@@ -1,0 +1,46 @@
+//! What `plan` and `apply` have in common: their options and how they show things.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+
+use super::{InventoryArg, say};
+use crate::engine::Plan;
+use crate::host::{Ask, Refuse, Trust};
+use crate::report::{self, Format, Recorder, View};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    pub(super) inventory: InventoryArg,
+    /// How results are shown
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub(super) output: Format,
+    /// Show every line of every difference
+    #[arg(long)]
+    full: bool,
+}
+
+impl Options {
+    /// Shows events, and remembers where the time goes.
+    pub(super) fn events(&self) -> Arc<Recorder> {
+        let shown = report::sink(self.output, std::io::stderr().is_terminal());
+        Arc::new(Recorder::new(shown))
+    }
+
+    pub(super) fn show_plan(&self, plan: &Plan) {
+        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        match self.output {
+            Format::Text => say(report::plan_text(plan, View { colour, full: self.full })),
+            Format::Json => say(report::plan_json(plan)),
+        }
+    }
+}
+
+/// Whether somebody is there to be asked.
+pub(super) fn interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+pub(super) fn trust() -> Arc<dyn Trust> {
+    if interactive() { Arc::new(Ask::default()) } else { Arc::new(Refuse) }
+}

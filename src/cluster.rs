@@ -1,0 +1,171 @@
+//! The cluster as it is meant: the inventory with every default resolved. Plain data; made by
+//! [`crate::inventory`], read by the steps.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use ipnet::Ipv4Net;
+use semver::Version;
+
+/// A cluster, as meant.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Its name, a DNS label.
+    pub name: String,
+    /// The Kubernetes version that it shall run.
+    pub kubernetes: Version,
+    /// Where clients reach the API.
+    pub endpoint: Endpoint,
+    /// Addresses of pods and services.
+    pub network: Network,
+    /// NTP servers; empty means: leave the distribution's own.
+    pub time_servers: Vec<String>,
+    /// Fields for every node's `KubeletConfiguration`, beside those that slipway owns.
+    pub kubelet: serde_json::Map<String, serde_json::Value>,
+    /// What is installed on top.
+    pub addons: Addons,
+    /// The machines, in the inventory's order.
+    pub nodes: Vec<Node>,
+}
+
+/// Where clients reach the Kubernetes API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A virtual IP that slipway keeps on one of the control planes, port 6443.
+    Vip {
+        /// The virtual IP.
+        address: Ipv4Addr,
+        /// The interface that carries it; `None`: the one that holds the node's internal address.
+        interface: Option<String>,
+        /// VRRP's virtual router id (RFC 5798, §5.2.3), unique in the network segment.
+        router_id: u8,
+    },
+    /// A load balancer that somebody else runs.
+    External {
+        /// Its host name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// The only control plane itself, port 6443.
+    Node(Ipv4Addr),
+}
+
+/// Addresses of pods and services. Lists, so that a second family fits; one IPv4 network for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Pods.
+    pub pods: Vec<Ipv4Net>,
+    /// Services.
+    pub services: Vec<Ipv4Net>,
+    /// The cluster's DNS domain.
+    pub domain: String,
+}
+
+/// What is installed on top of the bare cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addons {
+    /// Calico, the pod network.
+    pub calico: bool,
+    /// metrics-server, for `kubectl top` and autoscaling.
+    pub metrics_server: bool,
+}
+
+/// A machine and its part in the cluster.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its name: host name and Kubernetes node name.
+    pub name: String,
+    /// Its part.
+    pub role: Role,
+    /// The address that Kubernetes uses for it.
+    pub internal: Ipv4Addr,
+    /// Labels that its Node object shall carry.
+    pub labels: BTreeMap<String, String>,
+    /// Taints; `None`: Kubernetes' default for the role.
+    pub taints: Option<Vec<Taint>>,
+    /// How to log in.
+    pub ssh: Ssh,
+}
+
+/// A node's part in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Runs the API and etcd.
+    ControlPlane,
+    /// Runs workloads.
+    Worker,
+}
+
+/// A taint on a Node object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taint {
+    /// Key.
+    pub key: String,
+    /// Value; may be empty.
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+/// How to log in to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User: root, or one that may sudo without a password.
+    pub user: String,
+    /// A private key; `None`: the agent's keys.
+    pub identity: Option<PathBuf>,
+    /// The file of known host keys.
+    pub known_hosts: PathBuf,
+    /// The node's host key, pinned in the inventory, in OpenSSH's form (`ssh-ed25519 AAAA…`).
+    pub host_key: Option<String>,
+}
+
+/// The port that the API is reached at, on every control plane and at a virtual IP.
+pub const API_PORT: u16 = 6443;
+
+impl Cluster {
+    /// Nodes of one role, in the inventory's order.
+    pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(move |node| node.role == role)
+    }
+
+    /// The API's name, in every node's `/etc/hosts` and in the API's certificate.
+    #[must_use]
+    pub fn api_name(&self) -> String {
+        format!("api.{}", self.name)
+    }
+
+    /// The node of that name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+}
+
+impl Endpoint {
+    /// `host:port`, as kubeadm's `controlPlaneEndpoint` takes it.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Vip { address, .. } | Self::Node(address) => format!("{address}:{API_PORT}"),
+            Self::External { host, port } => format!("{host}:{port}"),
+        }
+    }
+}
+
+impl Role {
+    /// As the inventory writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane",
+            Self::Worker => "worker",
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The one place with effects: looks at nodes, compares, and changes what differs.
+//!
+//! Plan, apply and verify share one path ([`settle()`]), which branches once, on the [`Mode`].
+//! [`Node::change`] demands a [`Permit`], and only a confirmed plan gives one, so code that changes
+//! a node while planning does not compile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::distr::{Alphanumeric, SampleString as _};
+
+use crate::command::{Cmd, Output};
+use crate::diagnostic::{Error, Kind, Result, last_lines};
+use crate::host::Transport;
+use crate::probe::{self, Probe};
+use crate::resource::{Change, Resource};
+use crate::secret::Secret;
+
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod fake;
+mod plan;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, plan};
+pub use settle::{Mode, settle};
+pub use walk::{Outcome, apply};
+
+/// A node that can be reached.
+pub struct Node<T> {
+    name: String,
+    transport: Arc<T>,
+    masked: Arc<[Secret<String>]>,
+}
+
+impl<T> Clone for Node<T> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            transport: Arc::clone(&self.transport),
+            masked: Arc::clone(&self.masked),
+        }
+    }
+}
+
+impl<T: Transport> Node<T> {
+    /// The node `name`, reached by `transport`. Whatever it prints, `masked` is not shown.
+    pub fn new(name: &str, transport: Arc<T>, masked: Arc<[Secret<String>]>) -> Self {
+        Self { name: name.to_owned(), transport, masked }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Asks all `probes` with one command.
+    ///
+    /// # Errors
+    /// When the connection fails, or not every answer came back.
+    pub async fn look(&self, probes: &[Probe]) -> Result<Vec<Output>> {
+        /// A look may ask an API server that has just been started, or one that is gone.
+        const PATIENCE: Duration = Duration::from_secs(180);
+        if probes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let nonce = Alphanumeric.sample_string(&mut rand::rng(), 24);
+        let cmd = Cmd::script(probe::script(probes, &nonce)).within(PATIENCE);
+        let output = self.transport.run(&cmd).await.map_err(|e| e.context(&self.name))?;
+        probe::frames(&output.stdout, &nonce, probes.len())
+            .map_err(|e| e.context(&self.name).note(last_lines(&self.shown(&output), 5)))
+    }
+
+    /// Looks at all `wants` with one command.
+    ///
+    /// # Errors
+    /// As [`Node::look`].
+    pub async fn look_at(&self, wants: &[&dyn Resource]) -> Result<Vec<Output>> {
+        self.look(&wants.iter().map(|want| want.probe()).collect::<Vec<_>>()).await
+    }
+
+    /// Runs a command that changes the node.
+    ///
+    /// # Errors
+    /// When the connection fails or the command's exit code is not 0.
+    pub async fn change(&self, change: &Change, _permit: &Permit) -> Result<()> {
+        tracing::info!(node = %self.name, what = %change.what, command = %change.cmd, "change");
+        let cannot = || format!("cannot {} on {}", change.what, self.name);
+        let output = self.transport.run(&change.cmd).await.map_err(|e| e.context(cannot()))?;
+        if output.ok() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Command, format!("{}: exit code {}", cannot(), output.code))
+            .note(format!("command: {}", change.cmd))
+            .note(last_lines(&self.shown(&output), 15))
+            .hint("mend the cause and run the same command again: what is done is not repeated"))
+    }
+
+    fn shown(&self, output: &Output) -> String {
+        let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+        let mut text = String::from_utf8_lossy(&both).into_owned();
+        for secret in self.masked.iter() {
+            text = text.replace(secret.expose(), "***");
+        }
+        text
+    }
+}

@@ -1,0 +1,136 @@
+//! What would change: one look at every node, compared with what is meant.
+
+use std::collections::BTreeMap;
+
+use tokio::task::JoinSet;
+
+use super::{Node, settle::differing};
+use crate::diagnostic::{Error, Kind, Result};
+use crate::host::Transport;
+use crate::resource::{Diff, Disruption, Resource};
+use crate::steps::{Context, Step};
+
+/// What would change, per node and step.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// All steps, in reading order.
+    pub steps: &'static [Step],
+    /// The nodes, in the inventory's order.
+    pub nodes: Vec<NodePlan>,
+}
+
+/// What would change on one node.
+#[derive(Debug)]
+pub struct NodePlan {
+    /// Its name.
+    pub node: String,
+    /// The steps in which something differs, in order.
+    pub steps: Vec<StepPlan>,
+}
+
+/// What would change in one step.
+#[derive(Debug)]
+pub struct StepPlan {
+    /// Its name.
+    pub step: &'static str,
+    /// The resources that differ, in order.
+    pub resources: Vec<Planned>,
+}
+
+/// A resource that differs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Its id.
+    pub id: String,
+    /// What differs.
+    pub diff: Diff,
+    /// What the change disturbs.
+    pub disruption: Option<Disruption>,
+}
+
+/// The right to change nodes. Only a plan that somebody agreed to gives one.
+#[derive(Debug)]
+pub struct Permit(());
+
+impl Plan {
+    /// How many resources differ.
+    #[must_use]
+    pub fn changes(&self) -> usize {
+        self.nodes.iter().flat_map(|node| &node.steps).map(|step| step.resources.len()).sum()
+    }
+
+    /// Whether something differs on `node` in `step`.
+    #[must_use]
+    pub fn differs(&self, node: &str, step: &str) -> bool {
+        self.nodes.iter().any(|n| n.node == node && n.steps.iter().any(|s| s.step == step))
+    }
+
+    /// The right to carry it out, if `agrees` says yes to it.
+    pub fn confirm(&self, agrees: impl FnOnce(&Self) -> bool) -> Option<Permit> {
+        agrees(self).then_some(Permit(()))
+    }
+}
+
+/// Looks at every node, all at once, each with one command.
+///
+/// # Errors
+/// Every node's failure to answer, or the refusal of what was found there.
+pub async fn plan<T: Transport + 'static>(
+    context: &std::sync::Arc<Context>,
+    nodes: &BTreeMap<String, Node<T>>,
+) -> Result<Plan> {
+    let mut looks = JoinSet::new();
+    for (position, meant) in context.cluster.nodes.iter().enumerate() {
+        let node = nodes.get(&meant.name).cloned();
+        let node = node.ok_or_else(|| Error::new(Kind::Bug, "a node without a connection"))?;
+        let context = std::sync::Arc::clone(context);
+        looks.spawn(async move { (position, plan_node(&context, &node).await) });
+    }
+    let mut plans = BTreeMap::new();
+    let mut failed: Option<Error> = None;
+    while let Some(joined) = looks.join_next().await {
+        let (position, result) =
+            joined.map_err(|e| Error::new(Kind::Bug, format!("a look ended early: {e}")))?;
+        match result {
+            Ok(plan) => drop(plans.insert(position, plan)),
+            Err(error) => {
+                failed = Some(match failed {
+                    Some(first) => first.note(error.to_string()),
+                    None => error,
+                });
+            }
+        }
+    }
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(Plan { steps: context.steps, nodes: plans.into_values().collect() }),
+    }
+}
+
+async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<NodePlan> {
+    let desired: Vec<(&'static str, Vec<Box<dyn Resource>>)> = context
+        .steps
+        .iter()
+        .map(|step| Ok((step.name, context.desired(step, node.name())?)))
+        .collect::<Result<_>>()?;
+    let wants: Vec<&dyn Resource> =
+        desired.iter().flat_map(|(_, wants)| wants).map(AsRef::as_ref).collect();
+    let mut seen = node.look_at(&wants).await?.into_iter();
+    let mut steps = Vec::new();
+    for (step, wants) in &desired {
+        let wants: Vec<&dyn Resource> = wants.iter().map(AsRef::as_ref).collect();
+        let seen = seen.by_ref().take(wants.len()).collect();
+        let resources: Vec<Planned> = differing(node, &wants, seen)?
+            .into_iter()
+            .map(|one| Planned {
+                id: one.want.id(),
+                disruption: one.want.disruption(&one.seen),
+                diff: one.diff,
+            })
+            .collect();
+        if !resources.is_empty() {
+            steps.push(StepPlan { step, resources });
+        }
+    }
+    Ok(NodePlan { node: node.name().to_owned(), steps })
+}

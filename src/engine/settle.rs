@@ -1,0 +1,133 @@
+//! The one path that plan, apply and verify share.
+
+use std::time::{Duration, Instant};
+
+use super::{Node, Permit};
+use crate::command::Output;
+use crate::diagnostic::{Error, Kind, Result};
+use crate::event::{Event, Sink};
+use crate::host::Transport;
+use crate::resource::{Diff, Drift, Resource};
+
+/// Whether changes may be made.
+#[derive(Clone, Copy)]
+pub enum Mode<'a> {
+    /// Only say what differs.
+    Plan,
+    /// Change what differs.
+    Apply(&'a Permit),
+}
+
+/// A resource that differs, or did.
+pub struct Differing<'a> {
+    /// The resource.
+    pub want: &'a dyn Resource,
+    /// What was seen of it.
+    pub seen: Output,
+    /// What differed.
+    pub diff: Diff,
+}
+
+/// Looks at all `wants` of one step at once; when changes may be made, makes them in order, and
+/// looks again until all is as meant or the patience of a resource ends. Gives those that differed.
+///
+/// # Errors
+/// When a look or a command fails, or something did not come about.
+pub async fn settle<'a, T: Transport>(
+    node: &Node<T>,
+    step: &'static str,
+    wants: &'a [Box<dyn Resource>],
+    mode: Mode<'_>,
+    events: &dyn Sink,
+) -> Result<Vec<Differing<'a>>> {
+    let wants: Vec<&dyn Resource> = wants.iter().map(AsRef::as_ref).collect();
+    let seen = node.look_at(&wants).await?;
+    let differing = differing(node, &wants, seen)?;
+    let Mode::Apply(permit) = mode else { return Ok(differing) };
+    let mut group: Vec<&dyn Resource> = Vec::new();
+    for one in &differing {
+        let changes = one.want.converge(&one.seen);
+        // What is only waited for comes about after the changes before it, and before those after.
+        if changes.is_empty() {
+            verify(node, &group, permit).await?;
+            group.clear();
+            verify(node, &[one.want], permit).await?;
+            continue;
+        }
+        for change in changes {
+            let resource = one.want.id();
+            let about = || (node.name().to_owned(), resource.clone());
+            let (name, id) = about();
+            events.take(Event::Changing {
+                node: name,
+                step,
+                resource: id,
+                what: change.what.clone(),
+            });
+            let began = Instant::now();
+            node.change(&change, permit).await?;
+            let (name, id) = about();
+            events.take(Event::Changed { node: name, step, resource: id, millis: millis(began) });
+        }
+        group.push(one.want);
+    }
+    verify(node, &group, permit).await?;
+    Ok(differing)
+}
+
+/// Milliseconds since `began`.
+pub(super) fn millis(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Those of `wants` that differ, given what was seen of each.
+pub(super) fn differing<'a, T: Transport>(
+    node: &Node<T>,
+    wants: &[&'a dyn Resource],
+    seen: Vec<Output>,
+) -> Result<Vec<Differing<'a>>> {
+    let mut differing = Vec::new();
+    for (want, seen) in wants.iter().zip(seen) {
+        let drift = want.compare(&seen).map_err(|e| e.context(node.name()))?;
+        if let Drift::Differs(diff) = drift {
+            differing.push(Differing { want: *want, seen, diff });
+        }
+    }
+    Ok(differing)
+}
+
+/// Looks again until all is as meant. The wait between looks grows from 0.2 s to 2 s: a look costs
+/// the node something.
+async fn verify<T: Transport>(node: &Node<T>, wants: &[&dyn Resource], _: &Permit) -> Result<()> {
+    let began = Instant::now();
+    let mut pause = Duration::from_millis(200);
+    let mut left: Vec<&dyn Resource> = wants.to_vec();
+    loop {
+        let seen = node.look_at(&left).await?;
+        let open = differing(node, &left, seen)?;
+        let open: Vec<_> = open.into_iter().filter(|one| !one.want.waived(&one.seen)).collect();
+        if let Some(late) = open.iter().find(|one| began.elapsed() >= one.want.patience()) {
+            return Err(not_come_about(node.name(), late));
+        }
+        if open.is_empty() {
+            return Ok(());
+        }
+        left = open.iter().map(|one| one.want).collect();
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(Duration::from_secs(2));
+    }
+}
+
+fn not_come_about(node: &str, late: &Differing<'_>) -> Error {
+    let Differing { want, seen, diff } = late;
+    let (kind, when) = match want.patience() {
+        Duration::ZERO => (Kind::Command, "after its commands".to_owned()),
+        patience => (Kind::Timeout, format!("after {} s", patience.as_secs())),
+    };
+    let message = format!("{} on {node} is not as meant {when}: {}", want.id(), diff.summary);
+    let error = Error::new(kind, message);
+    match want.explain(seen) {
+        Some(why) => error.note(why),
+        None => error,
+    }
+}

@@ -1,0 +1,231 @@
+//! Applying: every node walks the steps by itself, as far as it can. A step waits only for what it
+//! names elsewhere; one node's failure holds back only those that need it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+
+use super::settle::millis;
+use super::{Mode, Node, Permit, Plan, settle};
+use crate::diagnostic::Error;
+use crate::event::{Event, Sink};
+use crate::host::Transport;
+use crate::steps::{Context, Gate, Pace, Step};
+
+/// What came of a walk.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Resources that were changed.
+    pub changed: usize,
+    /// Each node that failed: its name, the step, why.
+    pub failures: Vec<(String, &'static str, Error)>,
+    /// Nodes that were held back by others' failures: the name, the step, why.
+    pub held_back: Vec<(String, &'static str, String)>,
+}
+
+/// How far each node has come: the number of steps behind it, or `None` once it stopped.
+type Progress = BTreeMap<String, Position>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Position {
+    done: usize,
+    stopped: bool,
+}
+
+struct Walk<T> {
+    context: Arc<Context>,
+    plan: Arc<Plan>,
+    permit: Arc<Permit>,
+    events: Arc<dyn Sink>,
+    progress: watch::Sender<Progress>,
+    turns: BTreeMap<&'static str, Mutex<()>>,
+    nodes: BTreeMap<String, Node<T>>,
+}
+
+enum Stop {
+    Failed(&'static str, Error),
+    HeldBack(&'static str, String),
+}
+
+/// Carries out what `plan` announced.
+pub async fn apply<T: Transport + 'static>(
+    context: &Arc<Context>,
+    plan: Arc<Plan>,
+    permit: Permit,
+    nodes: &BTreeMap<String, Node<T>>,
+    events: &Arc<dyn Sink>,
+) -> Outcome {
+    let start = Position { done: 0, stopped: false };
+    let walk = Arc::new(Walk {
+        context: Arc::clone(context),
+        plan,
+        permit: Arc::new(permit),
+        events: Arc::clone(events),
+        progress: watch::Sender::new(nodes.keys().map(|name| (name.clone(), start)).collect()),
+        turns: context.steps.iter().map(|step| (step.name, Mutex::new(()))).collect(),
+        nodes: nodes.clone(),
+    });
+    let mut walkers = JoinSet::new();
+    for name in nodes.keys().cloned() {
+        let walk = Arc::clone(&walk);
+        walkers.spawn(async move {
+            let result = walk.node(&name).await;
+            (name, result)
+        });
+    }
+    let mut outcome = Outcome::default();
+    while let Some(joined) = walkers.join_next().await {
+        match joined {
+            Ok((_, Ok(changed))) => outcome.changed += changed,
+            Ok((name, Err((changed, stop)))) => {
+                outcome.changed += changed;
+                match stop {
+                    Stop::Failed(step, error) => outcome.failures.push((name, step, error)),
+                    Stop::HeldBack(step, why) => outcome.held_back.push((name, step, why)),
+                }
+            }
+            Err(e) => {
+                let bug =
+                    Error::new(crate::diagnostic::Kind::Bug, format!("a walk ended early: {e}"));
+                outcome.failures.push((String::new(), "", bug));
+            }
+        }
+    }
+    outcome
+}
+
+impl<T: Transport> Walk<T> {
+    async fn node(&self, name: &str) -> Result<usize, (usize, Stop)> {
+        let mut changed = 0;
+        for (index, step) in self.context.steps.iter().enumerate() {
+            let result = self.step(name, step, changed > 0).await;
+            self.progress.send_modify(|progress| {
+                if let Some(position) = progress.get_mut(name) {
+                    *position = match &result {
+                        Ok(_) => Position { done: index + 1, stopped: false },
+                        Err(_) => Position { done: index, stopped: true },
+                    };
+                }
+            });
+            match result {
+                Ok(count) => changed += count,
+                Err(stop) => {
+                    self.tell_stop(name, &stop);
+                    return Err((changed, stop));
+                }
+            }
+        }
+        self.events.take(Event::NodeFinished { node: name.to_owned() });
+        Ok(changed)
+    }
+
+    /// One node's part in one step: the number of resources that it changed.
+    async fn step(&self, name: &str, step: &'static Step, touched: bool) -> Result<usize, Stop> {
+        let failed = |error| Stop::Failed(step.name, error);
+        let desired = self.context.desired(step, name).map_err(failed)?;
+        let differs = self.plan.differs(name, step.name);
+        // Untouched, and as meant when it was looked at: nothing to do, nobody to wait for.
+        if desired.is_empty() || !(differs || touched || step.after.is_some()) {
+            return Ok(0);
+        }
+        if let Some(gate) = &step.after {
+            self.pass(name, step, gate).await?;
+        }
+        let turn = match (step.pace, self.turns.get(step.name)) {
+            (Pace::OneByOne, Some(turn)) => Some(match turn.try_lock() {
+                Ok(turn) => turn,
+                Err(_) => {
+                    self.wait(name, step, "its turn, one node at a time".to_owned());
+                    turn.lock().await
+                }
+            }),
+            _ => None,
+        };
+        if differs {
+            self.events.take(Event::StepStarted { node: name.to_owned(), step: step.name });
+        }
+        let began = Instant::now();
+        let Some(node) = self.nodes.get(name) else { return Ok(0) };
+        let result =
+            settle(node, step.name, &desired, Mode::Apply(&self.permit), self.events.as_ref())
+                .await;
+        drop(turn);
+        let changed = result.map_err(failed)?.len();
+        if changed > 0 {
+            self.events.take(Event::StepFinished {
+                node: name.to_owned(),
+                step: step.name,
+                changed,
+                millis: millis(began),
+            });
+        }
+        Ok(changed)
+    }
+
+    fn wait(&self, name: &str, step: &'static Step, reason: String) {
+        self.events.take(Event::Waiting { node: name.to_owned(), step: step.name, reason });
+    }
+
+    /// Waits until `gate` opens, or cannot open any more.
+    async fn pass(&self, name: &str, step: &'static Step, gate: &Gate) -> Result<(), Stop> {
+        let steps = self.context.steps.iter();
+        let needed = steps.take_while(|other| other.name != gate.step()).count() + 1;
+        let mut progress = self.progress.subscribe();
+        let mut told = false;
+        loop {
+            let open = self.opens(&progress.borrow_and_update(), name, gate, needed);
+            match open {
+                Opening::Open => return Ok(()),
+                Opening::Never(by) => {
+                    let reason = format!("`{}` did not finish on {by}", gate.step());
+                    return Err(Stop::HeldBack(step.name, reason));
+                }
+                Opening::NotYet if !told => {
+                    told = true;
+                    self.wait(name, step, format!("`{}`", gate.step()));
+                }
+                Opening::NotYet => {}
+            }
+            if progress.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn opens(&self, progress: &Progress, me: &str, gate: &Gate, needed: usize) -> Opening {
+        let mut waiting = false;
+        for (node, position) in progress {
+            let counts = match gate {
+                Gate::Leader(_) => *node == self.context.survey.leader,
+                Gate::Others(_) => node != me,
+            };
+            if !counts || position.done >= needed {
+                continue;
+            }
+            if position.stopped {
+                return Opening::Never(node.clone());
+            }
+            waiting = true;
+        }
+        if waiting { Opening::NotYet } else { Opening::Open }
+    }
+
+    fn tell_stop(&self, name: &str, stop: &Stop) {
+        let node = name.to_owned();
+        self.events.take(match stop {
+            Stop::Failed(step, error) => Event::StepFailed { node, step, error: error.clone() },
+            Stop::HeldBack(step, reason) => {
+                Event::NotAttempted { node, step, reason: reason.clone() }
+            }
+        });
+    }
+}
+
+enum Opening {
+    Open,
+    NotYet,
+    Never(String),
+}

@@ -1,0 +1,167 @@
+//! Every key that an inventory may hold: its type, its default, its meaning. The one home of these
+//! facts: the reader, the defaults and the table in `docs/inventory.md` all come from here.
+
+use super::syntax::{self, Syntax};
+
+/// The Kubernetes version that a cluster runs unless its inventory says otherwise.
+pub const LATEST: &str = "1.37.1";
+
+/// The Kubernetes versions that there is a bundle for.
+pub const VERSIONS: &[&str] = &[LATEST, "1.36.4"];
+
+/// One key of the inventory.
+#[derive(Debug)]
+pub struct Key {
+    /// Where it stands: keys joined by dots, `[]` after a list.
+    pub path: &'static str,
+    /// What may stand there.
+    pub(super) kind: Kind,
+    /// Whether it must be there.
+    pub presence: Presence,
+    /// What it means, for the documentation.
+    pub about: &'static str,
+}
+
+/// Whether a key must be there, and what holds when it is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It must be there.
+    Required,
+    /// It may be absent; the documentation's `about` says what that means.
+    Optional,
+    /// This value, as it would be written.
+    Default(&'static str),
+}
+
+/// What may stand at a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// A mapping with keys from the table.
+    Map,
+    /// A list of such mappings.
+    Maps,
+    /// Text.
+    Text(&'static Syntax),
+    /// A list of texts.
+    List(&'static Syntax),
+    /// One text or a list of them.
+    OneOrMore(&'static Syntax),
+    /// A mapping from texts to texts.
+    Pairs(&'static Syntax, &'static Syntax),
+    /// One of these words: what they are, and the words.
+    Choice(&'static str, &'static [&'static str]),
+    /// A whole number.
+    Number(i64, i64),
+    /// `true` or `false`.
+    Bool,
+    /// A mapping whose content is not ours, without these keys.
+    Settings(&'static [(&'static str, &'static str)]),
+}
+
+impl Key {
+    /// What may stand here, for the documentation.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        match self.kind {
+            Kind::Map => "mapping".to_owned(),
+            Kind::Maps => "list of mappings".to_owned(),
+            Kind::Text(syntax) => syntax.noun().to_owned(),
+            Kind::List(syntax) => format!("list, each {}", syntax.name),
+            Kind::OneOrMore(syntax) => format!("{}, or a list of one", syntax.noun()),
+            Kind::Pairs(key, value) => format!("mapping of {} to {}", key.name, value.name),
+            Kind::Choice(_, words) => format!("`{}`", words.join("`, `")),
+            Kind::Number(least, most) => format!("number, {least} to {most}"),
+            Kind::Bool => "`true`, `false`".to_owned(),
+            Kind::Settings(owned) => {
+                let names: Vec<_> = owned.iter().map(|(name, _)| *name).collect();
+                format!("mapping, without `{}`", names.join("`, `"))
+            }
+        }
+    }
+}
+
+use Kind::{Bool, Choice, List, Map, Maps, Number, OneOrMore, Pairs, Settings, Text};
+use Presence::{Default, Optional, Required};
+
+const fn key(path: &'static str, kind: Kind, presence: Presence, about: &'static str) -> Key {
+    Key { path, kind, presence, about }
+}
+
+/// Every key, parents before children.
+#[rustfmt::skip]
+pub static KEYS: &[Key] = &[
+    key("apiVersion", Choice("apiVersion", &["slipway.dev/v1"]), Required, "The version of this format."),
+    key("kind", Choice("kind", &["Cluster"]), Required, "What the file describes."),
+    key("metadata", Map, Required, "Names the cluster."),
+    key("metadata.name", Text(&syntax::LABEL), Required, "The cluster's name."),
+    key("spec", Map, Required, "The cluster."),
+    key("spec.kubernetes", Map, Optional, "Kubernetes itself."),
+    key("spec.kubernetes.version", Choice("Kubernetes version", VERSIONS), Default(LATEST), "The version that the cluster runs."),
+    key("spec.endpoint", Map, Optional, "Where clients reach the API: either `vip` or `address`. May be left out with one control plane, which is then reached at its own address."),
+    key("spec.endpoint.vip", Text(&syntax::IPV4), Optional, "A free address in the control planes' network. slipway keeps it on a healthy control plane (keepalived, VRRP); the API answers on its port 6443."),
+    key("spec.endpoint.interface", Text(&syntax::INTERFACE), Optional, "The network interface that carries `vip`. Left out: the one that holds the node's internal address."),
+    key("spec.endpoint.routerId", Number(1, 255), Default("51"), "VRRP's virtual router id; two clusters in one network segment need different ones. Only with `vip`."),
+    key("spec.endpoint.address", Text(&syntax::AUTHORITY), Optional, "Host name or address of a load balancer that you run, with a port unless it is 6443. It must forward TCP to port 6443 of every control plane."),
+    key("spec.ssh", Map, Optional, "How to log in to every node, unless the node says otherwise."),
+    key("spec.ssh.user", Text(&syntax::USER), Default("root"), "The user: root, or one that may use sudo without a password."),
+    key("spec.ssh.port", Number(1, 65535), Default("22"), "The port."),
+    key("spec.ssh.identityFile", Text(&syntax::PATH), Optional, "A private key without a passphrase, readable by you alone. Left out: the SSH agent's keys. `~/` is your home directory; other relative paths start at the inventory's directory."),
+    key("spec.ssh.knownHosts", Text(&syntax::PATH), Default("~/.ssh/known_hosts"), "The file of known host keys. Paths as above."),
+    key("spec.network", Map, Optional, "Addresses of pods and services. They must not overlap each other, nor hold a node or the endpoint."),
+    key("spec.network.podCidr", OneOrMore(&syntax::NETWORK), Default("10.244.0.0/16"), "The pods' network: /8 to /24, with a /26 for every node. One IPv4 network for now."),
+    key("spec.network.serviceCidr", OneOrMore(&syntax::NETWORK), Default("10.96.0.0/12"), "The services' network: /12 to /28. One IPv4 network for now."),
+    key("spec.network.dnsDomain", Text(&syntax::DOMAIN), Default("cluster.local"), "The cluster's DNS domain."),
+    key("spec.time", Map, Optional, "The nodes' clocks."),
+    key("spec.time.servers", List(&syntax::HOST), Default("[]"), "NTP servers. Empty: those of the distribution."),
+    key("spec.kubelet", Settings(OWNED), Optional, "Fields of `KubeletConfiguration` (kubelet.config.k8s.io/v1beta1) for every node, beside those that slipway sets itself. Their names and types are the kubelet's to check."),
+    key("spec.addons", Map, Optional, "What is installed on top."),
+    key("spec.addons.calico", Bool, Default("true"), "Calico, the pod network. Without it nodes stay NotReady until you install another."),
+    key("spec.addons.metricsServer", Bool, Default("true"), "metrics-server, for `kubectl top` and autoscaling."),
+    key("spec.nodes", Maps, Required, "The machines. At least one control plane; an odd number of them in a new cluster."),
+    key("spec.nodes[].name", Text(&syntax::LABEL), Required, "The machine's host name and Kubernetes node name."),
+    key("spec.nodes[].role", Choice("role", &["control-plane", "worker"]), Required, "`control-plane` or `worker`."),
+    key("spec.nodes[].address", Text(&syntax::HOST), Required, "The IPv4 address or host name that SSH connects to."),
+    key("spec.nodes[].internalAddress", Text(&syntax::IPV4), Optional, "The address that the other nodes reach it at. Left out: `address`, which must be an IPv4 address then."),
+    key("spec.nodes[].architecture", Choice("architecture", &["amd64"]), Default("amd64"), "The machine's architecture. There is no bundle for arm64 yet."),
+    key("spec.nodes[].labels", Pairs(&syntax::LABEL_KEY, &syntax::LABEL_VALUE), Optional, "Labels for the Node object, added to those that Kubernetes sets."),
+    key("spec.nodes[].taints", Maps, Optional, "Taints for the Node object. Left out: Kubernetes' default for the role. `[]`: none, so that a control plane runs workloads, too."),
+    key("spec.nodes[].taints[].key", Text(&syntax::LABEL_KEY), Required, "The taint's key."),
+    key("spec.nodes[].taints[].value", Text(&syntax::LABEL_VALUE), Default(""), "The taint's value."),
+    key("spec.nodes[].taints[].effect", Choice("taint effect", &["NoSchedule", "PreferNoSchedule", "NoExecute"]), Required, "`NoSchedule`, `PreferNoSchedule` or `NoExecute`."),
+    key("spec.nodes[].ssh", Map, Optional, "How to log in to this node; what is left out comes from `spec.ssh`."),
+    key("spec.nodes[].ssh.user", Text(&syntax::USER), Optional, "The user."),
+    key("spec.nodes[].ssh.port", Number(1, 65535), Optional, "The port."),
+    key("spec.nodes[].ssh.identityFile", Text(&syntax::PATH), Optional, "The private key."),
+    key("spec.nodes[].ssh.hostKey", Text(&syntax::HOST_KEY), Optional, "The node's public host key, such as `ssh-ed25519 AAAA…`. It alone is accepted then; the file of known hosts is not asked."),
+];
+
+/// Fields of `KubeletConfiguration` that slipway sets itself, each with the reason.
+pub(super) const OWNED: &[(&str, &str)] = &[
+    ("apiVersion", "slipway writes it"),
+    ("kind", "slipway writes it"),
+    ("authentication", "anonymous access must stay off"),
+    ("authorization", "the API server decides who may use the kubelet"),
+    ("cgroupDriver", "it must match containerd's, systemd"),
+    ("clusterDNS", "it follows from `spec.network.serviceCidr`"),
+    ("clusterDomain", "it is `spec.network.dnsDomain`"),
+    ("containerRuntimeEndpoint", "it is containerd's socket"),
+    ("failCgroupV1", "slipway requires cgroup v2"),
+    ("failSwapOn", "slipway turns swap off"),
+    ("rotateCertificates", "client certificates must renew themselves"),
+    ("serverTLSBootstrap", "slipway has serving certificates signed by the cluster's CA"),
+    ("staticPodPath", "kubeadm puts the control plane there"),
+];
+
+/// The key at `path`.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// The keys right below the mapping at `path`; the empty path is the file itself.
+pub(super) fn below(path: &str) -> impl Iterator<Item = (&'static str, &'static Key)> + use<'_> {
+    KEYS.iter().filter_map(move |key| {
+        let rest = key.path.strip_prefix(path)?;
+        let name = if path.is_empty() { rest } else { rest.strip_prefix('.')? };
+        (!name.contains(['.', '['])).then_some((name, key))
+    })
+}

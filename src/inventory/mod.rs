@@ -1,0 +1,111 @@
+//! The file that a person writes: read strictly, checked whole, turned into a [`Cluster`].
+//!
+//! The text becomes a small tree that knows where everything stands ([`tree`]). The table of keys
+//! ([`keys`]) says what may be written; [`schema`] holds the tree against it, [`rules`] looks for
+//! contradictions between keys, and both collect findings instead of stopping at the first. Only a
+//! tree without findings becomes a cluster ([`resolve`]).
+
+use std::path::{Path, PathBuf};
+
+use crate::cluster::Cluster;
+use crate::diagnostic::{Error, Kind, Result};
+
+mod identity;
+mod keys;
+mod networks;
+mod resolve;
+mod rules;
+mod schema;
+mod source;
+mod syntax;
+mod tree;
+
+use source::{Finding, Source};
+
+pub use keys::{KEYS, Key, LATEST, Presence, VERSIONS};
+
+/// An inventory without errors, and the cluster that it means.
+#[derive(Debug, Clone)]
+pub struct Inventory {
+    source: Source,
+    root: tree::Node,
+    /// The cluster that it means.
+    pub cluster: Cluster,
+}
+
+/// Reads the inventory at `path`.
+///
+/// # Errors
+/// When it cannot be read or is wrong in any way; every finding is in the one error.
+pub fn load(path: &Path) -> Result<Inventory> {
+    read(path, |_| None)
+}
+
+/// As [`load`], for a cluster that does not exist yet: what [`Inventory::check_new`] refuses is
+/// among the findings.
+///
+/// # Errors
+/// As [`load`] and [`Inventory::check_new`].
+pub fn load_new(path: &Path) -> Result<Inventory> {
+    read(path, rules::even_control_planes)
+}
+
+fn read(path: &Path, also: fn(&tree::Node) -> Option<Finding>) -> Result<Inventory> {
+    let source = Source::read(path)?;
+    let mut findings = Vec::new();
+    let root = tree::parse(source.text(), &mut findings).unwrap_or_else(|fatal| {
+        findings.push(fatal);
+        tree::Node::empty()
+    });
+    if !root.is_empty() {
+        schema::check(&root, &mut findings);
+        rules::check(&root, source.dir(), &mut findings);
+        findings.extend(also(&root));
+    }
+    if !findings.is_empty() {
+        return Err(source.error(findings));
+    }
+    let cluster = resolve::cluster(&root, source.dir())
+        .ok_or_else(|| Error::new(Kind::Bug, "a correct inventory gives no cluster"))?;
+    Ok(Inventory { source, root, cluster })
+}
+
+impl Inventory {
+    /// The file, as it was named to us.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.source.path()
+    }
+
+    /// The directory that the file lies in; relative paths in it start here.
+    #[must_use]
+    pub fn dir(&self) -> PathBuf {
+        self.source.dir().to_owned()
+    }
+
+    /// Where slipway keeps what it must remember about this cluster.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir().join(".slipway").join(&self.cluster.name)
+    }
+
+    /// An excerpt of the file that points at a node's name, with `label` under it.
+    #[must_use]
+    pub fn excerpt(&self, node: &str, label: &str) -> Option<String> {
+        let mut names = self.root.items("spec.nodes").filter_map(|item| item.get("name"));
+        let name = names.find(|name| name.text() == Some(node))?;
+        Some(self.source.excerpt(&[(name.span.clone(), label.to_owned())]))
+    }
+
+    /// Refuses what is wrong in a new cluster but may be passed through by one that exists: an even
+    /// number of control planes.
+    ///
+    /// # Errors
+    /// When the number of control planes is even.
+    pub fn check_new(&self) -> Result<()> {
+        match rules::even_control_planes(&self.root) {
+            Some(finding) => Err(self.source.error(vec![finding])),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What no single key can tell: contradictions between keys.
+//!
+//! Values that are wrong by themselves are left out here, so that one mistake is reported once.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use super::source::{Finding, Span};
+use super::tree::{Node, Value};
+use super::{identity, networks, resolve};
+use crate::cluster::Role;
+
+/// Every contradiction in `root`, an inventory in the directory `dir`.
+pub(super) fn check(root: &Node, dir: &Path, findings: &mut Vec<Finding>) {
+    roles(root, findings);
+    endpoint(root, findings);
+    names_and_addresses(root, findings);
+    networks::check(root, findings);
+    root.items("spec.nodes").for_each(|node| taints(node, findings));
+    let own = root.items("spec.nodes").filter_map(|node| node.get("ssh.identityFile"));
+    for file in root.get("spec.ssh.identityFile").into_iter().chain(own) {
+        findings.extend(identity::check(file, dir));
+    }
+}
+
+fn control_planes(root: &Node) -> Vec<&Node> {
+    root.items("spec.nodes")
+        .filter(|node| resolve::role(node) == Some(Role::ControlPlane))
+        .collect()
+}
+
+fn name(node: &Node) -> &str {
+    node.get("name").and_then(Node::text).unwrap_or("a node without a name")
+}
+
+fn roles(root: &Node, findings: &mut Vec<Finding>) {
+    let all_known = root.items("spec.nodes").all(|node| resolve::role(node).is_some());
+    if let Some(nodes) = root.get("spec.nodes")
+        && all_known
+        && control_planes(root).is_empty()
+    {
+        let label = "at least one node needs `role: control-plane`";
+        findings.push(Finding::new("no control plane", &nodes.span, label));
+    }
+}
+
+/// A new cluster's control planes must be odd in number.
+pub(super) fn even_control_planes(root: &Node) -> Option<Finding> {
+    let control_planes = control_planes(root);
+    let count = control_planes.len();
+    let last = control_planes.last()?.get("role")?;
+    count.is_multiple_of(2).then(|| {
+        Finding::new(
+            format!("{count} control planes: a new cluster needs an odd number"),
+            &last.span,
+            "add one, or make this one a worker",
+        )
+        .hint(format!(
+            "etcd needs a majority: {count} members survive no more failures than {}",
+            count - 1
+        ))
+    })
+}
+
+fn endpoint(root: &Node, findings: &mut Vec<Finding>) {
+    let control_planes = control_planes(root);
+    let Some(endpoint) = root.get("spec.endpoint") else {
+        if let [first, .., last] = control_planes.as_slice() {
+            let title = format!("{} control planes need `spec.endpoint`", control_planes.len());
+            let finding = Finding::new(title, &last.span, "").mark(&first.span, "");
+            findings.push(finding.hint(
+                "set `vip` to a free address in their network, or `address` to your load balancer",
+            ));
+        }
+        return;
+    };
+    let (vip, address) = (endpoint.get("vip"), endpoint.get("address"));
+    match (vip, address) {
+        (Some(vip), Some(address)) => findings.push(
+            Finding::new("`vip` and `address` exclude each other", &address.span, "")
+                .mark(&vip.span, "")
+                .hint("`vip` is kept by slipway, `address` is a load balancer that you run"),
+        ),
+        (None, None) if matches!(endpoint.value, Value::Map(_)) => findings.push(Finding::new(
+            "`endpoint` needs either `vip` or `address`",
+            &endpoint.span,
+            "",
+        )),
+        _ => {}
+    }
+    if vip.is_none() && address.is_some() {
+        for key in ["interface", "routerId"] {
+            if let Some(node) = endpoint.get(key) {
+                findings.push(Finding::new(
+                    format!("`{key}` goes with `vip` only"),
+                    &node.span,
+                    "",
+                ));
+            }
+        }
+    }
+    let Some((vip, written)) = vip.and_then(|vip| Some((resolve::address(vip)?, vip))) else {
+        return;
+    };
+    findings.extend(unusable(vip, &written.span));
+    for node in root.items("spec.nodes") {
+        let of_node = ["address", "internalAddress"].into_iter().filter_map(|key| node.get(key));
+        if let Some(same) = of_node.into_iter().find(|at| resolve::address(at) == Some(vip)) {
+            findings.push(
+                Finding::new(
+                    format!("the VIP {vip} is the address of `{}`", name(node)),
+                    &written.span,
+                    "choose an address that no machine has",
+                )
+                .mark(&same.span, ""),
+            );
+        }
+    }
+}
+
+/// Says why other machines could not reach `address`.
+fn unusable(address: Ipv4Addr, span: &Span) -> Option<Finding> {
+    let reason = match address {
+        _ if address.is_loopback() => "a machine reaches only itself there",
+        _ if address.is_unspecified() || address.is_broadcast() => "it is no machine's address",
+        _ if address.is_multicast() => "it is a multicast address",
+        _ if address.is_link_local() => "it is a link-local address",
+        _ => return None,
+    };
+    Some(Finding::new(format!("other machines cannot reach {address}"), span, reason))
+}
+
+fn names_and_addresses(root: &Node, findings: &mut Vec<Finding>) {
+    let mut names = Unique::default();
+    let mut targets = Unique::default();
+    let mut internals = Unique::default();
+    for node in root.items("spec.nodes") {
+        if let Some(name) = node.get("name") {
+            findings.extend(names.add("name", name, name.text().unwrap_or_default()));
+        }
+        let internal = resolve::internal(node);
+        let mut reported = None;
+        if let (Some(address), Some(port)) = (node.get("address"), resolve::ssh_port(root, node)) {
+            let target = format!("{}:{port}", address.text().unwrap_or_default().to_lowercase());
+            reported = targets.add("address", address, &target);
+            if internal.is_none() && node.get("internalAddress").is_none() && !syntax_fault(address)
+            {
+                let title = format!("`{}` needs an `internalAddress`", name(node));
+                findings.push(Finding::new(title, &address.span, "this is a host name").hint(
+                    "`internalAddress` is the IPv4 address that the other nodes reach it at",
+                ));
+            }
+        }
+        if let Some((address, written)) = internal {
+            findings.extend(unusable(address, &written.span));
+            let again = internals.add("address", written, &address.to_string());
+            reported = reported.or(again);
+        }
+        findings.extend(reported);
+    }
+}
+
+fn syntax_fault(host: &Node) -> bool {
+    host.text().is_none_or(|text| (super::syntax::HOST.fault)(text).is_some())
+}
+
+/// Finds what was there before.
+#[derive(Default)]
+struct Unique(HashMap<String, Span>);
+
+impl Unique {
+    fn add(&mut self, what: &str, node: &Node, value: &str) -> Option<Finding> {
+        if let Some(first) = self.0.get(value) {
+            let title = format!("duplicate {what} `{value}`");
+            return Some(Finding::new(title, &node.span, "").mark(first, "first used here"));
+        }
+        self.0.insert(value.to_owned(), node.span.clone());
+        None
+    }
+}
+
+fn taints(node: &Node, findings: &mut Vec<Finding>) {
+    let mut taints = Unique::default();
+    for taint in node.items("taints") {
+        let part = |key| taint.get(key).and_then(Node::text);
+        if let (Some(key), Some(effect)) = (part("key"), part("effect")) {
+            findings.extend(taints.add("taint", taint, &format!("{key}:{effect}")));
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What texts in an inventory may look like: names, addresses, networks, labels.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+/// The form of a text.
+pub(super) struct Syntax {
+    /// What it is, with its article.
+    pub name: &'static str,
+    /// The reason why a text is not of this form.
+    pub fault: fn(&str) -> Option<String>,
+}
+
+impl Syntax {
+    /// What it is, without an article.
+    pub fn noun(&self) -> &'static str {
+        self.name.split_once(' ').map_or(self.name, |(_, noun)| noun)
+    }
+}
+
+impl std::fmt::Debug for Syntax {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+const NO_IPV6: &str = "IPv6 is not supported yet";
+
+macro_rules! syntaxes {
+    ($($NAME:ident $name:literal $fault:expr;)*) => {
+        $(pub(super) static $NAME: Syntax = Syntax { name: $name, fault: $fault };)*
+    };
+}
+
+syntaxes! {
+    LABEL "a DNS label" |text| unless(is_label(text),
+        "1 to 63 of `a-z`, `0-9` and `-`, neither first nor last a `-`");
+    DOMAIN "a DNS domain" |text| unless(is_domain(text),
+        "expected DNS labels joined by dots, such as cluster.local");
+    IPV4 "an IPv4 address" ipv4_fault;
+    HOST "a host name or IPv4 address" host_fault;
+    AUTHORITY "a host name or IPv4 address, with or without a port" authority_fault;
+    NETWORK "an IPv4 network" network_fault;
+    INTERFACE "a network interface" |text| unless(
+        (1..16).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic() && c != '/' && c != ':'),
+        "1 to 15 characters, without spaces, `/` and `:`");
+    USER "a user name" |text| unless(
+        text.len() <= 32 && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)),
+        "1 to 32 letters, digits, `_`, `.` and `-`, first a letter or `_`");
+    PATH "a path" |text| unless(
+        !text.is_empty() && !text.chars().any(char::is_control) && (!text.starts_with('~') || text.starts_with("~/")),
+        "expected a path; of `~` forms only `~/` is understood");
+    HOST_KEY "a public host key" |text| unless(is_host_key(text),
+        "expected a type and a key, such as `ssh-ed25519 AAAA…`");
+    LABEL_KEY "a label key" |text| unless(is_label_key(text),
+        "expected `name` or `domain/name`; the name is 1 to 63 letters, digits, `-`, `_` and `.`, first and last a letter or digit");
+    LABEL_VALUE "a label value" |text| unless(text.is_empty() || is_label_name(text),
+        "up to 63 letters, digits, `-`, `_` and `.`, first and last a letter or digit");
+}
+
+fn unless(fine: bool, reason: &str) -> Option<String> {
+    (!fine).then(|| reason.to_owned())
+}
+
+/// RFC 1123's label, in lower case, as Kubernetes wants it.
+fn is_label(text: &str) -> bool {
+    (1..64).contains(&text.len())
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_domain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+fn ipv4_fault(text: &str) -> Option<String> {
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Some(NO_IPV6.to_owned());
+    }
+    unless(
+        text.parse::<Ipv4Addr>().is_ok(),
+        "expected four numbers from 0 to 255, such as 10.77.0.11",
+    )
+}
+
+fn host_fault(text: &str) -> Option<String> {
+    // What ends in a number is an address, or a mistake in one: no top-level domain is a number.
+    let numeric =
+        text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    if numeric || text.contains(':') {
+        return ipv4_fault(text);
+    }
+    unless(is_domain(text), "expected DNS labels joined by dots, or an IPv4 address")
+}
+
+fn authority_fault(text: &str) -> Option<String> {
+    if text.starts_with('[') || text.parse::<Ipv6Addr>().is_ok() {
+        return Some(NO_IPV6.to_owned());
+    }
+    match authority(text) {
+        None => Some("the port is a number from 1 to 65535".to_owned()),
+        Some((host, _)) => host_fault(host),
+    }
+}
+
+/// `host` and perhaps `port` of `host:port`.
+pub(super) fn authority(text: &str) -> Option<(&str, Option<u16>)> {
+    match text.split_once(':') {
+        None => Some((text, None)),
+        Some((host, port)) => Some((host, Some(port.parse().ok().filter(|port| *port != 0)?))),
+    }
+}
+
+fn network_fault(text: &str) -> Option<String> {
+    if let Ok(IpNet::V6(_)) = text.parse() {
+        return Some(NO_IPV6.to_owned());
+    }
+    match text.parse::<Ipv4Net>() {
+        Err(_) => Some("expected an address and a length, such as 10.244.0.0/16".to_owned()),
+        Ok(net) if net.trunc() != net => {
+            Some(format!("bits after the length are set; did you mean `{}`?", net.trunc()))
+        }
+        Ok(_) => None,
+    }
+}
+
+fn is_host_key(text: &str) -> bool {
+    let mut words = text.split(' ');
+    let algorithm = words.next().unwrap_or_default();
+    let key = words.next().unwrap_or_default();
+    ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"]
+        .contains(&algorithm)
+        && key.starts_with("AAAA")
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+}
+
+fn is_label_name(text: &str) -> bool {
+    let edge = |c: char| c.is_ascii_alphanumeric();
+    (1..64).contains(&text.len())
+        && text.starts_with(edge)
+        && text.ends_with(edge)
+        && text.chars().all(|c| edge(c) || "-_.".contains(c))
+}
+
+fn is_label_key(text: &str) -> bool {
+    match text.split_once('/') {
+        Some((domain, name)) => is_domain(domain) && is_label_name(name),
+        None => is_label_name(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edges_of_every_form() {
+        let long = "a".repeat(63);
+        let longer = "a".repeat(64);
+        let forms: [(&Syntax, &[&str], &[&str]); 10] = [
+            (&LABEL, &["a", "0", "cp-1", &long], &["", "-a", "a-", "A", "a.b", "ä", &longer]),
+            (&DOMAIN, &["a", "cluster.local"], &["", ".", "a.", "a..b", "A.b", "a_b"]),
+            (
+                &IPV4,
+                &["0.0.0.0", "10.77.0.11"],
+                &["", "10.77.0", "10.77.0.256", "010.0.0.1", "::1"],
+            ),
+            (
+                &HOST,
+                &["10.77.0.11", "cp-1", "cp-1.example.com"],
+                &["", "10.77.0", "cp_1", "a:1", "::1"],
+            ),
+            (
+                &AUTHORITY,
+                &["lb", "lb:1", "10.0.0.1:65535"],
+                &["", "lb:", "lb:0", "lb:65536", "lb:1:2", ":1"],
+            ),
+            (
+                &NETWORK,
+                &["10.0.0.0/8", "0.0.0.0/0"],
+                &["", "10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "::/0"],
+            ),
+            (&USER, &["root", "_apt", "j.doe-1"], &["", "1a", "-a", "a b", "a;b", "ä"]),
+            (&PATH, &["key", "/key", "~/key"], &["", "~", "~joe/key", "a\nb"]),
+            (
+                &LABEL_KEY,
+                &["a", "A.b_c-9", "example.com/a", &long],
+                &["", "/a", "a/", "a/b/c", "-a", "a.", "X/a", &longer],
+            ),
+            (&LABEL_VALUE, &["", "a", "A.b_c-9", &long], &["-a", "a.", "a b", "a/b", &longer]),
+        ];
+        for (form, right, wrong) in forms {
+            for text in right {
+                assert_eq!((form.fault)(text), None, "{form:?}: {text}");
+            }
+            for text in wrong {
+                assert!((form.fault)(text).is_some(), "{form:?}: {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! One node's life: its supervisor, its start, and its two ways to end.
+
+use std::fs::File;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use super::cgroup::Group;
+use super::run::{detached, enter, until};
+use super::spec::{Lab, Node};
+use super::{disk, files, network, store};
+use crate::diagnostic::{Error, Kind, Result};
+
+/// How long a node may take to answer: a boot takes seconds, but five may share two processors.
+const BOOT: Duration = Duration::from_secs(120);
+
+/// systemd-nspawn's exit code when the container asked for a restart.
+const RESTART: i32 = 133;
+
+/// Without these system calls Kubernetes does not work, and Debian's chronyd does not start.
+const SYSTEM_CALLS: &str = "@keyring bpf perf_event_open @clock @module @raw-io swapon swapoff";
+
+/// The container's processes.
+pub(super) fn group(lab: &Lab, node: &Node) -> Group {
+    Group::of(&lab.name, &node.name)
+}
+
+/// The process that starts the container again when it restarts.
+fn supervisor(lab: &Lab, node: &Node) -> Group {
+    Group::supervisor_of(&lab.name, &node.name)
+}
+
+/// Whether the node is switched on.
+pub(super) fn running(lab: &Lab, node: &Node) -> bool {
+    supervisor(lab, node).alive()
+}
+
+/// Switches a node on unless it is; does not wait for it.
+///
+/// # Errors
+/// [`Kind::Machine`] when its image is gone, or it cannot be started.
+pub(super) async fn start(lab: &Lab, node: &Node) -> Result<()> {
+    if running(lab, node) {
+        return Ok(());
+    }
+    if !node.image.is_dir() {
+        let gone = format!("the image of `{}` is gone: {}", node.name, node.image.display());
+        let hint = format!("`slipway lab down --name {}`, then up", lab.name);
+        return Err(Error::new(Kind::Machine, gone).hint(hint));
+    }
+    // A container whose supervisor died would hold the disk and the cable.
+    group(lab, node).kill().await?;
+    let program = std::env::current_exe()
+        .map_err(|e| Error::new(Kind::Machine, format!("cannot find slipway's program: {e}")))?;
+    let program = program.to_string_lossy().into_owned();
+    let args = ["lab", "run-node", "--name", &lab.name, &node.name].map(str::to_owned);
+    let log = store::node_dir(lab, node).join("supervisor.log");
+    detached(&supervisor(lab, node), [program].into_iter().chain(args), &log)
+}
+
+/// Runs a node until it is switched off: the supervisor's whole life.
+///
+/// # Errors
+/// [`Kind::Machine`] or [`Kind::Command`] when the container cannot be started.
+pub async fn supervise(lab: &str, node: &str) -> Result<()> {
+    let lab = store::require(lab)?;
+    let node = lab.node(node)?;
+    let Some(_lock) = store::lock_node(&lab, node)? else { return Ok(()) };
+    let log = store::node_dir(&lab, node).join("console.log");
+    let machine = |e: std::io::Error| Error::new(Kind::Machine, format!("{}: {e}", log.display()));
+    loop {
+        network::remove_link(&lab.cable(node)).await?;
+        // Groups left by dead containers would make kubelet wait for a minute.
+        let group = group(&lab, node);
+        until("the old groups are gone", Duration::from_secs(20), async || group.remove()).await?;
+        let console = File::options().create(true).append(true).open(&log).map_err(machine)?;
+        let mut child = enter(&group, container(&lab, node))?
+            .env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "yes")
+            .into_inner()
+            .stdout(console.try_clone().map_err(machine)?)
+            .stderr(console)
+            .stdin(Stdio::null())
+            .spawn()
+            .map_err(machine)?;
+        let status = child.wait().await.map_err(machine)?;
+        if status.code() != Some(RESTART) {
+            return Ok(());
+        }
+    }
+}
+
+/// The container's command line. Its disk is mounted in a mount namespace of its own, so that the
+/// mounts end with the container, however it ends.
+fn container(lab: &Lab, node: &Node) -> Vec<String> {
+    let dir = store::node_dir(lab, node);
+    let show = |path: std::path::PathBuf| path.display().to_string();
+    let root = show(dir.join("root"));
+    let layers = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        node.image.display(),
+        show(dir.join("upper")),
+        show(dir.join("work"))
+    );
+    let mount = "mount -t overlay overlay -o \"$1\" \"$2\" && shift 2 && exec \"$@\"";
+    let mut command: Vec<String> =
+        ["unshare", "--mount", "sh", "-c", mount, "sh", &layers, &root].map(str::to_owned).into();
+    command.extend([
+        "systemd-nspawn".to_owned(),
+        "--quiet".to_owned(),
+        "--settings=no".to_owned(),
+        "--keep-unit".to_owned(),
+        "--register=no".to_owned(),
+        "--link-journal=no".to_owned(),
+        "--resolv-conf=off".to_owned(),
+        "--console=pipe".to_owned(),
+        "--boot".to_owned(),
+        "--capability=all".to_owned(),
+        format!("--directory={root}"),
+        format!("--machine={}", lab.machine(node)),
+        format!("--hostname={}", node.name),
+        format!("--network-bridge={}", lab.bridge()),
+        format!("--system-call-filter={SYSTEM_CALLS}"),
+        "--bind=/dev/kmsg".to_owned(),
+    ]);
+    let bind = |name: &str| format!("--bind={}:/var/lib/{name}", show(dir.join(name)));
+    command.extend(disk::PLAIN.map(bind));
+    command
+}
+
+/// Waits until a node's SSH server speaks.
+///
+/// # Errors
+/// [`Kind::Timeout`] with the last of its console.
+pub(super) async fn answers(lab: &Lab, node: &Node) -> Result<()> {
+    let what = format!("`{}` answers by SSH", node.name);
+    let ready = async || speaks(node).await || !running(lab, node);
+    let outcome = until(&what, BOOT, ready).await;
+    if outcome.is_ok() && running(lab, node) {
+        return Ok(());
+    }
+    let error = outcome.err().unwrap_or_else(|| {
+        Error::new(Kind::Machine, format!("`{}` went off while starting", node.name))
+    });
+    let dir = store::node_dir(lab, node);
+    let mut error = error;
+    for log in ["supervisor.log", "console.log"] {
+        let text = files::read(&dir.join(log)).ok().flatten().unwrap_or_default();
+        error = error.note(crate::diagnostic::last_lines(&text, 8));
+    }
+    Err(error)
+}
+
+/// Whether an SSH server greets at the node's address.
+pub(super) async fn speaks(node: &Node) -> bool {
+    let greeting = async {
+        let mut stream = TcpStream::connect((node.address, 22)).await.ok()?;
+        let mut text = [0; 4];
+        stream.read_exact(&mut text).await.ok()?;
+        (&text == b"SSH-").then_some(())
+    };
+    matches!(tokio::time::timeout(Duration::from_secs(2), greeting).await, Ok(Some(())))
+}
+
+/// Cuts a node's power. Its disk stays.
+///
+/// # Errors
+/// [`Kind::Timeout`] when something of it does not die.
+pub(super) async fn kill(lab: &Lab, node: &Node) -> Result<()> {
+    supervisor(lab, node).kill().await?;
+    group(lab, node).kill().await
+}
+
+/// Removes what systemd-nspawn leaves where `/run` is not a tmpfs: an empty directory.
+pub(super) fn tidy(lab: &Lab, node: &Node) {
+    let left = format!("/run/systemd/nspawn/propagate/{}", lab.machine(node));
+    let _ = std::fs::remove_dir(left);
+}
+
+/// Restarts a node in an orderly way, and waits until it answers.
+///
+/// # Errors
+/// [`Kind::Usage`] when it is off; [`Kind::Timeout`] when it does not come back.
+pub(super) async fn reboot(lab: &Lab, node: &Node) -> Result<()> {
+    let group = group(lab, node);
+    let Some(before) = group.init() else {
+        return Err(Error::new(Kind::Usage, format!("`{}` is off", node.name))
+            .hint(format!("`slipway lab start --name {} {}`", lab.name, node.name)));
+    };
+    // What Ctrl-Alt-Del sends to a machine's first process.
+    let _ = kill_process(before, Signal::INT);
+    let gone = async || group.init() != Some(before);
+    until(&format!("`{}` has gone down", node.name), BOOT, gone).await?;
+    answers(lab, node).await
+}

@@ -1,0 +1,64 @@
+//! Starting processes that outlive us, and waiting for conditions.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::cgroup::Group;
+use super::files;
+use crate::diagnostic::{Error, Kind, Result};
+use crate::process::Process;
+
+/// Waits until `done`, looking often.
+///
+/// # Errors
+/// [`Kind::Timeout`] when it takes longer than `patience`.
+pub(super) async fn until(
+    what: &str,
+    patience: Duration,
+    done: impl AsyncFn() -> bool,
+) -> Result<()> {
+    let end = Instant::now() + patience;
+    while !done().await {
+        if Instant::now() > end {
+            let waited = format!("waited {} s in vain until {what}", patience.as_secs());
+            return Err(Error::new(Kind::Timeout, waited));
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// A process that enters a control group before it becomes `command`.
+pub(super) fn enter(group: &Group, command: impl IntoIterator<Item = String>) -> Result<Process> {
+    const ENTER: &str = "while [ \"$1\" != -- ]; do echo $$ >\"$1/cgroup.procs\" || exit; shift; \
+                         done; shift; exec \"$@\"";
+    let entering = Process::new("sh").args(["-c", ENTER, "sh"]).args(group.make()?);
+    Ok(entering.arg("--").args(command))
+}
+
+/// Starts `command` in a control group and a session of its own: it outlives us and our terminal.
+pub(super) fn detached(
+    group: &Group,
+    command: impl IntoIterator<Item = String>,
+    log: &Path,
+) -> Result<()> {
+    let failed = |e: std::io::Error| Error::new(Kind::Machine, format!("{}: {e}", log.display()));
+    if let Some(dir) = log.parent() {
+        files::make_dir(dir)?;
+    }
+    let output = std::fs::File::create(log).map_err(failed)?;
+    let command = std::iter::once("setsid".to_owned()).chain(command);
+    enter(group, command)?
+        .dir("/")
+        .into_inner()
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().map_err(failed)?)
+        .stderr(output)
+        .kill_on_drop(false)
+        .spawn()
+        .map(drop)
+        .map_err(failed)
+}

@@ -1,0 +1,308 @@
+//! Questions to a node that change nothing.
+//!
+//! A [`Probe`] can only be made by the constructors here, each a fixed shell text that reads; so a
+//! look that mutates cannot be written elsewhere. Probes are data: [`script`] bundles those of a
+//! whole host into one text for one command, [`frames`] takes the answers apart again.
+
+use crate::command::{Output, quote};
+use crate::diagnostic::{Error, Kind, Result};
+
+/// A read-only question; valid on a bare machine, where the answer is often "nothing there".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    text: &'static str,
+    words: Vec<String>,
+    input: Option<String>,
+}
+
+/// How much of a file's text a look brings along, for the plan's diff.
+pub const TEXT_LIMIT: usize = 65_536;
+
+impl Probe {
+    fn new(text: &'static str, words: &[&str]) -> Self {
+        Self { text, words: words.iter().map(|w| (*w).to_owned()).collect(), input: None }
+    }
+
+    /// A file's mode and owner, its SHA-256 (by openssl where it is: three times as fast), then, if `text`, up to [`TEXT_LIMIT`] bytes of it.
+    /// Exit code 1: not there; 2: something else than a regular file.
+    #[must_use]
+    pub fn file(path: &str, text: bool) -> Self {
+        let text = if text { TEXT_LIMIT.to_string() } else { "0".to_owned() };
+        Self::new(
+            r#"[ -e "$1" ] || [ -L "$1" ] || exit 1
+            [ -f "$1" ] && [ ! -L "$1" ] || exit 2
+            stat -c '%a %U:%G' "$1"
+            openssl dgst -sha256 -r <"$1" || sha256sum <"$1"; head -c "$2" "$1""#,
+            &[path, &text],
+        )
+    }
+
+    /// Whether anything is at any of these paths: prints those that are.
+    #[must_use]
+    pub fn exist(paths: &[&str]) -> Self {
+        Self::new(
+            r#"for p; do if [ -e "$p" ] || [ -L "$p" ]; then printf '%s\n' "$p"; fi; done"#,
+            paths,
+        )
+    }
+
+    /// Each package's `name version status`, those known to dpkg only.
+    #[must_use]
+    pub fn packages(names: &[&str]) -> Self {
+        Self::new(
+            r"dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\n' -- $* 2>/dev/null; :",
+            names,
+        )
+    }
+
+    /// A unit's `ActiveState`, `UnitFileState`, and slipway's stamp of what it was started with.
+    #[must_use]
+    pub fn unit(name: &str) -> Self {
+        Self::new(
+            r#"systemctl show -p ActiveState -p UnitFileState "$1"
+            printf 'Stamp=%s\n' "$(cat "/var/lib/slipway/stamps/$1" 2>/dev/null)""#,
+            &[name],
+        )
+    }
+
+    /// `key=value` of each kernel parameter that exists; `key (read-only)` where root may not set
+    /// it.
+    #[must_use]
+    pub fn sysctls(keys: &[&str]) -> Self {
+        Self::new(
+            r#"for k; do f=/proc/sys/$(printf %s "$k" | tr . /); [ -e "$f" ] || continue
+            if [ -w "$f" ]; then printf '%s=%s\n' "$k" "$(cat "$f")"
+            else printf '%s (read-only)\n' "$k"; fi; done"#,
+            keys,
+        )
+    }
+
+    /// Swap in use (as in `/proc/swaps`), then the lines of `/etc/fstab` that would turn it on.
+    #[must_use]
+    pub fn swap() -> Self {
+        Self::new(
+            r"tail -n +2 /proc/swaps 2>/dev/null; grep -E '^[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap[[:space:]]' /etc/fstab 2>/dev/null; :",
+            &[],
+        )
+    }
+
+    /// The host name: the kernel's, then the file's.
+    #[must_use]
+    pub fn hostname() -> Self {
+        Self::new("cat /proc/sys/kernel/hostname; cat /etc/hostname 2>/dev/null; :", &[])
+    }
+
+    /// Whether these kernel features are there; prints the names of those that are not. A feature
+    /// is known by what it gives, since it may be built in: `overlay`, `br_netfilter`.
+    #[must_use]
+    pub fn missing_modules() -> Self {
+        Self::new(
+            r"grep -qw overlay /proc/filesystems || echo overlay
+            [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] || echo br_netfilter",
+            &[],
+        )
+    }
+
+    /// chrony's state: its tracking line, then its sources, as comma-separated values.
+    #[must_use]
+    pub fn clock() -> Self {
+        Self::new("chronyc -c tracking 2>/dev/null || exit 1; chronyc -c -n sources", &[])
+    }
+
+    /// Images in containerd's Kubernetes namespace: reference, digest, labels.
+    #[must_use]
+    pub fn images() -> Self {
+        Self::new(r"ctr -n k8s.io images ls 2>/dev/null | awk 'NR > 1 { print $1, $3, $NF }'", &[])
+    }
+
+    /// Whether a kubelet's own serving certificate, signed by the cluster, is there.
+    #[must_use]
+    pub fn serving_certificate() -> Self {
+        Self::new(
+            "openssl verify -CAfile /etc/kubernetes/pki/ca.crt /var/lib/kubelet/pki/kubelet-server-current.pem >/dev/null 2>&1",
+            &[],
+        )
+    }
+
+    /// etcd's members as this control plane's own member sees them (JSON), after its own health.
+    #[must_use]
+    pub fn etcd_members() -> Self {
+        Self::new(
+            r"set -- --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key --command-timeout=3s
+            etcdctl $* endpoint health >/dev/null 2>&1 || exit 1; etcdctl $* member list -w json --hex=true",
+            &[],
+        )
+    }
+
+    /// An object of the cluster as JSON, or exit code 1.
+    #[must_use]
+    pub fn object(kind: &str, namespace: &str, name: &str) -> Self {
+        Self::new(
+            "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s -n \"$2\" get \"$1\" \"$3\" -o json 2>/dev/null",
+            &[kind, namespace, name],
+        )
+    }
+
+    /// Whether the certificate in a TLS Secret of `kube-system` is there, is signed by the cluster,
+    /// and has 30 days left. Reads the certificate only, never the key.
+    #[must_use]
+    pub fn server_certificate(secret: &str) -> Self {
+        Self::new(
+            r#"c=$(kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s -n kube-system get secret "$1" -o 'jsonpath={.data.tls\.crt}' | base64 -d) && [ -n "$c" ] || exit 1
+            printf '%s\n' "$c" | openssl verify -CAfile /etc/kubernetes/pki/ca.crt >/dev/null && printf '%s\n' "$c" | openssl x509 -noout -checkend 2592000 >/dev/null"#,
+            &[secret],
+        )
+    }
+
+    /// All nodes, then the Deployments and DaemonSets of `kube-system`, as two JSON documents.
+    #[must_use]
+    pub fn workloads() -> Self {
+        Self::new(
+            r"k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s'
+            $k get nodes -o json && $k -n kube-system get deployments,daemonsets -o json",
+            &[],
+        )
+    }
+
+    /// What applying `manifest` would change, as the API server itself says (a server-side dry
+    /// run): exit code 0 nothing, 1 the diff, more: no answer.
+    #[must_use]
+    pub fn manifest(manifest: &str) -> Self {
+        let mut probe = Self::new(
+            r"kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=20s diff --server-side --force-conflicts --field-manager=slipway -f - 2>&1",
+            &[],
+        );
+        probe.input = Some(manifest.to_owned());
+        probe
+    }
+
+    /// Everything that the survey asks of one node; see [`crate::survey`].
+    #[must_use]
+    pub fn survey() -> Self {
+        Self::new(include_str!("survey/probe.sh"), &[])
+    }
+
+    /// The shared keys of a control plane, for an operator's machine that lost its own: each
+    /// file's name, its size, its bytes.
+    #[must_use]
+    pub fn keys(names: &[&str]) -> Self {
+        Self::new(
+            r#"cd /etc/kubernetes/pki || exit 1
+            for n; do printf '%s %s\n' "$n" "$(stat -c %s "$n")"; cat "$n"; done"#,
+            names,
+        )
+    }
+
+    /// The shell text itself, for tests that check that every probe only reads.
+    #[must_use]
+    pub fn text(&self) -> &'static str {
+        self.text
+    }
+
+    /// Its words.
+    #[must_use]
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+}
+
+/// One shell text that asks all `probes` in turn. `nonce` separates the answers: it is chosen anew
+/// for each look, so nothing on a node can forge a frame.
+#[must_use]
+pub fn script(probes: &[Probe], nonce: &str) -> String {
+    let mut text = String::from(
+        "export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
+    );
+    for probe in probes {
+        let words: Vec<String> = probe.words.iter().map(|word| quote(word)).collect();
+        text.push_str(&format!("(set -- {}\n{}\n) 2>/dev/null ", words.join(" "), probe.text));
+        match &probe.input {
+            Some(input) => {
+                text.push_str(&format!("<<'{nonce}'\n{}\n{nonce}\n", input.trim_end_matches('\n')));
+            }
+            None => text.push_str("</dev/null\n"),
+        }
+        text.push_str(&format!("printf '\\n{nonce} %s\\n' $?\n"));
+    }
+    text
+}
+
+/// Takes the output of [`script`] apart: one [`Output`] per probe.
+///
+/// # Errors
+/// [`Kind::Command`] when the frames are not as many as the probes.
+pub fn frames(stdout: &[u8], nonce: &str, count: usize) -> Result<Vec<Output>> {
+    let mark = format!("\n{nonce} ").into_bytes();
+    let mut rest = stdout;
+    let mut outputs = Vec::with_capacity(count);
+    while let Some(at) = find(rest, &mark) {
+        let (body, tail) = rest.split_at(at);
+        let tail = tail.get(mark.len()..).unwrap_or_default();
+        let end = tail.iter().position(|b| *b == b'\n').unwrap_or(tail.len());
+        let (code, after) = tail.split_at(end);
+        let code = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok());
+        let code = code.ok_or_else(|| cut_short(outputs.len(), count))?;
+        outputs.push(Output { code, stdout: body.to_vec(), stderr: Vec::new() });
+        rest = after.get(1..).unwrap_or_default();
+    }
+    if outputs.len() == count { Ok(outputs) } else { Err(cut_short(outputs.len(), count)) }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+fn cut_short(got: usize, count: usize) -> Error {
+    Error::new(Kind::Command, format!("a look was cut short: {got} of {count} answers came back"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[expect(clippy::disallowed_methods, reason = "asks a real shell")]
+    fn ask(probes: &[Probe]) -> Vec<Output> {
+        use std::io::Write as _;
+        let mut child = std::process::Command::new("sh")
+            .arg("-s")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let text = script(probes, "n0nce");
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        frames(&child.wait_with_output().unwrap().stdout, "n0nce", probes.len()).unwrap()
+    }
+
+    #[test]
+    fn a_real_shell_answers_in_frames() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("it's a file");
+        std::fs::write(&path, "no newline at the end\nn0nce").unwrap();
+        let path = path.to_str().unwrap();
+        let seen = ask(&[
+            Probe::file(path, true),
+            Probe::file("/nonexistent", true),
+            Probe::file("/etc", true),
+            Probe::exist(&["/nonexistent", "/etc"]),
+            Probe::hostname(),
+        ]);
+        assert!(seen[0].text().ends_with("\nno newline at the end\nn0nce"), "{:?}", seen[0].text());
+        assert_eq!((seen[1].code, seen[2].code), (1, 2));
+        assert_eq!(seen[3].text(), "/etc\n");
+        assert!(seen[4].ok());
+    }
+
+    #[test]
+    fn a_cut_answer_is_an_error() {
+        assert!(frames(b"x\nn0nce 0\ny", "n0nce", 2).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn frames_never_panics(bytes: Vec<u8>, count in 0_usize..4) {
+            let _ = frames(&bytes, "n", count);
+        }
+    }
+}

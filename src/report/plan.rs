@@ -1,0 +1,291 @@
+//! A plan, as text and as JSON.
+//!
+//! The text goes step by step, in the order in which things are done. What is the same on several
+//! nodes is told once, under all their names: five equal machines are as long as one.
+
+use std::cmp::Reverse;
+
+use serde_json::{Value, json};
+
+use super::counted;
+use crate::diagnostic::printable;
+use crate::engine::{Plan, Planned};
+use crate::event::SCHEMA;
+use crate::resource::Disruption;
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct View {
+    /// With colours.
+    pub colour: bool,
+    /// With every line of every difference.
+    pub full: bool,
+}
+
+/// A longer difference is folded, unless all is asked for.
+const FOLD: usize = 40;
+
+const GREEN: &str = "32";
+const RED: &str = "31";
+const YELLOW: &str = "33";
+const BOLD: &str = "1";
+
+/// What would change, for people; ends with a summary, without a last line break.
+#[must_use]
+pub fn plan_text(plan: &Plan, view: View) -> String {
+    let mut lines = Vec::new();
+    for step in plan.steps {
+        let groups = groups(plan, step.name);
+        if !groups.is_empty() {
+            lines.push(format!("{}  {}", view.paint(BOLD, step.name), step.title));
+        }
+        for (nodes, resources) in groups {
+            lines.push(format!("  on {}", names(plan, &nodes)));
+            resources.iter().for_each(|one| view.resource(&mut lines, one));
+        }
+    }
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
+    lines.push(summary(plan));
+    lines.join("\n")
+}
+
+/// What would change, for programs: one object, whose form the events' schema number covers.
+#[must_use]
+pub fn plan_json(plan: &Plan) -> Value {
+    let resource = |one: &Planned| {
+        json!({
+            "id": one.id,
+            "summary": one.diff.summary,
+            "diff": one.diff.text,
+            "restarts": restarts(one),
+        })
+    };
+    let nodes = plan.nodes.iter().map(|node| {
+        let steps = node.steps.iter().map(|step| {
+            let resources: Vec<Value> = step.resources.iter().map(resource).collect();
+            json!({"step": step.step, "resources": resources})
+        });
+        json!({"node": node.node, "steps": steps.collect::<Vec<_>>()})
+    });
+    json!({
+        "schema": SCHEMA,
+        "event": "plan",
+        "changes": plan.changes(),
+        "nodes": nodes.collect::<Vec<_>>(),
+    })
+}
+
+/// Nodes, and what shall change on each of them alike.
+type Group<'a> = (Vec<&'a str>, Vec<&'a Planned>);
+
+/// What differs in `step`: first what most nodes have in common, last what only one has.
+fn groups<'a>(plan: &'a Plan, step: &str) -> Vec<Group<'a>> {
+    let mut alike: Vec<(&Planned, Vec<&str>)> = Vec::new();
+    for node in &plan.nodes {
+        for one in node.steps.iter().filter(|s| s.step == step).flat_map(|s| &s.resources) {
+            match alike.iter_mut().find(|(other, _)| *other == one) {
+                Some((_, nodes)) => nodes.push(&node.node),
+                None => alike.push((one, vec![&node.node])),
+            }
+        }
+    }
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (one, nodes) in alike {
+        match groups.iter_mut().find(|(others, _)| *others == nodes) {
+            Some((_, resources)) => resources.push(one),
+            None => groups.push((nodes, vec![one])),
+        }
+    }
+    groups.sort_by_key(|(nodes, _)| Reverse(nodes.len()));
+    groups
+}
+
+fn names(plan: &Plan, nodes: &[&str]) -> String {
+    match nodes.len() {
+        count if count > 2 && count == plan.nodes.len() => format!("all {count} nodes"),
+        _ => nodes.join(", "),
+    }
+}
+
+fn restarts(one: &Planned) -> Option<&str> {
+    one.disruption.as_ref().map(|Disruption::Restart(unit)| unit.as_str())
+}
+
+/// The last line: how much changes, and what it disturbs.
+fn summary(plan: &Plan) -> String {
+    if plan.changes() == 0 {
+        return "no changes: the cluster is as the inventory means it".to_owned();
+    }
+    let touched = plan.nodes.iter().filter(|node| !node.steps.is_empty()).count();
+    let mut units: Vec<(&str, Vec<&str>)> = Vec::new();
+    for node in &plan.nodes {
+        let planned = node.steps.iter().flat_map(|step| &step.resources);
+        for unit in planned.filter_map(restarts) {
+            match units.iter_mut().find(|(other, _)| *other == unit) {
+                Some((_, nodes)) => nodes.push(&node.node),
+                None => units.push((unit, vec![&node.node])),
+            }
+        }
+    }
+    let units: Vec<String> =
+        units.iter().map(|(unit, nodes)| format!("{unit} on {}", names(plan, nodes))).collect();
+    let restarts =
+        if units.is_empty() { String::new() } else { format!(", restarts: {}", units.join("; ")) };
+    format!("{}, {}{restarts}", counted(touched, "node"), counted(plan.changes(), "change"))
+}
+
+impl View {
+    fn paint(self, colour: &str, text: &str) -> String {
+        if self.colour { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    fn resource(self, lines: &mut Vec<String>, one: &Planned) {
+        let (mark, colour) = match one.diff.summary.split([',', ' ']).next() {
+            Some("new") => ("+", GREEN),
+            Some("remove") => ("-", RED),
+            _ => ("~", YELLOW),
+        };
+        let mark = self.paint(colour, mark);
+        let [id, summary] = [&one.id, &one.diff.summary].map(|text| printable(text));
+        let mut line = format!("    {mark} {id}  {summary}");
+        if let Some(unit) = restarts(one) {
+            line.push_str(&self.paint(YELLOW, &format!("  (restarts {unit})")));
+        }
+        lines.push(line);
+        let text: Vec<&str> = one.diff.text.iter().flat_map(|text| text.lines()).collect();
+        let shown = if self.full || text.len() <= FOLD { text.len() } else { FOLD };
+        for line in text.iter().take(shown) {
+            let safe = printable(line);
+            lines.push(match line.chars().next() {
+                Some('+') => format!("        {}", self.paint(GREEN, &safe)),
+                Some('-') => format!("        {}", self.paint(RED, &safe)),
+                _ => format!("        {safe}"),
+            });
+        }
+        if text.len() > shown {
+            lines.push(format!("        … {} more lines", text.len() - shown));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{NodePlan, StepPlan};
+    use crate::resource::Diff;
+    use crate::steps::STEPS;
+
+    fn planned(id: &str, summary: &str, text: Option<&str>) -> Planned {
+        let diff = Diff { summary: summary.to_owned(), text: text.map(str::to_owned) };
+        Planned { id: id.to_owned(), diff, disruption: None }
+    }
+
+    type Steps = Vec<(&'static str, Vec<Planned>)>;
+
+    fn plan(nodes: Vec<(&str, Steps)>) -> Plan {
+        let steps = |steps: Steps| {
+            steps.into_iter().map(|(step, resources)| StepPlan { step, resources }).collect()
+        };
+        let nodes = nodes.into_iter();
+        let nodes = nodes.map(|(node, s)| NodePlan { node: node.to_owned(), steps: steps(s) });
+        Plan { steps: STEPS, nodes: nodes.collect() }
+    }
+
+    fn text(plan: &Plan) -> String {
+        format!("\n{}\n", plan_text(plan, View::default()))
+    }
+
+    #[test]
+    fn what_nodes_have_in_common_is_told_once_in_the_order_of_steps() {
+        let os = |name: &str| {
+            let hosts = planned("file /etc/hosts", "content", Some("@@ -1 +1 @@\n-a\n+b\n"));
+            ("os", vec![planned("host name", &format!("debian → {name}"), None), hosts])
+        };
+        let unit = Planned {
+            disruption: Some(Disruption::Restart("containerd".into())),
+            ..planned("unit containerd", "restart", None)
+        };
+        let plan = plan(vec![
+            ("cp-1", vec![os("cp-1"), ("containerd", vec![unit])]),
+            ("w-1", vec![("leftovers", vec![planned("absence of /x", "remove", None)]), os("w-1")]),
+            ("w-2", vec![os("w-2")]),
+        ]);
+        assert_eq!(
+            text(&plan),
+            "
+leftovers  undo an unfinished join
+  on w-1
+    - absence of /x  remove
+os  packages, host name, kernel settings
+  on all 3 nodes
+    ~ file /etc/hosts  content
+        @@ -1 +1 @@
+        -a
+        +b
+  on cp-1
+    ~ host name  debian → cp-1
+  on w-1
+    ~ host name  debian → w-1
+  on w-2
+    ~ host name  debian → w-2
+containerd  container runtime and first images
+  on cp-1
+    ~ unit containerd  restart  (restarts containerd)
+
+3 nodes, 8 changes, restarts: containerd on cp-1
+"
+        );
+    }
+
+    #[test]
+    fn what_a_node_printed_cannot_steer_the_terminal() {
+        let hostile = planned("x", "\u{1b}[2J", Some("-\u{1b}]0;title\u{7}\r+forged\n"));
+        let text = text(&plan(vec![("n", vec![("os", vec![hostile])])]));
+        assert!(text.contains(r"    ~ x  \u{1b}[2J"), "{text}");
+        assert!(text.contains(r"        -\u{1b}]0;title\u{7}\r+forged"), "{text}");
+    }
+
+    #[test]
+    fn long_differences_are_folded_unless_all_is_asked_for() {
+        let long = (0..160).map(|n| format!("+{n}\n")).collect::<String>();
+        let plan = plan(vec![("n", vec![("os", vec![planned("x", "new, 0644", Some(&long))])])]);
+        let text = text(&plan);
+        assert!(
+            text.contains("        +39\n        … 120 more lines\n\n1 node, 1 change\n"),
+            "{text}"
+        );
+        let full = plan_text(&plan, View { full: true, ..View::default() });
+        assert!(full.contains("        +159\n\n"), "{full}");
+    }
+
+    #[test]
+    fn colours_are_only_there_when_asked_for() {
+        let plan = plan(vec![("n", vec![("os", vec![planned("x", "new", Some("+a\n"))])])]);
+        assert!(!text(&plan).contains('\u{1b}'));
+        let text = plan_text(&plan, View { colour: true, full: false });
+        assert!(text.contains("    \u{1b}[32m+\u{1b}[0m x  new\n        \u{1b}[32m+a\u{1b}[0m\n"));
+    }
+
+    #[test]
+    fn nothing_to_do_is_one_line() {
+        let plan = plan(vec![("n", vec![])]);
+        assert_eq!(text(&plan), "\nno changes: the cluster is as the inventory means it\n");
+    }
+
+    #[test]
+    fn programs_get_every_field() {
+        let plan =
+            plan(vec![("n", vec![("os", vec![planned("x", "new", Some("+a\n"))])]), ("m", vec![])]);
+        assert_eq!(
+            plan_json(&plan),
+            json!({"schema": SCHEMA, "event": "plan", "changes": 1, "nodes": [
+                {"node": "n", "steps": [{"step": "os", "resources": [
+                    {"id": "x", "summary": "new", "diff": "+a\n", "restarts": null},
+                ]}]},
+                {"node": "m", "steps": []},
+            ]})
+        );
+    }
+}

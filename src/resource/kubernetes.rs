@@ -1,0 +1,281 @@
+//! Membership: what `kubeadm init`, `join` and `reset` bring about, and what follows from them.
+
+use std::time::Duration;
+
+use super::{Change, Drift, Resource};
+use crate::command::{Cmd, Input, Output};
+use crate::diagnostic::Result;
+use crate::probe::Probe;
+use crate::secret::Secret;
+
+/// kubeadm's own limits add up to less: five minutes each for discovery and TLS bootstrap, four for
+/// the control plane (`cmd/kubeadm/app/constants/constants.go`).
+const KUBEADM: Duration = Duration::from_secs(900);
+
+/// Runs kubeadm with the configuration from standard input, which holds a token: it lies in memory
+/// (`/run`), readable by root, for as long as kubeadm runs.
+const RUN: &str = r#"set -u; umask 077; mkdir -p /run/slipway
+t=$(mktemp /run/slipway/kubeadm.XXXXXX) || exit 1; trap 'rm -f -- "$t"' EXIT; trap 'exit 143' TERM HUP
+cat >"$t" && kubeadm "$1" --config "$t" 2>&1"#;
+
+fn kubeadm(verb: &str, config: &Secret<Vec<u8>>) -> Cmd {
+    Cmd::shell(RUN).arg(verb).stdin(Input::Secret(config.clone())).within(KUBEADM)
+}
+
+const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+
+/// The first control plane, by `kubeadm init`. Only ever desired when every control plane answered
+/// and none is a member.
+pub struct Init {
+    /// `InitConfiguration` and all that goes with it, as kubeadm reads them.
+    pub config: Secret<Vec<u8>>,
+}
+
+impl Resource for Init {
+    fn id(&self) -> String {
+        "kubeadm init".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        // kubeadm's last phases (`mark-control-plane` to `addon`) make it last.
+        Probe::object("configmap", "kube-system", "kube-proxy")
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        Ok(Drift::unless(seen.ok(), "start a new cluster"))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        vec![Change::new("kubeadm init", kubeadm("init", &self.config))]
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+}
+
+/// Membership of a further node, by `kubeadm join`.
+pub struct Join {
+    /// `JoinConfiguration`, as kubeadm reads it.
+    pub config: Secret<Vec<u8>>,
+}
+
+impl Resource for Join {
+    fn id(&self) -> String {
+        "kubeadm join".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::exist(&[KUBELET_CONF])
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        Ok(Drift::unless(!seen.stdout.is_empty(), "join the cluster"))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        vec![Change::new("kubeadm join", kubeadm("join", &self.config))]
+    }
+}
+
+/// Nothing is left of a join or an init that did not finish.
+pub struct Reset;
+
+const LEFT: &[&str] = &[
+    KUBELET_CONF,
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/manifests/etcd.yaml",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/var/lib/etcd/member",
+];
+
+impl Resource for Reset {
+    fn id(&self) -> String {
+        "leftovers".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::exist(LEFT)
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let text = seen.text();
+        let left: Vec<&str> = text.lines().collect();
+        let summary = format!("undo an unfinished join: {}", left.join(", "));
+        Ok(Drift::unless(left.is_empty(), summary))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let reset = Cmd::new("kubeadm").args(["reset", "--force"]).within(KUBEADM);
+        vec![Change::new("kubeadm reset", reset)]
+    }
+}
+
+/// A bootstrap token that joins may use, for an hour. Only desired while a node is to join.
+pub struct Token {
+    /// The Secret object of type `bootstrap.kubernetes.io/token`, as JSON.
+    pub object: Secret<Vec<u8>>,
+}
+
+impl Resource for Token {
+    fn id(&self) -> String {
+        "bootstrap token".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        // Nothing to look at: a fresh token is made for each run that lets nodes join.
+        Probe::exist(&[])
+    }
+
+    fn compare(&self, _seen: &Output) -> Result<Drift> {
+        Ok(Drift::differs("let nodes join for an hour"))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let cmd =
+            Cmd::shell(super::manifest::APPLY_SECRET).stdin(Input::Secret(self.object.clone()));
+        vec![Change::new("make a bootstrap token", cmd)]
+    }
+
+    fn waived(&self, _seen: &Output) -> bool {
+        true
+    }
+}
+
+/// This control plane's etcd member is healthy and votes.
+pub struct Voter {
+    /// The node's name, which is its member's name.
+    pub node: String,
+}
+
+impl Resource for Voter {
+    fn id(&self) -> String {
+        "etcd member".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::etcd_members()
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let members: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let votes = members.get("members").and_then(|m| m.as_array()).is_some_and(|members| {
+            members.iter().any(|member| {
+                member.get("name").and_then(|n| n.as_str()) == Some(&self.node)
+                    && member.get("isLearner").and_then(serde_json::Value::as_bool) != Some(true)
+            })
+        });
+        Ok(Drift::unless(seen.ok() && votes, "a healthy voter"))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        Vec::new()
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(120)
+    }
+}
+
+/// The kubelet serves with a certificate that the cluster signed. It asks for one by itself; the
+/// approver on the control planes answers.
+pub struct ServingCertificate;
+
+impl Resource for ServingCertificate {
+    fn id(&self) -> String {
+        "kubelet serving certificate".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::serving_certificate()
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        Ok(Drift::unless(seen.ok(), "signed by the cluster"))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        Vec::new()
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(180)
+    }
+
+    fn explain(&self, _seen: &Output) -> Option<String> {
+        Some(
+            "`kubectl get csr` and `journalctl -u slipway-approver` on a control plane say more"
+                .into(),
+        )
+    }
+}
+
+/// chrony has set the clock, or no server answers it. Certificates need the right time.
+pub struct Synchronised;
+
+impl Resource for Synchronised {
+    fn id(&self) -> String {
+        "clock".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::clock()
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let text = seen.text();
+        let mut lines = text.lines();
+        // `chronyc -c tracking`: the last of 14 fields is the leap status.
+        let leap = lines.next().and_then(|line| line.rsplit(',').next()).unwrap_or_default();
+        let synchronised = seen.ok() && !matches!(leap, "" | "Not synchronised");
+        Ok(Drift::unless(synchronised, "synchronise"))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        // Waits for one of two: synchronised; or all sources tried (`reach` still 0) for 15 s.
+        const WAIT: &str = r"i=0
+        while ! chronyc waitsync 1 0.5 0 0.1 >/dev/null 2>&1; do
+          i=$((i + 1)); [ $i -lt 1200 ] || { echo 'a time server answers, yet the clock is not set after 2 minutes' >&2; exit 1; }
+          if [ $i -ge 150 ] && ! chronyc -c -n sources | awk -F, '$6 > 0 { found = 1 } END { exit !found }'; then
+            echo 'no time server answers: the clock stays as it is' >&2; exit 0
+          fi
+        done";
+        let cmd = Cmd::shell(WAIT).within(Duration::from_secs(150));
+        vec![Change::new("wait for the clock", cmd)]
+    }
+
+    fn waived(&self, seen: &Output) -> bool {
+        let text = seen.text();
+        seen.ok() && text.lines().skip(1).all(|line| line.split(',').nth(5) == Some("0"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(text: &str) -> Output {
+        Output { stdout: text.into(), ..Output::default() }
+    }
+
+    #[test]
+    fn a_learner_is_no_voter() {
+        let voter = Voter { node: "cp-2".into() };
+        let members = |learner: bool| {
+            format!(r#"{{"members":[{{"name":"cp-1"}},{{"name":"cp-2","isLearner":{learner}}}]}}"#)
+        };
+        assert_eq!(voter.compare(&seen(&members(false))).unwrap(), Drift::None);
+        assert_ne!(voter.compare(&seen(&members(true))).unwrap(), Drift::None);
+        assert_ne!(voter.compare(&seen(r#"{"members":[{"name":"cp-1"}]}"#)).unwrap(), Drift::None);
+        assert_ne!(voter.compare(&seen("garbage")).unwrap(), Drift::None);
+    }
+
+    #[test]
+    fn the_clock_is_read_from_chronys_last_field() {
+        let good = "0A4D0001,10.77.0.1,11,1763732000.1,0,0,0,0,0,0,0,0,1.0,Normal\n";
+        assert_eq!(Synchronised.compare(&seen(good)).unwrap(), Drift::None);
+        let bad = "7F7F0101,,0,0,0,0,0,0,0,0,0,0,0,Not synchronised\n^,?,10.0.0.1,0,6,0,-,0,0,0\n";
+        assert_ne!(Synchronised.compare(&seen(bad)).unwrap(), Drift::None);
+        assert!(Synchronised.waived(&seen(bad)), "no source was ever reached");
+    }
+}

@@ -1,0 +1,211 @@
+//! Objects of the cluster, and the cluster's health.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::json;
+
+use super::{Change, Diff, Drift, Resource};
+use crate::command::{Cmd, Input, Output};
+use crate::diagnostic::Result;
+use crate::pki::Leaf;
+use crate::probe::Probe;
+use crate::secret::Secret;
+
+/// Objects that the cluster shall hold, by server-side apply. What differs is asked of the API
+/// server itself (a dry run), which knows its own defaults.
+pub struct Manifest {
+    /// Names it in plans.
+    pub name: &'static str,
+    /// YAML or JSON documents, without secrets.
+    pub text: String,
+}
+
+const APPLY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side \
+                     --force-conflicts --field-manager=slipway -f -";
+
+/// Applies what must not be shown, not even in an error.
+pub(super) const APPLY_SECRET: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side --force-conflicts \
+     --field-manager=slipway -f - >/dev/null 2>&1";
+
+impl Resource for Manifest {
+    fn id(&self) -> String {
+        format!("manifest {}", self.name)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::manifest(&self.text)
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        Ok(match seen.code {
+            0 => Drift::None,
+            1 if seen.stdout.starts_with(b"diff ") => {
+                let text = seen.text();
+                let objects = text.lines().filter(|line| line.starts_with("diff ")).count();
+                Drift::Differs(Diff { summary: format!("{objects} objects"), text: Some(text) })
+            }
+            _ => Drift::differs("apply"),
+        })
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let cmd = Cmd::shell(APPLY).stdin(Input::Bytes(self.text.clone().into_bytes()));
+        vec![Change::new(format!("apply {}", self.name), cmd)]
+    }
+
+    fn patience(&self) -> Duration {
+        // An aggregated API or a CRD that was just made needs a moment to be served.
+        Duration::from_secs(60)
+    }
+
+    fn explain(&self, seen: &Output) -> Option<String> {
+        Some(crate::diagnostic::last_lines(&seen.text(), 5))
+    }
+}
+
+/// A Secret of type `kubernetes.io/tls` in `kube-system`, made once and again a month before its
+/// certificate ends.
+pub struct ServerKey {
+    /// The Secret's name.
+    pub name: &'static str,
+    /// What goes into a new one.
+    pub leaf: Leaf,
+}
+
+impl Resource for ServerKey {
+    fn id(&self) -> String {
+        format!("server key {}", self.name)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::server_certificate(self.name)
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        Ok(Drift::unless(seen.ok(), "new, for a year"))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let object = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/tls",
+            "metadata": {"name": self.name, "namespace": "kube-system"},
+            "data": {
+                "tls.crt": encode(&self.leaf.certificate),
+                "tls.key": encode(self.leaf.key.expose()),
+            },
+        });
+        let object = Secret::new(object.to_string().into_bytes());
+        let cmd = Cmd::shell(APPLY_SECRET).stdin(Input::Secret(object));
+        vec![Change::new(format!("make the key {}", self.name), cmd)]
+    }
+}
+
+/// Every node of the inventory is a Ready member, and every Deployment and DaemonSet of
+/// `kube-system` is whole.
+pub struct Healthy {
+    /// The nodes' names.
+    pub nodes: Vec<String>,
+    /// How long that may take after changes.
+    pub within: Duration,
+}
+
+impl Healthy {
+    fn missing(&self, seen: &Output) -> Vec<String> {
+        if !seen.ok() {
+            return vec!["the API does not answer".to_owned()];
+        }
+        let mut documents =
+            serde_json::Deserializer::from_slice(&seen.stdout).into_iter::<serde_json::Value>();
+        let mut items = || {
+            let list = documents.next().and_then(|list| list.ok()).unwrap_or_default();
+            list.get("items").and_then(|items| items.as_array()).cloned().unwrap_or_default()
+        };
+        let nodes = items();
+        let mut missing: Vec<String> = self
+            .nodes
+            .iter()
+            .filter(|name| !nodes.iter().any(|n| name_of(n) == **name && is_ready(n)))
+            .map(|name| format!("node {name} is not Ready"))
+            .collect();
+        missing.extend(items().iter().filter_map(not_whole));
+        missing
+    }
+}
+
+fn name_of(object: &serde_json::Value) -> &str {
+    object.pointer("/metadata/name").and_then(|n| n.as_str()).unwrap_or_default()
+}
+
+fn is_ready(node: &serde_json::Value) -> bool {
+    node.pointer("/status/conditions").and_then(|c| c.as_array()).is_some_and(|conditions| {
+        conditions.iter().any(|c| {
+            c.get("type").and_then(|t| t.as_str()) == Some("Ready")
+                && c.get("status").and_then(|s| s.as_str()) == Some("True")
+        })
+    })
+}
+
+/// What a Deployment or DaemonSet still lacks.
+fn not_whole(object: &serde_json::Value) -> Option<String> {
+    let number = |path: &str| object.pointer(path).and_then(serde_json::Value::as_i64).unwrap_or(0);
+    let (want, have) = if object.pointer("/status/desiredNumberScheduled").is_some() {
+        (number("/status/desiredNumberScheduled"), number("/status/numberReady"))
+    } else {
+        (number("/spec/replicas"), number("/status/readyReplicas"))
+    };
+    let current = number("/metadata/generation") == number("/status/observedGeneration");
+    let namespace = object.pointer("/metadata/namespace").and_then(|n| n.as_str()).unwrap_or("");
+    (have < want || !current)
+        .then(|| format!("{namespace}/{}: {have} of {want} ready", name_of(object)))
+}
+
+impl Resource for Healthy {
+    fn id(&self) -> String {
+        "cluster health".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::workloads()
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let missing = self.missing(seen);
+        Ok(Drift::unless(missing.is_empty(), "every node Ready, every workload whole"))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        Vec::new()
+    }
+
+    fn patience(&self) -> Duration {
+        self.within
+    }
+
+    fn explain(&self, seen: &Output) -> Option<String> {
+        Some(self.missing(seen).join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_names_what_is_missing() {
+        let nodes = r#"{"items":[{"metadata":{"name":"cp-1"},"status":{"conditions":[{"type":"Ready","status":"True"}]}},
+            {"metadata":{"name":"w-1"},"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}}]}"#;
+        let work = r#"{"items":[{"metadata":{"name":"coredns","namespace":"kube-system","generation":1},
+            "spec":{"replicas":2},"status":{"readyReplicas":1,"observedGeneration":1}}]}"#;
+        let seen = Output { stdout: format!("{nodes}\n{work}").into(), ..Output::default() };
+        let health = Healthy { nodes: vec!["cp-1".into(), "w-1".into()], within: Duration::ZERO };
+        assert_eq!(
+            health.missing(&seen),
+            ["node w-1 is not Ready", "kube-system/coredns: 1 of 2 ready"]
+        );
+        assert_eq!(health.missing(&Output { code: 1, ..Output::default() }).len(), 1);
+    }
+}

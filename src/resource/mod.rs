@@ -1,0 +1,122 @@
+//! What slipway can bring about on a node: each kind of thing knows how to look at itself, how to
+//! tell what differs, and which commands make it so. All three are pure; [`crate::engine`] alone
+//! has effects.
+
+use std::time::Duration;
+
+use crate::command::{Cmd, Output};
+use crate::diagnostic::Result;
+use crate::probe::Probe;
+
+mod file;
+mod image;
+mod kubernetes;
+mod manifest;
+mod package;
+mod system;
+mod unit;
+
+pub use file::{Absent, Block, Content, Directory, File, sha256};
+pub use image::{Image, Images};
+pub use kubernetes::{Init, Join, Reset, ServingCertificate, Synchronised, Token, Voter};
+pub use manifest::{Healthy, Manifest, ServerKey};
+pub use package::{Package, Packages};
+pub use system::{Hostname, Modules, NoSwap, Sysctls};
+pub use unit::Unit;
+
+/// One thing on one node, as it shall be.
+pub trait Resource: Send + Sync {
+    /// Names it in plans, events and errors: its kind and which one, `file /etc/hosts`.
+    fn id(&self) -> String;
+
+    /// How to look at it.
+    fn probe(&self) -> Probe;
+
+    /// What differs from what is meant.
+    ///
+    /// # Errors
+    /// When what was seen must not be changed: another cluster's keys, say.
+    fn compare(&self, seen: &Output) -> Result<Drift>;
+
+    /// The commands that bring it about, given what was seen. Empty for what comes about by itself
+    /// and is only waited for.
+    fn converge(&self, seen: &Output) -> Vec<Change>;
+
+    /// What these commands disturb.
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        None
+    }
+
+    /// How long it may take to come about after the commands.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Whether it may stay different after its commands: what nobody can bring about now.
+    fn waived(&self, _seen: &Output) -> bool {
+        false
+    }
+
+    /// A line for the error when it did not come about in time, from what was seen last.
+    fn explain(&self, _seen: &Output) -> Option<String> {
+        None
+    }
+}
+
+/// The result of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drift {
+    /// It is as meant.
+    None,
+    /// It is not.
+    Differs(Diff),
+}
+
+/// What differs, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diff {
+    /// In a few words: `new, 0644`, `restart`.
+    pub summary: String,
+    /// A unified diff, where there is text to show.
+    pub text: Option<String>,
+}
+
+impl Drift {
+    /// It differs, in these words.
+    pub fn differs(summary: impl Into<String>) -> Self {
+        Self::Differs(Diff { summary: summary.into(), text: None })
+    }
+
+    /// [`Drift::None`] if `same`, else these words.
+    pub fn unless(same: bool, summary: impl Into<String>) -> Self {
+        if same { Self::None } else { Self::differs(summary) }
+    }
+}
+
+/// What a change disturbs beside what it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disruption {
+    /// This unit restarts.
+    Restart(String),
+}
+
+/// A command that changes a node.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What it does, for people: `write /etc/hosts`.
+    pub what: String,
+    /// The command.
+    pub cmd: Cmd,
+}
+
+impl Change {
+    /// `cmd`, which does `what`.
+    pub fn new(what: impl Into<String>, cmd: Cmd) -> Self {
+        Self { what: what.into(), cmd }
+    }
+}
+
+/// A boxed resource, as steps list them.
+pub fn boxed(resource: impl Resource + 'static) -> Box<dyn Resource> {
+    Box::new(resource)
+}

@@ -1,0 +1,265 @@
+//! What comes before steps: the inventory is read, every node is reached and looked at, the
+//! cluster's keys are found. Nothing is changed here, neither on nodes nor beside the inventory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::bundle::{Bundle, lock::Lock};
+use crate::diagnostic::{Error, Kind, Result};
+use crate::engine::{self, Node, Plan};
+use crate::event::{Event, Sink};
+use crate::host::{SshHost, Trust};
+use crate::inventory::{self, Inventory};
+use crate::pki::{self, Pki};
+use crate::probe::Probe;
+use crate::secret::Secret;
+use crate::state::State;
+use crate::steps::{Context, Program, STEPS, Token};
+use crate::survey::{Facts, Membership, Survey, preflight};
+
+/// Where the bundle's pins are kept, beside the inventory.
+const LOCK: &str = "slipway.lock";
+
+/// A run's beginning: what is meant, who was reached, what differs.
+pub struct Session {
+    /// The inventory.
+    pub inventory: Inventory,
+    /// Connections, by node.
+    pub nodes: BTreeMap<String, Node<SshHost>>,
+    /// All that intent is computed from.
+    pub context: Arc<Context>,
+    /// What differs.
+    pub plan: Plan,
+    state: State,
+}
+
+impl Session {
+    /// Reads the inventory, connects, surveys, and plans.
+    ///
+    /// # Errors
+    /// Whatever forbids a run: nothing was changed then.
+    pub async fn begin(
+        path: &Path,
+        run: &'static str,
+        trust: Arc<dyn Trust>,
+        events: &Arc<dyn Sink>,
+    ) -> Result<Self> {
+        let inventory = inventory::load(path)?;
+        let cluster = inventory.cluster.clone();
+        let names = || cluster.nodes.iter().map(|node| node.name.clone());
+        let cluster_name = cluster.name.clone();
+        events.take(Event::RunStarted { run, cluster: cluster_name, nodes: names().collect() });
+        let version = cluster.kubernetes.to_string();
+        let bundle = Bundle::open(&Bundle::locate(&version, "amd64")).map_err(|e| {
+            e.hint(format!("make it with `slipway bundle build --kubernetes {version}`"))
+        })?;
+        let pins = inventory.dir().join(LOCK);
+        if pins.exists() {
+            Lock::read(&pins)?.check(bundle.manifest())?;
+        }
+        let state = State::at(inventory.state_dir());
+        let kept = state.load()?;
+        let token = Token::random();
+        let masked: Arc<[Secret<String>]> = Arc::from([token.secret.clone()]);
+        let nodes = connect(&inventory, trust, &masked).await?;
+        let facts = look(&nodes).await?;
+        let own = kept.as_ref().map(Pki::identity);
+        let survey = Survey::new(&cluster, own.as_ref(), facts)?;
+        for (name, surveyed) in &survey.nodes {
+            let system = crate::diagnostic::printable(&surveyed.facts.os_name);
+            let part = surveyed.membership.in_words();
+            let node = name.clone();
+            events.take(Event::Connected { node, about: format!("{system}, {part}") });
+        }
+        preflight(&cluster, &survey)?;
+        if !survey.any_member() {
+            inventory.check_new()?;
+        }
+        let pki = match kept {
+            Some(pki) => pki,
+            None if survey.identity.is_some() => read_back(&survey, &cluster.name, &nodes).await?,
+            None => Pki::generate()?,
+        };
+        let program = Program::running()?;
+        let bundle = Arc::new(bundle);
+        let context =
+            Arc::new(Context { steps: STEPS, cluster, survey, pki, bundle, token, program });
+        let plan = engine::plan(&context, &nodes).await?;
+        Ok(Self { inventory, nodes, context, plan, state })
+    }
+
+    /// Keeps what the run needs to be repeated: keys first, before any node is changed.
+    ///
+    /// # Errors
+    /// When the state directory cannot be written, or holds another cluster's keys.
+    pub fn keep(&self) -> Result<()> {
+        let pins = self.inventory.dir().join(LOCK);
+        if !pins.exists() {
+            Lock::of(self.context.bundle.manifest()).write(&pins)?;
+        }
+        self.state.save(&self.context.cluster.name, &self.context.pki)
+    }
+
+    /// Writes the administrator's kubeconfig unless it is there; gives its path.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_kubeconfig(&self) -> Result<std::path::PathBuf> {
+        let path = self.state.kubeconfig();
+        if path.exists() {
+            return Ok(path);
+        }
+        let cluster = &self.context.cluster;
+        let server = format!("https://{}", cluster.endpoint.authority());
+        self.state.write_kubeconfig(&self.context.pki.kubeconfig(&cluster.name, &server)?)
+    }
+}
+
+/// Connects to all nodes at once.
+async fn connect(
+    inventory: &Inventory,
+    trust: Arc<dyn Trust>,
+    masked: &Arc<[Secret<String>]>,
+) -> Result<BTreeMap<String, Node<SshHost>>> {
+    let mut connecting = JoinSet::new();
+    for node in inventory.cluster.nodes.clone() {
+        let trust = Arc::clone(&trust);
+        connecting.spawn(async move {
+            let host = SshHost::connect(&node.ssh, &node.name, trust.as_ref()).await;
+            (node.name, host)
+        });
+    }
+    let mut nodes = BTreeMap::new();
+    let mut errors = BTreeMap::new();
+    while let Some(joined) = connecting.join_next().await {
+        let (name, host) = joined.map_err(|e| ended_early(&e))?;
+        match host {
+            Ok(host) => {
+                nodes.insert(name.clone(), Node::new(&name, Arc::new(host), Arc::clone(masked)));
+            }
+            Err(error) => drop(errors.insert(name, error)),
+        }
+    }
+    all_of(errors, inventory.cluster.nodes.len(), "connect to").map(|()| nodes)
+}
+
+/// Looks at all nodes at once.
+async fn look(nodes: &BTreeMap<String, Node<SshHost>>) -> Result<BTreeMap<String, Facts>> {
+    let mut looks = JoinSet::new();
+    for node in nodes.values() {
+        let node = node.clone();
+        looks.spawn(async move {
+            let answer = node.look(&[Probe::survey()]).await;
+            let answer = answer.map(|outputs| outputs.into_iter().next().unwrap_or_default());
+            (node.name().to_owned(), answer.and_then(|output| Facts::parse(&output)))
+        });
+    }
+    let mut facts = BTreeMap::new();
+    let mut errors = BTreeMap::new();
+    while let Some(joined) = looks.join_next().await {
+        let (name, answer) = joined.map_err(|e| ended_early(&e))?;
+        match answer {
+            Ok(found) => drop(facts.insert(name, found)),
+            Err(error) => drop(errors.insert(name, error)),
+        }
+    }
+    all_of(errors, nodes.len(), "survey").map(|()| facts)
+}
+
+/// One error for all nodes that failed; the only one as it is.
+fn all_of(mut errors: BTreeMap<String, Error>, nodes: usize, verb: &str) -> Result<()> {
+    if errors.len() < 2 {
+        return errors.pop_first().map_or(Ok(()), |(_, error)| Err(error));
+    }
+    let kind = errors.values().next().map_or(Kind::Bug, Error::kind);
+    let message = format!("cannot {verb} {} of {nodes} nodes; nothing was changed", errors.len());
+    let error = Error::new(kind, message);
+    Err(errors.values().fold(error, |all, one| all.note(one.to_string())))
+}
+
+fn ended_early(e: &tokio::task::JoinError) -> Error {
+    Error::new(Kind::Bug, format!("a task ended early: {e}"))
+}
+
+/// The cluster's keys from a living control plane, for an operator's machine that has lost its own.
+/// Only from a member of the cluster that the inventory names.
+async fn read_back(
+    survey: &Survey,
+    cluster: &str,
+    nodes: &BTreeMap<String, Node<SshHost>>,
+) -> Result<Pki> {
+    let configuration = survey.configuration.as_deref().unwrap_or_default();
+    let live: serde_json::Value = serde_yaml::from_str(configuration).unwrap_or_default();
+    let found = live.get("clusterName").and_then(|name| name.as_str());
+    if found != Some(cluster) {
+        let identity = survey.identity.as_ref().map(ToString::to_string).unwrap_or_default();
+        let what = match found {
+            Some(name) => format!("the nodes belong to the cluster `{name}` ({identity})"),
+            None => format!(
+                "a cluster's certificates ({identity}) are on the nodes, and no API answers"
+            ),
+        };
+        return Err(Error::new(Kind::Preflight, format!("{what}; nothing was changed")).hint(
+            "to go on with that cluster, bring its `.slipway` directory back, or start its \
+                   control planes; to give it up, run `kubeadm reset` on the nodes",
+        ));
+    }
+    let leader = nodes.get(&survey.leader);
+    let leader = leader.ok_or_else(|| Error::new(Kind::Bug, "the leader is no node"))?;
+    let answer = leader.look(&[Probe::keys(&pki::FILES)]).await?;
+    let answer: Secret<Vec<u8>> = Secret::new(answer.into_iter().next().unwrap_or_default().stdout);
+    let files = key_files(answer.expose());
+    Pki::from_files(|name| files.get(name).map(|bytes| bytes.expose().clone()))
+        .map_err(|e| e.context(format!("keys read back from {}", survey.leader)))
+}
+
+/// Takes apart what [`Probe::keys`] prints: each file's name, size and bytes.
+fn key_files(mut rest: &[u8]) -> BTreeMap<String, Secret<Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let (line, tail) = rest.split_at(end);
+        let line = String::from_utf8_lossy(line);
+        let Some((name, size)) = line.split_once(' ') else { break };
+        let Some(size) = size.parse::<usize>().ok() else { break };
+        let Some(bytes) = tail.get(1..=size) else { break };
+        files.insert(name.to_owned(), Secret::new(bytes.to_vec()));
+        rest = tail.get(size + 1..).unwrap_or_default();
+    }
+    files
+}
+
+impl Membership {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Absent => "not in a cluster".to_owned(),
+            Self::Partial(what) => format!("unfinished: {what}"),
+            Self::Member => "member".to_owned(),
+            Self::Foreign(identity) => format!("of another cluster, {identity}"),
+            Self::Stale => "bare, yet listed by the cluster".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn key_files_are_taken_apart_by_size() {
+        let files = key_files(b"ca.crt 6\na b\nc\nsa.key 0\netcd/ca.crt 1\nx");
+        assert_eq!(files.get("ca.crt").unwrap().expose(), b"a b\nc\n");
+        assert!(files.get("sa.key").unwrap().expose().is_empty());
+        assert_eq!(files.get("etcd/ca.crt").unwrap().expose(), b"x");
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_key_files_do_not_panic(bytes: Vec<u8>, size: usize) {
+            let _ = key_files(&[format!("x {size}\n").as_bytes(), &bytes].concat());
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What every cluster gets on top: the pod network and metrics.
+
+use serde_json::json;
+
+use super::{Context, Pace, Step};
+use crate::cluster::Node;
+use crate::diagnostic::Result;
+use crate::resource::{Manifest, Resource, ServerKey, boxed};
+
+/// Only needs the first control plane. The rest of the cluster may still join meanwhile.
+pub const STEP: Step = Step {
+    name: "addons",
+    title: "Calico, metrics-server",
+    after: None,
+    pace: Pace::Together,
+    desired,
+};
+
+fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    if !context.is_leader(node) {
+        return Ok(Vec::new());
+    }
+    let mut wanted = vec![boxed(Manifest { name: "access", text: access().to_string() })];
+    if context.cluster.addons.calico {
+        wanted.push(boxed(Manifest { name: "calico", text: context.bundle.addon("calico")? }));
+    }
+    if context.cluster.addons.metrics_server {
+        const SERVICE: &str = "metrics-server.kube-system.svc";
+        let names =
+            vec![SERVICE.to_owned(), format!("{SERVICE}.{}", context.cluster.network.domain)];
+        let leaf = context.pki.serving_certificate(&names, &[])?;
+        let ca = base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            context.pki.ca_pem(),
+        );
+        let text = context.bundle.addon("metrics-server")?.replace("${METRICS_SERVER_CA}", &ca);
+        wanted.push(boxed(ServerKey { name: "metrics-server-tls", leaf }));
+        wanted.push(boxed(Manifest { name: "metrics-server", text }));
+    }
+    Ok(wanted)
+}
+
+/// Lets the API server use kubelets for `logs` and `exec`. kubeadm 1.36.1 and later make this
+/// binding in `init` alone (kubernetes/kubeadm#3310), so it is ensured here.
+fn access() -> serde_json::Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "kubeadm:apiserver-kubelet-client"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "system:kubelet-api-admin",
+        },
+        "subjects": [{
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "User",
+            "name": "kube-apiserver-kubelet-client",
+        }],
+    })
+}

@@ -1,0 +1,63 @@
+//! The virtual IP: keepalived puts it on one control plane, haproxy spreads what arrives there.
+
+use serde_json::json;
+
+use super::{Context, Pace, Step, digests};
+use crate::cluster::{API_PORT, Endpoint, Node, Role};
+use crate::diagnostic::Result;
+use crate::resource::{File, Resource, Unit, boxed};
+use crate::template;
+
+/// Before `control-plane/init`: kubeadm's later phases, and every join, use the endpoint.
+pub const STEP: Step = Step {
+    name: "endpoint",
+    title: "the API's virtual IP",
+    after: None,
+    pace: Pace::Together,
+    desired,
+};
+
+/// Where haproxy tells keepalived that it lives; on the loopback interface only.
+const ALIVE_PORT: u16 = 8405;
+
+fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    let Endpoint::Vip { address: vip, interface, router_id } = &context.cluster.endpoint else {
+        return Ok(Vec::new());
+    };
+    if node.role != Role::ControlPlane {
+        return Ok(Vec::new());
+    }
+    let servers: Vec<_> =
+        context.control_planes().map(|n| json!({"name": n.name, "address": n.internal})).collect();
+    let haproxy = template::HAPROXY.render(&json!({
+        "vip": vip, "port": API_PORT, "alive_port": ALIVE_PORT, "servers": servers,
+    }))?;
+    let position = context.control_planes().position(|n| n.name == node.name).unwrap_or(0);
+    let peers: Vec<_> =
+        context.control_planes().filter(|n| n.name != node.name).map(|n| n.internal).collect();
+    let keepalived = template::KEEPALIVED.render(&json!({
+        "vip": vip,
+        "alive_port": ALIVE_PORT,
+        "interface": interface.clone().unwrap_or_else(|| carrier(context, node)),
+        "router_id": router_id,
+        "priority": 200 - position,
+        "address": node.internal,
+        "peers": peers,
+    }))?;
+    let haproxy = File::text(template::HAPROXY.target(), haproxy);
+    let keepalived = File::text(template::KEEPALIVED.target(), keepalived);
+    let units = [
+        Unit::running("haproxy.service", &[haproxy.digest()]).reloads(),
+        Unit::running("keepalived.service", &digests(std::slice::from_ref(&keepalived))).reloads(),
+    ];
+    let [balancer, holder] = units;
+    Ok(vec![boxed(haproxy), boxed(balancer), boxed(keepalived), boxed(holder)])
+}
+
+/// The interface that has the node's own address.
+fn carrier(context: &Context, node: &Node) -> String {
+    let own = node.internal.to_string();
+    let addresses = &context.facts(node).addresses;
+    let found = addresses.iter().find(|(_, address)| address.split('/').next() == Some(&own));
+    found.map(|(interface, _)| interface.clone()).unwrap_or_default()
+}

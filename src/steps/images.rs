@@ -1,0 +1,23 @@
+//! The images of everything that runs in pods.
+
+use super::{Context, Pace, Step, supply};
+use crate::cluster::Node;
+use crate::diagnostic::Result;
+use crate::resource::{Resource, boxed};
+
+/// After `control-plane/init`, which needs none of these: the first control plane is up while the
+/// others still import.
+pub const STEP: Step =
+    Step { name: "images", title: "images for pods", after: None, pace: Pace::Together, desired };
+
+fn desired(context: &Context, _node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    let addons = &context.cluster.addons;
+    let mut names = vec!["kube-proxy", "coredns"];
+    if addons.calico {
+        names.extend(["calico-node", "calico-cni", "calico-kube-controllers"]);
+    }
+    if addons.metrics_server {
+        names.push("metrics-server");
+    }
+    Ok(vec![boxed(supply::images(&context.bundle, "for pods", &names)?)])
+}

@@ -1,0 +1,30 @@
+//! The first control plane; and a token, while any node is still to join.
+
+use super::{Context, Pace, Step, kubeadm};
+use crate::cluster::{Node, Role};
+use crate::diagnostic::Result;
+use crate::resource::{Init, Resource, Token, Voter, boxed};
+
+/// A cluster begins on exactly one node. `init` is desired only when every control plane has
+/// answered the survey and none is a member: anything else would make a second cluster.
+pub const STEP: Step = Step {
+    name: "control-plane/init",
+    title: "start the cluster, or open it for joins",
+    after: None,
+    pace: Pace::Together,
+    desired,
+};
+
+fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    if node.role != Role::ControlPlane || !context.is_leader(node) {
+        return Ok(Vec::new());
+    }
+    let mut wanted = super::all(kubeadm::patches(&context.cluster, node)).collect::<Vec<_>>();
+    if context.is_new() {
+        wanted.push(boxed(Init { config: kubeadm::init(context, node) }));
+    } else if context.cluster.nodes.iter().any(|n| !context.survey.is_member(&n.name)) {
+        wanted.push(boxed(Token { object: kubeadm::token_object(&context.token) }));
+    }
+    wanted.push(boxed(Voter { node: node.name.clone() }));
+    Ok(wanted)
+}

@@ -1,0 +1,198 @@
+//! kubeadm's configuration (`kubeadm.k8s.io/v1beta4`), as data. kubeadm reads JSON as well as YAML.
+
+use serde_json::{Value, json};
+
+use super::{Context, Token};
+use crate::cluster::{API_PORT, Cluster, Endpoint, Node, Role};
+use crate::resource::File;
+use crate::secret::Secret;
+
+const API_VERSION: &str = "kubeadm.k8s.io/v1beta4";
+/// Where a node's own patches of static pods lie; also for later upgrades.
+const PATCHES: &str = "/etc/slipway/patches";
+const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
+
+/// What `kubeadm init` reads on the first control plane.
+pub(super) fn init(context: &Context, node: &Node) -> Secret<Vec<u8>> {
+    let init = json!({
+        "apiVersion": API_VERSION,
+        "kind": "InitConfiguration",
+        "bootstrapTokens": [{"token": whole(&context.token), "ttl": "1h0m0s"}],
+        "localAPIEndpoint": local(node),
+        "nodeRegistration": registration(context, node),
+        "patches": {"directory": PATCHES},
+        // It would print the token.
+        "skipPhases": ["show-join-command"],
+    });
+    documents(&[init, cluster(&context.cluster), kubelet(context), kube_proxy()])
+}
+
+/// What `kubeadm join` reads on any other node.
+pub(super) fn join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
+    let mut join = json!({
+        "apiVersion": API_VERSION,
+        "kind": "JoinConfiguration",
+        "discovery": {"bootstrapToken": {
+            "token": whole(&context.token),
+            "apiServerEndpoint": context.cluster.endpoint.authority(),
+            "caCertHashes": [context.pki.identity()],
+        }},
+        "nodeRegistration": registration(context, node),
+    });
+    if node.role == Role::ControlPlane {
+        insert(&mut join, "controlPlane", json!({"localAPIEndpoint": local(node)}));
+        insert(&mut join, "patches", json!({"directory": PATCHES}));
+    }
+    documents(&[join])
+}
+
+/// With a virtual IP, haproxy has port 6443 at that address, so the API server listens on its own
+/// address alone. ClusterConfiguration holds for all nodes; what differs per node is a patch.
+pub(super) fn patches(cluster: &Cluster, node: &Node) -> Vec<File> {
+    let Endpoint::Vip { .. } = cluster.endpoint else { return Vec::new() };
+    let patch = json!([{
+        "op": "add",
+        "path": "/spec/containers/0/command/-",
+        "value": format!("--bind-address={}", node.internal),
+    }]);
+    vec![File::text(format!("{PATCHES}/kube-apiserver+json.json"), format!("{patch}\n"))]
+}
+
+/// The Secret that makes `token` valid for an hour (type `bootstrap.kubernetes.io/token`).
+pub(super) fn token_object(token: &Token) -> Secret<Vec<u8>> {
+    let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "bootstrap.kubernetes.io/token",
+        "metadata": {"name": format!("bootstrap-token-{}", token.id), "namespace": "kube-system"},
+        "stringData": {
+            "token-id": token.id,
+            "token-secret": token.secret.expose(),
+            "expiration": expires.to_string(),
+            "usage-bootstrap-authentication": "true",
+            "usage-bootstrap-signing": "true",
+            "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
+        },
+    });
+    Secret::new(object.to_string().into_bytes())
+}
+
+fn whole(token: &Token) -> String {
+    format!("{}.{}", token.id, token.secret.expose())
+}
+
+fn documents(documents: &[Value]) -> Secret<Vec<u8>> {
+    let texts: Vec<String> = documents.iter().map(Value::to_string).collect();
+    Secret::new(texts.join("\n---\n").into_bytes())
+}
+
+fn insert(object: &mut Value, key: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
+    }
+}
+
+fn local(node: &Node) -> Value {
+    json!({"advertiseAddress": node.internal, "bindPort": API_PORT})
+}
+
+fn registration(context: &Context, node: &Node) -> Value {
+    let mut ignored = Vec::new();
+    if context.survey.facts(&node.name).is_some_and(|facts| facts.cgroup_v1) {
+        // An error since 1.35 on control groups of the first version, which still work.
+        ignored.push("SystemVerification");
+    }
+    if matches!(context.cluster.endpoint, Endpoint::Vip { .. }) && node.role == Role::ControlPlane {
+        // Before 1.37, kubeadm looks at the port on every address; haproxy has it at the virtual IP.
+        ignored.push("Port-6443");
+    }
+    let mut registration = json!({
+        "name": node.name,
+        "criSocket": RUNTIME,
+        // All images come from the bundle.
+        "imagePullPolicy": "Never",
+        "ignorePreflightErrors": ignored,
+        "kubeletExtraArgs": [{"name": "node-ip", "value": node.internal}],
+    });
+    if let Some(taints) = &node.taints {
+        let taints: Vec<Value> = taints
+            .iter()
+            .map(|t| json!({"key": t.key, "value": t.value, "effect": t.effect}))
+            .collect();
+        insert(&mut registration, "taints", Value::from(taints));
+    }
+    registration
+}
+
+fn cluster(cluster: &Cluster) -> Value {
+    let list = |nets: &[ipnet::Ipv4Net]| {
+        nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    };
+    let mut names = vec![cluster.api_name()];
+    if let Endpoint::Vip { address, .. } = &cluster.endpoint {
+        names.push(address.to_string());
+    }
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": "ClusterConfiguration",
+        "clusterName": cluster.name,
+        "kubernetesVersion": format!("v{}", cluster.kubernetes),
+        "controlPlaneEndpoint": cluster.endpoint.authority(),
+        "encryptionAlgorithm": "ECDSA-P256",
+        "networking": {
+            "podSubnet": list(&cluster.network.pods),
+            "serviceSubnet": list(&cluster.network.services),
+            "dnsDomain": cluster.network.domain,
+        },
+        "apiServer": {
+            "certSANs": names,
+            "extraArgs": [
+                // Kubelets are verified, not just encrypted to.
+                {"name": "kubelet-certificate-authority", "value": "/etc/kubernetes/pki/ca.crt"},
+                {"name": "kubelet-preferred-address-types", "value": "InternalIP"},
+            ],
+        },
+    })
+}
+
+fn kubelet(context: &Context) -> Value {
+    let mut config = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": "systemd",
+        "serverTLSBootstrap": true,
+        "rotateCertificates": true,
+    });
+    if context.survey.nodes.values().any(|node| node.facts.cgroup_v1) {
+        insert(&mut config, "failCgroupV1", Value::from(false));
+    }
+    for (key, value) in &context.cluster.kubelet {
+        insert(&mut config, key, value.clone());
+    }
+    config
+}
+
+fn kube_proxy() -> Value {
+    json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+        // The kernel's own limit stays: not every node lets kube-proxy set it.
+        "conntrack": {"maxPerCore": 0, "min": 0},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_has_the_form_that_kubernetes_wants() {
+        let token = Token::random();
+        let whole = whole(&token);
+        let (id, secret) = whole.split_once('.').unwrap();
+        let letters = |s: &str| s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        assert!(id.len() == 6 && secret.len() == 16 && letters(id) && letters(secret));
+    }
+}

@@ -1,0 +1,34 @@
+//! Kubernetes' own programs on a node.
+
+use serde_json::json;
+
+use super::{Context, Pace, Step, digests, supply};
+use crate::cluster::{Node, Role};
+use crate::diagnostic::Result;
+use crate::resource::{Directory, File, Resource, Unit, boxed};
+use crate::template;
+
+/// After the runtime, before kubeadm runs.
+pub const STEP: Step = Step {
+    name: "kubernetes",
+    title: "kubelet, kubeadm, kubectl",
+    after: None,
+    pace: Pace::Together,
+    desired,
+};
+
+fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    let program = |name| supply::program(&context.bundle, name, "/usr/local/bin");
+    let text = template::KUBELET_UNIT.render(&json!({}))?;
+    let kubelet = vec![File::text(template::KUBELET_UNIT.target(), text), program("kubelet")?];
+    let unit = Unit::enabled("kubelet.service", &digests(&kubelet));
+    let mut programs = vec![program("kubeadm")?];
+    if node.role == Role::ControlPlane {
+        for name in ["kubectl", "etcdctl", "etcdutl"] {
+            programs.push(program(name)?);
+        }
+    }
+    // A worker's kubelet complains every second while its folder for static pods is missing.
+    let manifests = boxed(Directory("/etc/kubernetes/manifests"));
+    Ok(super::all(kubelet).chain(super::all(programs)).chain([manifests, boxed(unit)]).collect())
+}

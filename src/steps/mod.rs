@@ -1,0 +1,191 @@
+//! What is done, in reading order: [`STEPS`]. Each step is a pure function from the cluster as
+//! meant and the survey to the resources that one node shall have.
+//!
+//! To add a step: a file here with `pub const STEP` and its `fn desired`, whose doc comment says
+//! why it stands where it stands, and a line in [`STEPS`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::bundle::Bundle;
+use crate::cluster::{Cluster, Node, Role};
+use crate::diagnostic::Result;
+use crate::pki::Pki;
+use crate::resource::{File, Resource};
+use crate::secret::Secret;
+use crate::survey::{Facts, Survey};
+
+mod addons;
+mod certificates;
+mod containerd;
+mod endpoint;
+mod health;
+mod images;
+mod init;
+mod join;
+mod kubeadm;
+mod kubernetes;
+mod leftovers;
+mod os;
+#[cfg(test)]
+mod sample;
+mod shared_keys;
+mod supply;
+mod time;
+
+pub use supply::Program;
+
+/// All steps, in reading order. Each node walks them by itself; see [`crate::engine::apply`].
+pub const STEPS: &[Step] = &[
+    leftovers::STEP,
+    os::STEP,
+    time::STEP,
+    containerd::STEP,
+    kubernetes::STEP,
+    endpoint::STEP,
+    shared_keys::STEP,
+    init::STEP,
+    images::STEP,
+    join::CONTROL_PLANES,
+    join::WORKERS,
+    certificates::STEP,
+    addons::STEP,
+    health::STEP,
+];
+
+/// One step.
+#[derive(Debug)]
+pub struct Step {
+    /// Its name, as flags and messages use it.
+    pub name: &'static str,
+    /// What it does, in a few words.
+    pub title: &'static str,
+    /// What must have happened elsewhere.
+    pub after: Option<Gate>,
+    /// Whether nodes may do it at the same time.
+    pub pace: Pace,
+    /// What `node` shall have; empty where the step does not concern it.
+    pub desired: Desired,
+}
+
+/// What a node shall have.
+pub type Desired = fn(&Context, &Node) -> Result<Vec<Box<dyn Resource>>>;
+
+/// What must have happened elsewhere before a node may begin a step.
+#[derive(Debug, Clone, Copy)]
+pub enum Gate {
+    /// The leader has finished this step.
+    Leader(&'static str),
+    /// All other nodes have finished this step.
+    Others(&'static str),
+}
+
+impl Gate {
+    /// The step that it waits for.
+    #[must_use]
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::Leader(step) | Self::Others(step) => step,
+        }
+    }
+}
+
+/// Whether nodes may do a step at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// All at once.
+    Together,
+    /// One node after the other.
+    OneByOne,
+}
+
+/// All that intent is computed from. Nothing here changes during a run.
+pub struct Context {
+    /// What is done, in reading order.
+    pub steps: &'static [Step],
+    /// The cluster as meant.
+    pub cluster: Cluster,
+    /// What was found.
+    pub survey: Survey,
+    /// The cluster's keys: kept ones, read back ones, or new ones.
+    pub pki: Pki,
+    /// What the cluster is made of.
+    pub bundle: Arc<Bundle>,
+    /// The bootstrap token of this run.
+    pub token: Token,
+    /// This program, which stays on control planes to approve certificates.
+    pub program: Program,
+}
+
+/// A bootstrap token, as in kubernetes.io's "Authenticating with Bootstrap Tokens": an id of six
+/// characters, which is public, and a secret of sixteen.
+pub struct Token {
+    /// The public half.
+    pub id: String,
+    /// The secret half.
+    pub secret: Secret<String>,
+}
+
+impl Token {
+    /// A new one, at random.
+    #[must_use]
+    pub fn random() -> Self {
+        use rand::RngExt as _;
+        const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+        let mut rng = rand::rng();
+        let mut word = |length: usize| -> String {
+            let letter = |_| ALPHABET.get(rng.random_range(0..ALPHABET.len()));
+            (0..length).filter_map(letter).map(|byte| char::from(*byte)).collect()
+        };
+        Self { id: word(6), secret: Secret::new(word(16)) }
+    }
+}
+
+impl Context {
+    /// What `node` shall have by `step`.
+    ///
+    /// # Errors
+    /// When the bundle lacks something that the step needs.
+    pub fn desired(&self, step: &Step, node: &str) -> Result<Vec<Box<dyn Resource>>> {
+        match self.cluster.node(node) {
+            Some(node) => (step.desired)(self, node),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether that node acts for the cluster.
+    #[must_use]
+    pub fn is_leader(&self, node: &Node) -> bool {
+        node.name == self.survey.leader
+    }
+
+    /// Whether there is no cluster yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        !self.survey.any_member()
+    }
+
+    fn facts(&self, node: &Node) -> &Facts {
+        static NONE: std::sync::OnceLock<Facts> = std::sync::OnceLock::new();
+        self.survey.facts(&node.name).unwrap_or_else(|| NONE.get_or_init(Facts::default))
+    }
+
+    /// Control planes' names and addresses.
+    fn control_planes(&self) -> impl Iterator<Item = &Node> {
+        self.cluster.with_role(Role::ControlPlane)
+    }
+
+    /// The addresses that belong to each node, for judging certificate requests.
+    fn addresses(&self) -> BTreeMap<&str, Vec<std::net::Ipv4Addr>> {
+        self.cluster.nodes.iter().map(|n| (n.name.as_str(), vec![n.internal])).collect()
+    }
+}
+
+/// The digests of `files`, for the unit that must restart when they change.
+fn digests(files: &[File]) -> Vec<String> {
+    files.iter().map(File::digest).collect()
+}
+
+fn all(files: Vec<File>) -> impl Iterator<Item = Box<dyn Resource>> {
+    files.into_iter().map(|file| Box::new(file) as Box<dyn Resource>)
+}

@@ -1,0 +1,76 @@
+//! A context for tests: a cluster of any size whose machines are all bare.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::json;
+
+use super::{Context, Program, Step, Token};
+use crate::bundle::Bundle;
+use crate::cluster::{Addons, Cluster, Endpoint, Network, Node, Role, Ssh};
+use crate::pki::Pki;
+use crate::survey::{Facts, Survey};
+
+impl Context {
+    /// `steps` for nodes of these names: control planes begin with `cp`.
+    pub(crate) fn sample(steps: &'static [Step], names: &[&str]) -> Self {
+        static PKI: OnceLock<Pki> = OnceLock::new();
+        let nodes: Vec<Node> = (1..).zip(names).map(|(n, name)| node(name, n)).collect();
+        let cluster = Cluster {
+            name: "sample".to_owned(),
+            kubernetes: semver::Version::new(1, 37, 1),
+            endpoint: Endpoint::Node(nodes[0].internal),
+            network: Network {
+                pods: vec!["10.244.0.0/16".parse().unwrap()],
+                services: vec!["10.96.0.0/12".parse().unwrap()],
+                domain: "cluster.local".to_owned(),
+            },
+            time_servers: Vec::new(),
+            kubelet: serde_json::Map::new(),
+            addons: Addons { calico: false, metrics_server: false },
+            nodes,
+        };
+        let facts: BTreeMap<String, Facts> =
+            names.iter().map(|name| ((*name).to_owned(), Facts::default())).collect();
+        Self {
+            steps,
+            survey: Survey::new(&cluster, None, facts).unwrap(),
+            cluster,
+            pki: PKI.get_or_init(|| Pki::generate().unwrap()).clone(),
+            bundle: Arc::new(empty_bundle()),
+            token: Token::random(),
+            program: Program::nowhere(),
+        }
+    }
+}
+
+fn node(name: &str, number: u8) -> Node {
+    let internal = Ipv4Addr::new(10, 0, 0, number);
+    Node {
+        name: name.to_owned(),
+        role: if name.starts_with("cp") { Role::ControlPlane } else { Role::Worker },
+        internal,
+        labels: BTreeMap::new(),
+        taints: None,
+        ssh: Ssh {
+            host: internal.to_string(),
+            port: 22,
+            user: "root".to_owned(),
+            identity: None,
+            known_hosts: "/nonexistent".into(),
+            host_key: None,
+        },
+    }
+}
+
+fn empty_bundle() -> Bundle {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = json!({
+        "schema": crate::bundle::SCHEMA, "kubernetes": "1.37.1", "os": "linux", "arch": "amd64",
+        "recipe": "", "components": {}, "files": [], "images": [], "addons": [], "packages": [],
+        "base": [],
+    });
+    std::fs::write(dir.path().join("manifest.json"), manifest.to_string()).unwrap();
+    Bundle::open(dir.path()).unwrap()
+}

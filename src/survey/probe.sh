@@ -1,0 +1,33 @@
+# Prints facts as `key=value` lines; multi-line values as base64. Reads only.
+. /etc/os-release
+p() { printf '%s=%s\n' "$1" "$2"; }
+p os "$ID-${VERSION_ID:-}"
+p os_name "${PRETTY_NAME:-}"
+p arch "$(uname -m)"
+p kernel "$(uname -r)"
+p libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
+p init "$(cat /proc/1/comm)"
+p hostname "$(cat /proc/sys/kernel/hostname)"
+p machine_id "$(cat /etc/machine-id 2>/dev/null)"
+p boot_id "$(cat /proc/sys/kernel/random/boot_id)"
+p cpus "$(getconf _NPROCESSORS_ONLN)"
+p memory_kib "$(awk '/^MemTotal/ { print $2 }' /proc/meminfo)"
+p free_kib "$(df -Pk /var/lib | awk 'NR == 2 { print $4 }')"
+p epoch "$(date +%s)"
+p cap_bnd "$(awk '/^CapBnd/ { print $2 }' /proc/self/status)"
+p cgroup "$(stat -fc %T /sys/fs/cgroup)"
+p conntrack "$([ -w /proc/sys/net/netfilter/nf_conntrack_max ] && echo writable)"
+ip -o -4 addr show 2>/dev/null | awk '{ print "address=" $2 " " $4 }'
+for f in pki/ca.crt kubelet.conf admin.conf super-admin.conf manifests/kube-apiserver.yaml manifests/etcd.yaml; do
+  [ -e "/etc/kubernetes/$f" ] && p file "$f"
+done
+[ -e /var/lib/etcd/member ] && p file etcd-data
+[ -f /etc/kubernetes/pki/ca.crt ] && p ca "$(head -c 65536 /etc/kubernetes/pki/ca.crt | base64 -w0)"
+if [ -f /etc/kubernetes/admin.conf ]; then
+  k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=5s --server=https://$(awk '/advertise-address=/ { sub(/.*=/, ""); print; exit }' /etc/kubernetes/manifests/kube-apiserver.yaml):6443"
+  nodes=$($k get nodes -o 'jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.status.nodeInfo.kubeletVersion}{"\n"}{end}' 2>/dev/null) && p nodes "$(printf %s "$nodes" | base64 -w0)"
+  config=$($k -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}' 2>/dev/null) && p config "$(printf %s "$config" | base64 -w0)"
+  set -- --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key --command-timeout=3s
+  members=$(etcdctl "$@" member list -w json --hex=true 2>/dev/null) && p etcd "$(printf %s "$members" | base64 -w0)"
+fi
+:

@@ -1,0 +1,220 @@
+//! The source keeps its shape: imports point down the table below, some crates have one user, files
+//! stay short and say what they are.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every module and those that it may use; each line uses only modules of lines below it.
+const IMPORTS: &[(&str, &[&str])] = &[
+    ("main", &["cli"]),
+    (
+        "cli",
+        &[
+            "approver",
+            "bundle",
+            "cluster",
+            "engine",
+            "event",
+            "host",
+            "inventory",
+            "lab",
+            "report",
+            "session",
+        ],
+    ),
+    (
+        "session",
+        &[
+            "bundle",
+            "engine",
+            "event",
+            "host",
+            "inventory",
+            "pki",
+            "probe",
+            "secret",
+            "state",
+            "steps",
+            "survey",
+        ],
+    ),
+    ("report", &["engine", "event", "resource"]),
+    ("engine", &["command", "event", "host", "probe", "resource", "secret", "steps"]),
+    ("steps", &["bundle", "cluster", "command", "pki", "resource", "secret", "survey", "template"]),
+    ("survey", &["cluster", "command", "pki"]),
+    ("resource", &["command", "pki", "probe", "secret"]),
+    ("host", &["cluster", "command"]),
+    ("inventory", &["cluster"]),
+    ("approver", &["process"]),
+    ("state", &["pki", "secret"]),
+    ("lab", &["cache", "process"]),
+    ("bundle", &["cache", "process"]),
+    ("pki", &["secret"]),
+    ("probe", &["command"]),
+    ("command", &["secret"]),
+    ("cluster", &[]),
+    ("template", &[]),
+    ("process", &[]),
+    ("event", &[]),
+    ("cache", &[]),
+    ("secret", &[]),
+    ("diagnostic", &[]),
+];
+
+/// What may be named in one place only: the name, and where.
+const ONE_USER: &[(&str, &str)] = &[
+    ("indicatif::", "src/report/fancy.rs"),
+    ("russh::", "src/host/"),
+    ("rcgen::", "src/pki/"),
+    ("process::Command", "src/process.rs"),
+];
+
+/// Files and folders that are compiled for tests only.
+const TEST_FILES: &[&str] = &["bench", "fake", "sample", "tests"];
+
+/// Longer files are two files.
+const LONGEST: usize = 350;
+
+/// All files below `src`, their paths relative to the repository.
+fn sources() -> Vec<(String, String)> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    walk(&root.join("src"), &mut paths);
+    paths.sort();
+    let name = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    paths.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// Lines of code, numbered, without comments and tests: those may ask a real shell, or look around.
+fn code<'a>(file: &str, text: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
+    let parts: Vec<&str> = file.trim_end_matches(".rs").split('/').collect();
+    let test = parts.iter().any(|part| TEST_FILES.contains(part));
+    let text = text.split("#[cfg(test)]\npub(super) mod tests {").next().unwrap();
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let lines = (1..).zip(text.lines());
+    lines.filter(move |(_, line)| !test && !line.trim_start().starts_with("//"))
+}
+
+/// The top-level module of a file.
+fn module(file: &str) -> &str {
+    let below = file.strip_prefix("src/").unwrap();
+    below.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// Top-level modules that a line names, by `crate::x` or `crate::{x, y::z}`.
+fn named(line: &str) -> Vec<&str> {
+    fn word(text: &str) -> &str {
+        let end = text.find(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+        text.get(..end.unwrap_or(text.len())).unwrap()
+    }
+    let mut names = Vec::new();
+    for rest in line.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            Some(list) => names.extend(list.split(',').map(|item| word(item.trim_start()))),
+            None => names.push(word(rest)),
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+fn report(found: &[String]) {
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn imports_point_down() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        let own = module(&file);
+        if own == "lib" {
+            continue;
+        }
+        let allowed = IMPORTS.iter().find(|(name, _)| *name == own);
+        let Some((_, allowed)) = allowed else {
+            wrong.push(format!("{file}: `{own}` is not in the table"));
+            continue;
+        };
+        for (number, line) in code(&file, &text) {
+            for name in named(line) {
+                // Errors are everyone's.
+                if name != own && name != "diagnostic" && !allowed.contains(&name) {
+                    wrong.push(format!("{file}:{number}: `{own}` may not use `{name}`"));
+                }
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn the_table_itself_points_down_and_holds_nothing_unused() {
+    let sources = sources();
+    let mut wrong = Vec::new();
+    for (position, (name, allowed)) in IMPORTS.iter().enumerate() {
+        let below: Vec<&str> = IMPORTS.iter().skip(position + 1).map(|(name, _)| *name).collect();
+        let files = sources.iter().filter(|(file, _)| module(file) == *name);
+        let used: BTreeSet<&str> = files
+            .flat_map(|(file, text)| code(file, text).flat_map(|(_, line)| named(line)))
+            .collect();
+        for import in *allowed {
+            if !below.contains(import) {
+                wrong.push(format!("`{name}` → `{import}` does not point down"));
+            }
+            if *name != "main" && !used.contains(import) {
+                wrong.push(format!("`{name}` → `{import}` is not used"));
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn some_crates_have_one_user() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        for (name, home) in ONE_USER {
+            for (number, line) in code(&file, &text) {
+                if line.contains(name) && !file.starts_with(home) {
+                    wrong.push(format!("{file}:{number}: `{name}` belongs to {home}"));
+                }
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        if !text.starts_with("//! ") {
+            wrong.push(format!("{file}: no `//!` on top"));
+        }
+        let length = text.lines().count();
+        if length > LONGEST {
+            wrong.push(format!("{file}: {length} lines"));
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn imports_are_recognised() {
+    assert_eq!(named("use crate::cluster::{Cluster, Node};"), ["cluster"]);
+    assert_eq!(named("use crate::{cache, secret::Secret};"), ["cache", "secret"]);
+    assert_eq!(named("let x = crate::pki::y(crate::state::z);"), ["pki", "state"]);
+}

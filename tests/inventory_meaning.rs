@@ -1,0 +1,64 @@
+//! What a correct inventory means: the cluster that comes of it, and what else it can be asked.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use slipway::inventory;
+use snapbox::{Assert, Data};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every value as written, every default filled in.
+#[test]
+fn an_inventory_means_a_cluster() {
+    for name in ["all-keys", "minimal"] {
+        let mut inventory =
+            inventory::load(&root().join(format!("inventories/{name}.yaml"))).unwrap();
+        for node in &mut inventory.cluster.nodes {
+            let path = node.ssh.known_hosts.strip_prefix(std::env::home_dir().unwrap()).unwrap();
+            node.ssh.known_hosts = Path::new("[HOME]").join(path);
+        }
+        let expected = root().join(format!("tests/inventory/meaning/{name}.txt"));
+        let meaning = format!("{:#?}\n", inventory.cluster);
+        Assert::new().action_env("SNAPSHOTS").eq(meaning, Data::read_from(&expected, None));
+    }
+}
+
+#[test]
+fn paths_start_at_home_or_at_the_inventory() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    let key_text = "-----BEGIN EC PRIVATE KEY-----\nMHcC\n";
+    fs::write(&key, key_text).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let example = fs::read_to_string(root().join("inventories/minimal.yaml")).unwrap();
+    let file = dir.path().join("slipway.yaml");
+    fs::write(&file, example.replace("spec:", "spec:\n  ssh: {identityFile: key}")).unwrap();
+    let inventory = inventory::load(&file).unwrap();
+    let ssh = &inventory.cluster.nodes[0].ssh;
+    assert_eq!(ssh.identity, Some(key));
+    assert_eq!(ssh.known_hosts, std::env::home_dir().unwrap().join(".ssh/known_hosts"));
+    assert_eq!(inventory.state_dir(), dir.path().join(".slipway/minimal"));
+}
+
+#[test]
+fn an_existing_cluster_may_have_an_even_number_of_control_planes() {
+    let file = root().join("tests/inventory/even_control_planes.yaml");
+    let inventory = inventory::load(&file).unwrap();
+    assert!(inventory.check_new().is_err());
+}
+
+#[test]
+fn an_excerpt_points_at_a_node() {
+    let inventory = inventory::load(&root().join("inventories/minimal.yaml")).unwrap();
+    let excerpt = inventory.excerpt("w-1", "step join failed").unwrap();
+    let mut lines = excerpt.lines();
+    assert!(lines.next().unwrap().ends_with("minimal.yaml:8:14"), "{excerpt}");
+    assert!(lines.next_back().unwrap().ends_with("━━━ step join failed"), "{excerpt}");
+    assert_eq!(inventory.excerpt("w-2", ""), None);
+}

@@ -1,0 +1,161 @@
+//! Against OpenSSH: its server, and its agent.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slipway::cluster::Ssh;
+use slipway::command::{Cmd, Input};
+use slipway::diagnostic::Kind;
+use slipway::host::Transport;
+use slipway::host::ssh::SshHost;
+use slipway::host::trust::Refuse;
+use slipway::process::Process;
+use tempfile::TempDir;
+use tokio::process::Child;
+
+use crate::{keygen, public};
+
+/// A real `sshd` on a port of its own.
+struct Sshd {
+    dir: TempDir,
+    ssh: Ssh,
+    _child: Child,
+}
+
+impl Sshd {
+    async fn start(user_key: &'static str) -> Self {
+        let sshd = Path::new("/usr/sbin/sshd");
+        assert!(sshd.exists(), "{} is missing: install openssh-server", sshd.display());
+        let dir = tempfile::tempdir().unwrap();
+        let host = keygen(dir.path(), "host", "ed25519").await;
+        let user = keygen(dir.path(), "user", user_key).await;
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Only root's sshd needs it, and only its packages' units make it.
+        let _ = std::fs::create_dir("/run/sshd");
+        let config = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {host}\nAuthorizedKeysFile {user}.pub\n\
+             StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n",
+            host = host.display(),
+            user = user.display(),
+        );
+        let file = dir.path().join("sshd_config");
+        std::fs::write(&file, config).unwrap();
+        let mut command = Process::at(sshd).args(["-D", "-e", "-f"]).arg(&file).into_inner();
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        for _ in 0..500 {
+            if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let ssh = Ssh {
+            host: "127.0.0.1".to_owned(),
+            port,
+            user: Process::new("id").arg("-un").run().await.unwrap().text(),
+            identity: Some(user),
+            known_hosts: dir.path().join("known_hosts"),
+            host_key: Some(public(&host)),
+        };
+        Self { dir, ssh, _child: child }
+    }
+
+    async fn connect(&self) -> SshHost {
+        SshHost::connect(&self.ssh, "cp-1", &Refuse).await.unwrap_or_else(|e| panic!("{e}"))
+    }
+}
+
+#[tokio::test]
+async fn commands_work() {
+    let sshd = Sshd::start("ed25519").await;
+    let host = sshd.connect().await;
+    let cmd = Cmd::shell("cat; echo err >&2; exit 3").stdin(Input::Bytes(b"in".to_vec()));
+    let out = host.run(&cmd).await.unwrap();
+    assert_eq!((out.code, &*out.stdout, &*out.stderr), (3, &b"in"[..], &b"err\n"[..]));
+    assert_eq!(host.run(&Cmd::shell("kill -9 $$")).await.unwrap().code, 137);
+    host.close().await;
+}
+
+#[tokio::test]
+async fn many_more_commands_than_sshd_allows_at_once() {
+    let sshd = Sshd::start("rsa").await;
+    let host = Arc::new(sshd.connect().await);
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let host = Arc::clone(&host);
+        running.spawn(async move { assert!(host.run(&Cmd::new("true")).await.unwrap().ok()) });
+    }
+    running.join_all().await;
+    assert_eq!(host.execs(), 60);
+}
+
+#[tokio::test]
+async fn many_connections_at_once_are_all_let_in() {
+    let sshd = Sshd::start("ed25519").await;
+    let mut connecting = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let ssh = sshd.ssh.clone();
+        connecting.spawn(async move { SshHost::connect(&ssh, "cp-1", &Refuse).await.map(drop) });
+    }
+    for result in connecting.join_all().await {
+        result.unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[tokio::test]
+async fn streams_arrive_whole_or_not_at_all() {
+    let sshd = Sshd::start("ecdsa").await;
+    let target = sshd.dir.path().join("target");
+    let write =
+        Cmd::shell("cat > \"$1.new\" && mv \"$1.new\" \"$1\"").arg(target.to_str().unwrap());
+
+    // The run is given up while data flows: sshd closes the command's input.
+    let host = sshd.connect().await;
+    let endless = write.clone().stdin(Input::Stream(Arc::new(crate::run::Stuck)));
+    let _ = tokio::time::timeout(Duration::from_millis(300), host.run(&endless)).await;
+    assert!(host.run(&Cmd::new("true")).await.unwrap().ok());
+    assert!(sshd.dir.path().join("target.new").exists() && !target.exists());
+
+    // The whole connection goes away.
+    let second = sshd.connect().await;
+    let _ = tokio::time::timeout(Duration::from_millis(300), second.run(&endless)).await;
+    drop(second);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!target.exists());
+
+    let data = vec![7; 64 << 20];
+    let whole = write.stdin(Input::Stream(Arc::new(data.clone())));
+    assert!(host.run(&whole).await.unwrap().ok());
+    assert!(std::fs::read(&target).unwrap() == data);
+}
+
+#[tokio::test]
+async fn the_agent_is_asked_when_no_key_is_named() {
+    let this = std::env::current_exe().unwrap();
+    let inner = ["--exact", "openssh::within_an_agent", "--ignored"];
+    Process::new("ssh-agent").arg(this).args(inner).run().await.unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, under an agent of its own"]
+async fn within_an_agent() {
+    let mut sshd = Sshd::start("rsa").await;
+    let key = sshd.ssh.identity.take().unwrap();
+    let add = async |key: &Path| Process::new("ssh-add").arg(key).run().await.unwrap();
+    let refusal = async || match SshHost::connect(&sshd.ssh, "cp-1", &Refuse).await {
+        Ok(_) => panic!("connected"),
+        Err(error) => error,
+    };
+    assert!(refusal().await.message().contains("the agent holds none"));
+
+    for number in 0..5 {
+        add(&keygen(sshd.dir.path(), &format!("other{number}"), "ed25519").await).await;
+    }
+    let error = refusal().await;
+    assert_eq!(error.kind(), Kind::Connection);
+    assert_eq!(error.to_string().matches("tried SHA256:").count(), 5, "{error}");
+
+    add(&key).await;
+    assert!(sshd.connect().await.run(&Cmd::new("true")).await.unwrap().ok());
+}

@@ -119,11 +119,7 @@ pub(super) fn layers<'a>(
     for name in CNI_PLUGINS {
         cni = cni.program(&format!("opt/cni/bin/{name}"), plugins, name);
     }
-    let mut node = Layer::default().program("usr/bin/calico-node", calico, "calico-node").program(
-        "usr/bin/mountns",
-        calico,
-        "mountns",
-    );
+    let mut node = Layer::default().program("usr/bin/calico-node", calico, "calico-node");
     for path in calico.below("tree/") {
         let to = path.trim_start_matches("tree/");
         let to = if to.starts_with("sbin/") { format!("usr/{to}") } else { to.to_owned() };

@@ -6,7 +6,6 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use slipway::bundle::lock::Lock;
 use slipway::bundle::{Bundle, DEFAULT_KUBERNETES};
 use slipway::process::Process;
 
@@ -52,19 +51,6 @@ async fn two_builds_apart_are_equal_and_a_third_compiles_nothing() {
     let without = without.output().await.unwrap();
     let shown = String::from_utf8_lossy(&without.stderr);
     assert!(without.code != 0 && shown.contains("install Go"), "{shown}");
-}
-
-/// The whole default bundle, compiled again apart, is the one in the cache, digest by digest.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes a quarter of an hour, and needs a bundle in the cache"]
-async fn a_whole_bundle_built_apart_is_equal() {
-    let bundle = Bundle::open(&Bundle::locate(DEFAULT_KUBERNETES, "amd64")).unwrap();
-    let cache = tempfile::tempdir().unwrap();
-    let output = cache.path().join("elsewhere");
-    let args = ["bundle", "build", "--output", output.to_str().unwrap()];
-    let done = slipway(cache.path(), &args).await;
-    assert_eq!(done.code, 0, "{}", String::from_utf8_lossy(&done.stderr));
-    Lock::of(bundle.manifest()).check(Bundle::open(&output).unwrap().manifest()).unwrap();
 }
 
 /// Every image of the default bundle reaches the built containerd under its name.

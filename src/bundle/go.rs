@@ -101,7 +101,8 @@ pub(super) async fn build(
 
 async fn ticking<T>(work: impl Future<Output = T>, tick: &(dyn Fn(Duration) + Sync)) -> T {
     let start = Instant::now();
-    let mut clock = tokio::time::interval(Duration::from_secs(5));
+    let every = Duration::from_secs(5);
+    let mut clock = tokio::time::interval_at((start + every).into(), every);
     tokio::pin!(work);
     loop {
         tokio::select! {

@@ -171,8 +171,8 @@ mod tests {
 
     #[test]
     fn a_written_lock_accepts_its_bundle() {
-        let path = tempfile::tempdir().unwrap().path().join("slipway.lock");
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("slipway.lock");
         Lock::of(&example()).write(&path).unwrap();
         Lock::read(&path).unwrap().check(&example()).unwrap();
     }

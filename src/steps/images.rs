@@ -1,7 +1,7 @@
 //! The images of everything that runs in pods.
 
 use super::{Context, Pace, Step, supply};
-use crate::cluster::Node;
+use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Resource, boxed};
 
@@ -10,14 +10,20 @@ use crate::resource::{Resource, boxed};
 pub const STEP: Step =
     Step { name: "images", title: "images for pods", after: None, pace: Pace::Together, desired };
 
-fn desired(context: &Context, _node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let addons = &context.cluster.addons;
     let mut names = vec!["kube-proxy", "coredns"];
     if addons.calico {
-        names.extend(["calico-node", "calico-cni", "calico-kube-controllers"]);
+        names.extend(["calico-node", "calico-cni"]);
     }
-    if addons.metrics_server {
-        names.push("metrics-server");
+    // The bundle's add-ons keep their controllers on control planes.
+    if node.role == Role::ControlPlane {
+        if addons.calico {
+            names.push("calico-kube-controllers");
+        }
+        if addons.metrics_server {
+            names.push("metrics-server");
+        }
     }
     Ok(vec![boxed(supply::images(&context.bundle, "for pods", &names)?)])
 }

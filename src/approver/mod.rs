@@ -6,7 +6,7 @@
 //! cluster only. It is known here: from the inventory, as a table on every control plane. Where
 //! each runs this service, any of them may be down.
 //!
-//! - [`judge`]: the rule, without any effect.
+//! - [`judge()`]: the rule, without any effect.
 //! - `der`: what a request must look like, byte by byte.
 //! - `objects`: requests out of what `kubectl get --watch` prints.
 //! - `service`: watching and approving, for ever.

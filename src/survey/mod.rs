@@ -1,7 +1,7 @@
 //! Who are we dealing with: every node's facts and membership, the cluster's identity, the leader.
 //!
 //! All of it comes from one look at each node before any step; what a node printed is untrusted and
-//! parsed with limits. [`preflight`] then judges everything at once.
+//! parsed with limits. [`preflight()`] then judges everything at once.
 
 use std::collections::BTreeMap;
 

@@ -122,12 +122,12 @@ pub fn shown(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// Held while a test uses labs: each test wants the whole machine.
+/// Held while a test uses labs: each wants the whole machine, from whichever checkout it runs.
 pub struct Turn(#[expect(dead_code, reason = "locked as long as it is open")] File);
 
 impl Turn {
     pub fn take() -> Self {
-        let file = File::create(target().join("cluster-tests.lock")).unwrap();
+        let file = File::create(std::env::temp_dir().join("slipway-cluster-tests.lock")).unwrap();
         file.lock().unwrap();
         Self(file)
     }

@@ -99,7 +99,7 @@ fn an_endpoint_may_be_somebody_elses() {
     let _turn = Turn::take();
     let lab = Lab::up("t-outside", 1, 0, &[]);
     let plane = format!("{}:6443", lab.nodes[0].address);
-    let balancer = Balancer::start(&lab.address(1), plane);
+    let balancer = Balancer::start(&lab.address(1), &plane);
     let endpoint = format!("spec:\n  endpoint: {{address: \"{}\"}}\n", balancer.authority);
     lab.edit("spec:\n", &endpoint);
     becomes_a_cluster(&lab, KUBERNETES);

@@ -15,7 +15,7 @@ const EXECS: usize = 3;
 /// sshd counts them.
 pub fn changes_nothing(lab: &Lab) {
     const VERBOSE: &str = "echo 'LogLevel VERBOSE' >/etc/ssh/sshd_config.d/e2e.conf && \
-        systemctl reload ssh && sleep 1";
+        systemctl restart ssh && sleep 1";
     const CURSOR: &str =
         "journalctl --sync; journalctl -n 0 --show-cursor | sed -n 's/^-- cursor: //p'";
     let all = lab.names();
@@ -37,7 +37,7 @@ pub fn changes_nothing(lab: &Lab) {
     }
     figure(&format!("{}: commands a node by it", lab.name), format!("{least} to {most}"));
     snapshot::assert_same(&before, &snapshot::ours(lab, &all), "a second apply");
-    lab.on_all(&all, "rm /etc/ssh/sshd_config.d/e2e.conf && systemctl reload ssh", "");
+    lab.on_all(&all, "rm /etc/ssh/sshd_config.d/e2e.conf && systemctl restart ssh", "");
 }
 
 /// Logins and sessions since `cursor`, without the one that asks.

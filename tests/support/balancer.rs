@@ -33,7 +33,7 @@ impl Balancer {
             .stdout(output)
             .stderr(Stdio::inherit())
             .spawn()
-            .expect("haproxy is missing: `scripts/machine test` installs it");
+            .unwrap_or_else(|e| panic!("haproxy: {e}; `scripts/machine test` installs it"));
         Self { authority, haproxy, log }
     }
 

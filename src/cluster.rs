@@ -148,6 +148,14 @@ impl Cluster {
     }
 }
 
+impl Network {
+    /// Several networks as kubeadm writes them: with commas.
+    #[must_use]
+    pub fn list(networks: &[Ipv4Net]) -> String {
+        networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
 impl Endpoint {
     /// `host:port`, as kubeadm's `controlPlaneEndpoint` takes it.
     #[must_use]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Context, Token};
-use crate::cluster::{API_PORT, Cluster, Endpoint, Node, Role};
+use crate::cluster::{API_PORT, Cluster, Endpoint, Network, Node, Role};
 use crate::resource::File;
 use crate::secret::Secret;
 
@@ -133,9 +133,6 @@ fn registration(context: &Context, node: &Node) -> Value {
 }
 
 fn cluster(cluster: &Cluster) -> Value {
-    let list = |nets: &[ipnet::Ipv4Net]| {
-        nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-    };
     let mut names = vec![cluster.api_name()];
     if let Endpoint::Vip { address, .. } = &cluster.endpoint {
         names.push(address.to_string());
@@ -148,8 +145,8 @@ fn cluster(cluster: &Cluster) -> Value {
         "controlPlaneEndpoint": cluster.endpoint.authority(),
         "encryptionAlgorithm": "ECDSA-P256",
         "networking": {
-            "podSubnet": list(&cluster.network.pods),
-            "serviceSubnet": list(&cluster.network.services),
+            "podSubnet": Network::list(&cluster.network.pods),
+            "serviceSubnet": Network::list(&cluster.network.services),
             "dnsDomain": cluster.network.domain,
         },
         "apiServer": {

@@ -1,7 +1,7 @@
 //! Everything that forbids a run, found before anything is changed, on all nodes at once.
 
 use super::{Membership, Survey};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Network};
 use crate::diagnostic::{Error, Kind, Result, printable};
 
 /// Operating systems that the bundle has packages for.
@@ -83,13 +83,10 @@ fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
         serde_yaml::from_str(text.as_deref().unwrap_or_default()).unwrap_or_default()
     };
     let live = read(&survey.configuration);
-    let list = |nets: &[ipnet::Ipv4Net]| {
-        nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-    };
     let mut findings: Vec<String> = [
         ("/kubernetesVersion", "the version", format!("v{}", cluster.kubernetes)),
-        ("/networking/podSubnet", "the pod CIDR", list(&cluster.network.pods)),
-        ("/networking/serviceSubnet", "the service CIDR", list(&cluster.network.services)),
+        ("/networking/podSubnet", "the pod CIDR", Network::list(&cluster.network.pods)),
+        ("/networking/serviceSubnet", "the service CIDR", Network::list(&cluster.network.services)),
         ("/networking/dnsDomain", "the DNS domain", cluster.network.domain.clone()),
         ("/controlPlaneEndpoint", "the endpoint", cluster.endpoint.authority()),
     ]

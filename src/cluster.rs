@@ -157,13 +157,20 @@ impl Network {
 }
 
 impl Endpoint {
+    /// Its host name or address, and its port.
+    #[must_use]
+    pub fn host_and_port(&self) -> (String, u16) {
+        match self {
+            Self::Vip { address, .. } | Self::Node(address) => (address.to_string(), API_PORT),
+            Self::External { host, port } => (host.clone(), *port),
+        }
+    }
+
     /// `host:port`, as kubeadm's `controlPlaneEndpoint` takes it.
     #[must_use]
     pub fn authority(&self) -> String {
-        match self {
-            Self::Vip { address, .. } | Self::Node(address) => format!("{address}:{API_PORT}"),
-            Self::External { host, port } => format!("{host}:{port}"),
-        }
+        let (host, port) = self.host_and_port();
+        format!("{host}:{port}")
     }
 }
 

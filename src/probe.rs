@@ -134,12 +134,21 @@ impl Probe {
         )
     }
 
-    /// An object of the cluster as JSON, or exit code 1.
+    /// An object of the cluster as JSON, by its path in the API; or exit code 1.
     #[must_use]
-    pub fn object(kind: &str, namespace: &str, name: &str) -> Self {
+    pub fn object(path: &str) -> Self {
         Self::new(
-            "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s -n \"$2\" get \"$1\" \"$3\" -o json 2>/dev/null",
-            &[kind, namespace, name],
+            r#"kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s get --raw "$1""#,
+            &[path],
+        )
+    }
+
+    /// Whether the API server on this control plane itself, at `address`, is ready.
+    #[must_use]
+    pub fn api_server(address: &str) -> Self {
+        Self::new(
+            r#"kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=5s --server "https://$1:6443" get --raw /readyz"#,
+            &[address],
         )
     }
 
@@ -154,12 +163,13 @@ impl Probe {
         )
     }
 
-    /// All nodes, then the Deployments and DaemonSets of `kube-system`, as two JSON documents.
+    /// All nodes, then the Deployments and DaemonSets of `kube-system`, as three JSON documents.
     #[must_use]
     pub fn workloads() -> Self {
         Self::new(
-            r"k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s'
-            $k get nodes -o json && $k -n kube-system get deployments,daemonsets -o json",
+            r"k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s get --raw'
+            a=/apis/apps/v1/namespaces/kube-system
+            $k /api/v1/nodes && $k $a/deployments && $k $a/daemonsets",
             &[],
         )
     }

@@ -114,6 +114,10 @@ impl<L: Fn(&str)> Approver<L> {
     async fn watch_for_ever(&self, nodes: &Nodes) -> std::convert::Infallible {
         let mut complaints = Complaints::default();
         let mut pause = self.pace.first;
+        // Before `kubeadm init` or `join` there is nothing to watch.
+        while !self.kubeconfig.exists() {
+            sleep(self.pace.first).await;
+        }
         loop {
             let start = Instant::now();
             let end = self.watch(nodes, &mut complaints).await;

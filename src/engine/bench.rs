@@ -25,7 +25,7 @@ pub(super) const fn step(
 }
 
 pub(super) const STEPS: &[Step] = &[
-    step("base", None, Pace::Together, |_, _| {
+    step("base", Some(Gate::LeaderFirst("base")), Pace::Together, |_, _| {
         Ok(vec![boxed(Made(&["a", "b"])), boxed(Made(&["c"]))])
     }),
     step("init", None, Pace::Together, |context, node| {
@@ -136,6 +136,8 @@ pub(super) fn in_order(log: &[Entry]) {
         |node: &'static str| move |n: &str, t: &str| n == node && matches!(t, "member" | "voter");
     let leader = |n: &str, t: &str| n == "cp-1" && matches!(t, "a" | "b" | "c" | "init");
     assert!(before(log, leader, |_, t| t == "member" || t == "voter"), "init, then joins: {log:?}");
+    let base = |n: &str, t: &str| n == "cp-1" && matches!(t, "a" | "b" | "c");
+    assert!(before(log, base, |n, _| n.starts_with('w')), "workers after the leader: {log:?}");
     assert!(
         before(log, |_, t| t == "certificate", |_, t| t == "labels"),
         "health at the end: {log:?}"

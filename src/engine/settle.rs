@@ -20,7 +20,8 @@ pub struct Differing<'a> {
     pub diff: Diff,
 }
 
-/// Looks at all `wants` of one step at once, changes what differs, in order, and looks again until all is as meant or the patience of a resource ends. Gives those that differed.
+/// Looks at all `wants` of one step at once, changes what differs, in order, and looks again until
+/// all is as meant or the patience of a resource ends. Gives those that differed.
 ///
 /// # Errors
 /// When a look or a command fails, or something did not come about.
@@ -59,7 +60,9 @@ pub async fn settle<'a, T: Transport>(
             let (name, id) = about();
             events.take(Event::Changed { node: name, step, resource: id, millis: millis(began) });
         }
-        group.push(one.want);
+        if !one.want.proven() {
+            group.push(one.want);
+        }
     }
     verify(node, &group, permit).await?;
     Ok(differing)
@@ -86,7 +89,7 @@ pub(super) fn differing<'a, T: Transport>(
     Ok(differing)
 }
 
-/// Looks again until all is as meant. The wait between looks grows from 0.2 s to 2 s: a look costs
+/// Looks again until all is as meant. The wait between looks grows from 0.2 s to 1 s: a look costs
 /// the node something.
 async fn verify<T: Transport>(node: &Node<T>, wants: &[&dyn Resource], _: &Permit) -> Result<()> {
     let began = Instant::now();
@@ -104,7 +107,7 @@ async fn verify<T: Transport>(node: &Node<T>, wants: &[&dyn Resource], _: &Permi
         }
         left = open.iter().map(|one| one.want).collect();
         tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_secs(2));
+        pause = (pause * 3 / 2).min(Duration::from_secs(1));
     }
 }
 

@@ -201,6 +201,9 @@ impl<T: Transport> Walk<T> {
             let counts = match gate {
                 Gate::Leader(_) => *node == self.context.survey.leader,
                 Gate::Others(_) => node != me,
+                Gate::LeaderFirst(_) => {
+                    *node == self.context.survey.leader && self.context.is_worker(me)
+                }
             };
             if !counts || position.done >= needed {
                 continue;

@@ -18,11 +18,11 @@ const RUN: &str = r#"set -u; umask 077; mkdir -p /run/slipway
 t=$(mktemp /run/slipway/kubeadm.XXXXXX) || exit 1; trap 'rm -f -- "$t"' EXIT; trap 'exit 143' TERM HUP
 cat >"$t" && kubeadm "$1" --config "$t" 2>&1"#;
 
-fn kubeadm(verb: &str, config: &Secret<Vec<u8>>) -> Cmd {
+pub(super) fn kubeadm(verb: &str, config: &Secret<Vec<u8>>) -> Cmd {
     Cmd::shell(RUN).arg(verb).stdin(Input::Secret(config.clone())).within(KUBEADM)
 }
 
-const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+pub(super) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 
 /// The first control plane, by `kubeadm init`. Only ever desired when every control plane answered
 /// and none is a member.
@@ -38,7 +38,7 @@ impl Resource for Init {
 
     fn probe(&self) -> Probe {
         // kubeadm's last phases (`mark-control-plane` to `addon`) make it last.
-        Probe::object("configmap", "kube-system", "kube-proxy")
+        Probe::object("/api/v1/namespaces/kube-system/configmaps/kube-proxy")
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
@@ -51,30 +51,6 @@ impl Resource for Init {
 
     fn patience(&self) -> Duration {
         Duration::from_secs(60)
-    }
-}
-
-/// Membership of a further node, by `kubeadm join`.
-pub struct Join {
-    /// `JoinConfiguration`, as kubeadm reads it.
-    pub config: Secret<Vec<u8>>,
-}
-
-impl Resource for Join {
-    fn id(&self) -> String {
-        "kubeadm join".to_owned()
-    }
-
-    fn probe(&self) -> Probe {
-        Probe::exist(&[KUBELET_CONF])
-    }
-
-    fn compare(&self, seen: &Output) -> Result<Drift> {
-        Ok(Drift::unless(!seen.stdout.is_empty(), "join the cluster"))
-    }
-
-    fn converge(&self, _seen: &Output) -> Vec<Change> {
-        vec![Change::new("kubeadm join", kubeadm("join", &self.config))]
     }
 }
 

@@ -54,13 +54,9 @@ impl Resource for Manifest {
         vec![Change::new(format!("apply {}", self.name), cmd)]
     }
 
-    fn patience(&self) -> Duration {
-        // An aggregated API or a CRD that was just made needs a moment to be served.
-        Duration::from_secs(60)
-    }
-
-    fn explain(&self, seen: &Output) -> Option<String> {
-        Some(crate::diagnostic::last_lines(&seen.text(), 5))
+    // The API server itself answers that it holds what was sent.
+    fn proven(&self) -> bool {
+        true
     }
 }
 
@@ -78,7 +74,7 @@ impl Resource for Taints {
     }
 
     fn probe(&self) -> Probe {
-        Probe::object("node", "", &self.node)
+        Probe::object(&format!("/api/v1/nodes/{}", self.node))
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
@@ -179,7 +175,8 @@ impl Healthy {
             .filter(|name| !nodes.iter().any(|n| name_of(n) == **name && is_ready(n)))
             .map(|name| format!("node {name} is not Ready"))
             .collect();
-        missing.extend(items().iter().filter_map(not_whole));
+        let workloads = [items(), items()].concat();
+        missing.extend(workloads.iter().filter_map(not_whole));
         missing
     }
 }

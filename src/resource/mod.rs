@@ -11,6 +11,7 @@ use crate::probe::Probe;
 mod block;
 mod file;
 mod image;
+mod join;
 mod kubernetes;
 mod manifest;
 mod package;
@@ -20,7 +21,8 @@ mod unit;
 pub use block::Block;
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use image::{Image, Images};
-pub use kubernetes::{Init, Join, Reset, ServingCertificate, Synchronised, Token, Voter};
+pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join};
+pub use kubernetes::{Init, Reset, ServingCertificate, Synchronised, Token, Voter};
 pub use manifest::{Healthy, Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
@@ -52,6 +54,11 @@ pub trait Resource: Send + Sync {
     /// How long it may take to come about after the commands.
     fn patience(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Whether its commands' success already proves that it is as meant: no second look then.
+    fn proven(&self) -> bool {
+        false
     }
 
     /// Whether it may stay different after its commands: what nobody can bring about now.

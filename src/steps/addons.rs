@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Context, Pace, Step};
-use crate::cluster::Node;
+use crate::cluster::{Endpoint, Node};
 use crate::diagnostic::Result;
 use crate::resource::{Manifest, Resource, ServerKey, boxed};
 
@@ -22,6 +22,8 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     }
     let mut wanted = vec![boxed(Manifest { name: "access", text: access().to_string() })];
     if context.cluster.addons.calico {
+        let text = api(&context.cluster.endpoint).to_string();
+        wanted.push(boxed(Manifest { name: "calico's way to the API", text }));
         wanted.push(boxed(Manifest { name: "calico", text: context.bundle.addon("calico")? }));
     }
     if context.cluster.addons.metrics_server {
@@ -38,6 +40,18 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(boxed(Manifest { name: "metrics-server", text }));
     }
     Ok(wanted)
+}
+
+/// Where Calico on the nodes finds the API, read by its own manifest: the endpoint itself. Else it
+/// would need kube-proxy for that, and fail, and wait, where it starts first.
+fn api(endpoint: &Endpoint) -> serde_json::Value {
+    let (host, port) = endpoint.host_and_port();
+    json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "kubernetes-services-endpoint", "namespace": "kube-system"},
+        "data": {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port.to_string()},
+    })
 }
 
 /// Lets the API server use kubelets for `logs` and `exec`. kubeadm 1.36.1 and later make this

@@ -3,12 +3,12 @@
 use super::{Context, Gate, Pace, Step};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Absent, File, Resource, ServingCertificate, Unit, boxed};
+use crate::resource::{File, Resource, ServingCertificate, Unit, boxed};
 use crate::template;
 
-/// After the joins, and as soon as the first control plane is up. Kubernetes approves no kubelet's
-/// serving certificate by itself; so slipway stays on every control plane and does, by the
-/// inventory, now and at each renewal.
+/// Before there is an API, which it waits for. Kubernetes approves no kubelet's serving certificate
+/// by itself; so slipway stays on every control plane and does, by the inventory, now and at each
+/// renewal.
 pub const APPROVER: Step = Step {
     name: "approver",
     title: "approval of kubelets' certificates",
@@ -21,7 +21,7 @@ pub const APPROVER: Step = Step {
 pub const STEP: Step = Step {
     name: "certificates",
     title: "kubelets' serving certificates",
-    after: Some(Gate::Leader("approver")),
+    after: Some(Gate::Leader("control-plane/init")),
     pace: Pace::Together,
     desired: |_, _| Ok(vec![boxed(ServingCertificate)]),
 };
@@ -38,7 +38,5 @@ fn approver(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         File::text(unit.target(), unit.render(&serde_json::json!({}))?),
     ];
     let unit = Unit::running("slipway-approver.service", &super::digests(&files));
-    // kubeadm leaves it on the first node; it outranks every access rule and is needed no more.
-    let powerful = Absent("/etc/kubernetes/super-admin.conf");
-    Ok(super::all(files).chain([boxed(unit), boxed(powerful)]).collect())
+    Ok(super::all(files).chain([boxed(unit)]).collect())
 }

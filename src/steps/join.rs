@@ -3,15 +3,25 @@
 use super::{Context, Gate, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Join, Resource, Voter, boxed};
+use crate::resource::{ApiServer, ControlPlaneJoin, EtcdJoin, Join, Resource, Voter, boxed};
 
 /// One at a time: etcd admits one learner (`DefaultMaxLearners`), and each must vote, healthy,
 /// before the next, so that no moment of the joins can cost the quorum.
-pub const CONTROL_PLANES: Step = Step {
-    name: "control-plane/join",
-    title: "join the other control planes, one by one",
+pub const ETCD: Step = Step {
+    name: "control-plane/etcd",
+    title: "join etcd, one control plane after the other",
     after: Some(Gate::Leader("control-plane/init")),
     pace: Pace::OneByOne,
+    desired: etcd,
+};
+
+/// While the next control plane joins etcd: its API server needs time to start, and the kubelet its
+/// credentials.
+pub const CONTROL_PLANES: Step = Step {
+    name: "control-plane/join",
+    title: "finish joining the other control planes",
+    after: None,
+    pace: Pace::Together,
     desired: control_planes,
 };
 
@@ -24,19 +34,34 @@ pub const WORKERS: Step = Step {
     desired: workers,
 };
 
-fn control_planes(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    if node.role != Role::ControlPlane || context.is_leader(node) {
+fn joins(context: &Context, node: &Node) -> bool {
+    node.role == Role::ControlPlane && !context.is_leader(node)
+}
+
+fn etcd(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    if !joins(context, node) {
         return Ok(Vec::new());
     }
     let mut wanted = super::all(kubeadm::patches(&context.cluster, node)).collect::<Vec<_>>();
-    wanted.push(boxed(Join { config: kubeadm::join(context, node) }));
+    wanted.push(boxed(EtcdJoin { config: kubeadm::etcd_join(context, node) }));
     wanted.push(boxed(Voter { node: node.name.clone() }));
     Ok(wanted)
+}
+
+fn control_planes(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    if !joins(context, node) {
+        return Ok(Vec::new());
+    }
+    let config = kubeadm::control_plane_join(context, node);
+    Ok(vec![
+        boxed(ApiServer { address: node.internal }),
+        boxed(ControlPlaneJoin { node: node.name.clone(), config }),
+    ])
 }
 
 fn workers(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if node.role != Role::Worker {
         return Ok(Vec::new());
     }
-    Ok(vec![boxed(Join { config: kubeadm::join(context, node) })])
+    Ok(vec![boxed(Join { config: kubeadm::worker_join(context, node) })])
 }

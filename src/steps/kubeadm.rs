@@ -27,8 +27,26 @@ pub(super) fn init(context: &Context, node: &Node) -> Secret<Vec<u8>> {
     documents(&[init, cluster(&context.cluster), kubelet(context), kube_proxy()])
 }
 
-/// What `kubeadm join` reads on any other node.
-pub(super) fn join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
+/// What the first `kubeadm join` of a further control plane reads: it ends with a voting etcd
+/// member.
+pub(super) fn etcd_join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
+    let after = ["kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane"];
+    join(context, node, &after)
+}
+
+/// What its second `kubeadm join` reads: the phases that the first one skipped.
+pub(super) fn control_plane_join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
+    let before = ["preflight", "control-plane-prepare", "check-etcd", "kubelet-start", "etcd-join"];
+    join(context, node, &before)
+}
+
+/// What `kubeadm join` reads on a worker.
+pub(super) fn worker_join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
+    join(context, node, &[])
+}
+
+/// `skip`: names of phases, as `kubeadm join --help` lists them.
+fn join(context: &Context, node: &Node, skip: &[&str]) -> Secret<Vec<u8>> {
     let mut join = json!({
         "apiVersion": API_VERSION,
         "kind": "JoinConfiguration",
@@ -39,6 +57,9 @@ pub(super) fn join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
         }},
         "nodeRegistration": registration(context, node),
     });
+    if !skip.is_empty() {
+        insert(&mut join, "skipPhases", json!(skip));
+    }
     if node.role == Role::ControlPlane {
         insert(&mut join, "controlPlane", json!({"localAPIEndpoint": local(node)}));
         point_to_patches(&mut join, context, node);

@@ -44,11 +44,12 @@ pub const STEPS: &[Step] = &[
     kubernetes::STEP,
     endpoint::STEP,
     shared_keys::STEP,
+    certificates::APPROVER,
     init::STEP,
     images::STEP,
+    join::ETCD,
     join::CONTROL_PLANES,
     join::WORKERS,
-    certificates::APPROVER,
     certificates::STEP,
     addons::STEP,
     health::STEP,
@@ -79,6 +80,9 @@ pub enum Gate {
     Leader(&'static str),
     /// All other nodes have finished this step.
     Others(&'static str),
+    /// On workers: the leader has finished this step. What nobody waits for leaves the line and the
+    /// processors to what all wait for.
+    LeaderFirst(&'static str),
 }
 
 impl Gate {
@@ -86,7 +90,7 @@ impl Gate {
     #[must_use]
     pub fn step(&self) -> &'static str {
         match self {
-            Self::Leader(step) | Self::Others(step) => step,
+            Self::Leader(step) | Self::Others(step) | Self::LeaderFirst(step) => step,
         }
     }
 }
@@ -158,6 +162,12 @@ impl Context {
     #[must_use]
     pub fn is_leader(&self, node: &Node) -> bool {
         node.name == self.survey.leader
+    }
+
+    /// Whether the node of that name is a worker.
+    #[must_use]
+    pub fn is_worker(&self, node: &str) -> bool {
+        self.cluster.node(node).is_some_and(|node| node.role == Role::Worker)
     }
 
     /// Whether there is no cluster yet.

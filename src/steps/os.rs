@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Context, Pace, Step, supply};
+use super::{Context, Gate, Pace, Step, supply};
 use crate::cluster::{Endpoint, Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Block, File, Hostname, Modules, NoSwap, Resource, Sysctls, boxed};
 use crate::template;
 
 /// Early, because everything later rests on it: packages bring the programs that later steps
-/// configure, and kubeadm wants names that resolve.
+/// configure, and kubeadm wants names that resolve. Workers are needed only once the first control
+/// plane is up, which takes longer than getting them ready.
 pub const STEP: Step = Step {
     name: "os",
     title: "packages, host name, kernel settings",
-    after: None,
+    after: Some(Gate::LeaderFirst("containerd")),
     pace: Pace::Together,
     desired,
 };

@@ -69,6 +69,7 @@ impl Bench {
     async fn serve(&self, done: impl Fn() -> bool) -> Result<()> {
         let ms = Duration::from_millis;
         let log = |line: &str| self.log.borrow_mut().push(line.to_owned());
+        self.write("admin.conf", "");
         let mut approver = Approver::new(
             self.path("nodes.json"),
             self.path("kubectl"),

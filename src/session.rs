@@ -19,7 +19,7 @@ use crate::probe::Probe;
 use crate::secret::Secret;
 use crate::state::State;
 use crate::steps::{Context, Program, STEPS, Token};
-use crate::survey::{Facts, Membership, Survey, preflight};
+use crate::survey::{Facts, Survey, preflight};
 
 /// Where the bundle's pins are kept, beside the inventory.
 const LOCK: &str = "slipway.lock";
@@ -233,18 +233,6 @@ fn key_files(mut rest: &[u8]) -> BTreeMap<String, Secret<Vec<u8>>> {
         rest = tail.get(size + 1..).unwrap_or_default();
     }
     files
-}
-
-impl Membership {
-    fn in_words(&self) -> String {
-        match self {
-            Self::Absent => "not in a cluster".to_owned(),
-            Self::Partial(what) => format!("unfinished: {what}"),
-            Self::Member => "member".to_owned(),
-            Self::Foreign(identity) => format!("of another cluster, {identity}"),
-            Self::Stale => "bare, yet listed by the cluster".to_owned(),
-        }
-    }
 }
 
 #[cfg(test)]

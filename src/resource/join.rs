@@ -31,7 +31,7 @@ impl Resource for EtcdJoin {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        vec![Change::new("kubeadm join, up to etcd", kubeadm("join", &self.config))]
+        vec![Change::new("kubeadm join, up to etcd", kubeadm(&["join"], Some(&self.config)))]
     }
 }
 
@@ -96,7 +96,7 @@ impl Resource for ControlPlaneJoin {
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         vec![
             Change::new("let the kubelet ask its API server", Cmd::shell(ASK)),
-            Change::new("kubeadm join, from etcd on", kubeadm("join", &self.config)),
+            Change::new("kubeadm join, from etcd on", kubeadm(&["join"], Some(&self.config))),
         ]
     }
 }
@@ -121,6 +121,6 @@ impl Resource for Join {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        vec![Change::new("kubeadm join", kubeadm("join", &self.config))]
+        vec![Change::new("kubeadm join", kubeadm(&["join"], Some(&self.config)))]
     }
 }

@@ -12,14 +12,22 @@ use crate::secret::Secret;
 /// the control plane (`cmd/kubeadm/app/constants/constants.go`).
 const KUBEADM: Duration = Duration::from_secs(900);
 
-/// Runs kubeadm with the configuration from standard input, which holds a token: it lies in memory
-/// (`/run`), readable by root, for as long as kubeadm runs.
-const RUN: &str = r#"set -u; umask 077; mkdir -p /run/slipway
-t=$(mktemp /run/slipway/kubeadm.XXXXXX) || exit 1; trap 'rm -f -- "$t"' EXIT; trap 'exit 143' TERM HUP
-cat >"$t" && kubeadm "$1" --config "$t" 2>&1"#;
+/// Runs kubeadm with the configuration from standard input, if there is one. It holds a token: it
+/// lies in memory (`/run`), readable by root, for as long as kubeadm runs. kubeadm is a unit of its
+/// own, so that it comes to its end when the connection does not last that long; whoever comes next
+/// waits for it (`slipway-run-*` in the survey).
+const RUN: &str = r#"set -u; umask 077; mkdir -p /run/slipway; d=/run/slipway/kubeadm
+cat >"$d.yaml" || exit 1
+[ ! -s "$d.yaml" ] || set -- "$@" --config "$d.yaml"
+systemd-run --quiet --wait --collect --unit=slipway-run-kubeadm sh -c '
+  exec >/run/slipway/kubeadm.log 2>&1
+  kubeadm "$@"; code=$?; rm -f /run/slipway/kubeadm.yaml; exit $code' slipway "$@"
+code=$?; tail -c 65536 "$d.log"; exit $code"#;
 
-pub(super) fn kubeadm(verb: &str, config: &Secret<Vec<u8>>) -> Cmd {
-    Cmd::shell(RUN).arg(verb).stdin(Input::Secret(config.clone())).within(KUBEADM)
+/// `kubeadm`, with these words, and the configuration that it reads.
+pub(super) fn kubeadm(words: &[&str], config: Option<&Secret<Vec<u8>>>) -> Cmd {
+    let input = config.map_or(Input::Nothing, |config| Input::Secret(config.clone()));
+    Cmd::shell(RUN).args(words.iter().copied()).stdin(input).within(KUBEADM)
 }
 
 pub(super) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
@@ -46,7 +54,7 @@ impl Resource for Init {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        vec![Change::new("kubeadm init", kubeadm("init", &self.config))]
+        vec![Change::new("kubeadm init", kubeadm(&["init"], Some(&self.config)))]
     }
 
     fn patience(&self) -> Duration {
@@ -85,8 +93,7 @@ impl Resource for Reset {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        let reset = Cmd::new("kubeadm").args(["reset", "--force"]).within(KUBEADM);
-        vec![Change::new("kubeadm reset", reset)]
+        vec![Change::new("kubeadm reset", kubeadm(&["reset", "--force"], None))]
     }
 }
 

@@ -9,6 +9,7 @@ use crate::diagnostic::Result;
 use crate::probe::Probe;
 
 mod block;
+mod dead;
 mod file;
 mod image;
 mod join;
@@ -19,6 +20,7 @@ mod system;
 mod unit;
 
 pub use block::Block;
+pub use dead::{NoEtcdMember, NoNode};
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use image::{Image, Images};
 pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join};

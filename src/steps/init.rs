@@ -3,7 +3,7 @@
 use super::{Context, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Absent, Init, Resource, Token, Voter, boxed};
+use crate::resource::{Absent, Init, NoEtcdMember, NoNode, Resource, Token, Voter, boxed};
 
 /// A cluster begins on exactly one node. `init` is desired only when every control plane has
 /// answered the survey and none is a member: anything else would make a second cluster.
@@ -24,6 +24,15 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(boxed(Init { config: kubeadm::init(context, node) }));
     } else if context.cluster.nodes.iter().any(|n| !context.survey.is_member(&n.name)) {
         wanted.push(boxed(Token { object: kubeadm::token_object(&context.token) }));
+    }
+    for node in &context.cluster.nodes {
+        if let Some(member) = context.survey.dead_member(node) {
+            let (id, node) = (member.id.clone(), node.name.clone());
+            wanted.push(boxed(NoEtcdMember { id, node }));
+        }
+        if let Some(uid) = context.survey.dead_node(node) {
+            wanted.push(boxed(NoNode { node: node.name.clone(), uid: uid.to_owned() }));
+        }
     }
     wanted.push(boxed(Voter { node: node.name.clone() }));
     // kubeadm leaves it here; it outranks every access rule and is needed no more.

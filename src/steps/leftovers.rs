@@ -4,9 +4,9 @@ use super::{Context, Pace, Step};
 use crate::cluster::Node;
 use crate::diagnostic::Result;
 use crate::resource::{Reset, Resource, boxed};
-use crate::survey::Membership;
 
-/// First of all, because `kubeadm reset` deletes what later steps write.
+/// First of all, because `kubeadm reset` deletes what later steps write. What the cluster still
+/// lists of such a node goes in `control-plane/init`, on the leader.
 pub const STEP: Step = Step {
     name: "leftovers",
     title: "undo an unfinished join",
@@ -16,6 +16,5 @@ pub const STEP: Step = Step {
 };
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    let partial = matches!(context.survey.membership(&node.name), Some(Membership::Partial(_)));
-    Ok(if partial { vec![boxed(Reset)] } else { Vec::new() })
+    Ok(if context.survey.is_reset(&node.name) { vec![boxed(Reset)] } else { Vec::new() })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::cluster::Node;
 use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::pki::{Identity, identity_of};
@@ -44,11 +45,74 @@ pub struct Facts {
     pub configuration: Option<String>,
     /// The kubelets' configuration that the living cluster keeps.
     pub kubelet: Option<String>,
-    /// Names of etcd's voting members; `None`: etcd does not answer here.
-    pub etcd_voters: Option<Vec<String>>,
+    /// etcd's members; `None`: etcd does not answer here.
+    pub etcd: Option<Vec<EtcdMember>>,
+    /// The kubelet's client certificate, if there is one.
+    pub credentials: Option<Credentials>,
+    /// Units of an earlier run that still work: a `kubeadm join`, say.
+    pub running: Vec<String>,
+}
+
+/// The state of a kubelet's client certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentials {
+    /// Its time has not ended.
+    Valid,
+    /// Its time has ended.
+    Expired,
+}
+
+/// A member as etcd lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdMember {
+    /// Its id, hexadecimal.
+    pub id: String,
+    /// Its name, a control plane's; empty until it has started.
+    pub name: String,
+    /// Where other members reach it: `https://10.0.0.5:2380`.
+    pub peers: Vec<String>,
+    /// Whether it only learns, and does not vote.
+    pub learner: bool,
+}
+
+impl EtcdMember {
+    /// Whether it votes, and has ever started.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        !self.learner && !self.name.is_empty()
+    }
+
+    /// Whether it is provably that node's: it has the node's address, and its name or, before its
+    /// first start, none.
+    #[must_use]
+    pub fn is_of(&self, node: &Node) -> bool {
+        let url = format!("https://{}:2380", node.internal);
+        (self.name == node.name || self.name.is_empty()) && self.peers == [url]
+    }
+
+    fn read(member: &serde_json::Value) -> Option<Self> {
+        let text = |key: &str| member.get(key).and_then(|v| v.as_str()).map(str::to_owned);
+        // Numbers where `--hex` left them so; what is left out is empty.
+        let id = member.get("ID")?;
+        let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+        let hexadecimal = id.len() <= 16 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        let urls = member.get("peerURLs").and_then(|urls| urls.as_array());
+        Some(Self {
+            id: hexadecimal.then_some(id)?,
+            name: text("name").unwrap_or_default(),
+            peers: urls?.iter().filter_map(|url| url.as_str().map(str::to_owned)).collect(),
+            learner: member.get("isLearner").and_then(serde_json::Value::as_bool) == Some(true),
+        })
+    }
 }
 
 impl Facts {
+    /// Whether that file is there; see [`Facts::files`].
+    #[must_use]
+    pub fn has(&self, file: &str) -> bool {
+        self.files.iter().any(|there| there == file)
+    }
+
     /// Reads the survey's answer.
     ///
     /// # Errors
@@ -99,7 +163,14 @@ impl Facts {
             }
             "config" => self.configuration = text(&decode(key, value)?),
             "kubelet" => self.kubelet = text(&decode(key, value)?),
-            "etcd" => self.etcd_voters = voters(&decode(key, value)?),
+            "etcd" => self.etcd = members(&decode(key, value)?),
+            "credentials" => {
+                self.credentials = Some(match value {
+                    "valid" => Credentials::Valid,
+                    _ => Credentials::Expired,
+                });
+            }
+            "running" => self.running.push(owned()),
             _ => {}
         }
         Ok(())
@@ -126,15 +197,10 @@ fn decode(key: &str, value: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// The voting members in `etcdctl member list -w json`.
-fn voters(json: &[u8]) -> Option<Vec<String>> {
+/// The members in `etcdctl member list -w json --hex`.
+fn members(json: &[u8]) -> Option<Vec<EtcdMember>> {
     let list: serde_json::Value = serde_json::from_slice(json).ok()?;
-    let members = list.get("members")?.as_array()?;
-    let votes = |member: &&serde_json::Value| {
-        member.get("isLearner").and_then(serde_json::Value::as_bool) != Some(true)
-    };
-    let name = |member: &serde_json::Value| Some(member.get("name")?.as_str()?.to_owned());
-    Some(members.iter().filter(votes).filter_map(name).collect())
+    Some(list.get("members")?.as_array()?.iter().filter_map(EtcdMember::read).collect())
 }
 
 #[cfg(test)]
@@ -160,10 +226,19 @@ mod tests {
     #[test]
     fn api_and_etcd_are_read_back() {
         let nodes = STANDARD.encode("cp-1 uid-1 v1.37.1\n");
-        let etcd =
-            STANDARD.encode(r#"{"members":[{"name":"cp-1"},{"name":"x","isLearner":true}]}"#);
+        let etcd = STANDARD.encode(
+            r#"{"members":[{"ID":"a1","name":"cp-1","peerURLs":["https://10.0.0.1:2380"]},
+            {"ID":"ff","peerURLs":["https://10.0.0.2:2380"],"isLearner":true},{"ID":"; rm"}]}"#,
+        );
         let facts = parse(&format!("os=d\nboot_id=b\nnodes={nodes}\netcd={etcd}\n")).unwrap();
-        assert_eq!(facts.etcd_voters.unwrap(), ["cp-1"]);
+        let members = facts.etcd.unwrap();
+        let about = |m: &EtcdMember| (m.id.clone(), m.name.clone(), m.votes());
+        let about: Vec<_> = members.iter().map(about).collect();
+        assert_eq!(
+            about,
+            [("a1".into(), "cp-1".into(), true), ("ff".into(), String::new(), false)],
+            "what is no member is left out"
+        );
         assert_eq!(facts.api_nodes.unwrap().get("cp-1").map(String::as_str), Some("uid-1 v1.37.1"));
     }
 

@@ -5,17 +5,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{Cluster, Role};
+use crate::cluster::{Cluster, Node, Role};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::pki::Identity;
 
 mod facts;
+mod membership;
 mod preflight;
 #[cfg(test)]
 mod tests;
 
-pub use facts::Facts;
+pub use facts::{Credentials, EtcdMember, Facts};
+pub use membership::{Membership, Partial, Way};
 pub use preflight::preflight;
+
+use membership::View;
 
 /// What all nodes said.
 #[derive(Debug)]
@@ -31,8 +35,10 @@ pub struct Survey {
     pub configuration: Option<String>,
     /// The kubelets' configuration that the living cluster keeps.
     pub kubelet: Option<String>,
-    /// Names of etcd's voting members, if any member answers.
-    pub voters: Option<Vec<String>>,
+    /// etcd's members, if any of them answers.
+    pub etcd: Option<Vec<EtcdMember>>,
+    /// Node objects of the living cluster: name → UID and kubelet's version.
+    listed: BTreeMap<String, String>,
 }
 
 /// What one node said.
@@ -42,21 +48,6 @@ pub struct Surveyed {
     pub facts: Facts,
     /// Its part in a cluster.
     pub membership: Membership,
-}
-
-/// A node's part in a cluster, judged by live state, not by one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Membership {
-    /// Nothing of Kubernetes is there.
-    Absent,
-    /// Something is there, but the node is no working member; what was found.
-    Partial(String),
-    /// A member: files, Node object, and for a control plane a voting etcd member.
-    Member,
-    /// Another cluster's.
-    Foreign(Identity),
-    /// Bare, while the cluster still lists a node (or etcd member) of its name.
-    Stale,
 }
 
 impl Survey {
@@ -84,20 +75,26 @@ impl Survey {
         let kubelet = view.and_then(|(_, facts)| facts.kubelet.clone());
         let view = view.map(|(_, facts)| *facts);
         let ours = |facts: &Facts| facts.identity.is_some() && facts.identity == identity;
-        let voters = views.iter().find_map(|(_, f)| f.etcd_voters.clone().filter(|_| ours(f)));
+        let etcd = views.iter().find_map(|(_, f)| f.etcd.clone().filter(|_| ours(f)));
         let begun = unfinished_init(&facts, configuration.is_some());
+        let seen = View {
+            identity: identity.as_ref(),
+            nodes: view
+                .and_then(|view| view.api_nodes.as_ref())
+                .map(|nodes| nodes.keys().map(String::as_str).collect()),
+            etcd: etcd.as_deref(),
+            answering: views.iter().filter(|(_, f)| f.etcd.is_some() && ours(f)).count(),
+            begun: begun.as_deref(),
+        };
+        let listed = view.and_then(|view| view.api_nodes.clone()).unwrap_or_default();
         let mut nodes = BTreeMap::new();
         for node in &cluster.nodes {
-            let facts = facts.get(&node.name).cloned();
-            let facts = facts.ok_or_else(|| Error::new(Kind::Bug, "a node without facts"))?;
-            let mut membership =
-                membership(&node.name, node.role, &facts, identity.as_ref(), view, voters.as_ref());
-            if begun.as_ref() == Some(&node.name) && membership == Membership::Member {
-                membership = Membership::Partial("`kubeadm init` did not finish".to_owned());
-            }
+            // A node that did not answer is not judged.
+            let Some(facts) = facts.get(&node.name).cloned() else { continue };
+            let membership = membership::judge(node, &facts, &seen);
             nodes.insert(node.name.clone(), Surveyed { facts, membership });
         }
-        Ok(Self { nodes, leader, identity, configuration, kubelet, voters })
+        Ok(Self { nodes, leader, identity, configuration, kubelet, etcd, listed })
     }
 
     /// That node's facts.
@@ -118,34 +115,40 @@ impl Survey {
         self.membership(node) == Some(&Membership::Member)
     }
 
-    /// Why what is unfinished on `node` may not be undone, if so: a reset of a node that votes, or
-    /// whose part nobody can tell, could cost the cluster.
+    /// Whether what is unfinished on that node is undone first.
     #[must_use]
-    pub fn forbids_reset(&self, node: &str) -> Option<String> {
-        let surveyed = self.nodes.get(node)?;
-        let facts = &surveyed.facts;
-        if facts.identity.is_none() || facts.identity != self.identity {
-            return Some(
-                "whose they are cannot be told: no CA certificate of ours is there".into(),
-            );
-        }
-        let all = || self.nodes.iter().map(|(name, one)| (name.clone(), one.facts.clone()));
-        if unfinished_init(&all().collect(), self.configuration.is_some()).as_deref() == Some(node)
-        {
-            return None;
-        }
-        match &self.voters {
-            Some(voters) if voters.iter().any(|voter| voter == node) => {
-                Some(format!("it is one of etcd's {} voting members", voters.len()))
-            }
-            _ if self.configuration.is_none() => {
-                Some("no control plane's API answers to say whether it is a member".to_owned())
-            }
-            None => {
-                Some("no control plane's etcd answers to say whether it is a member".to_owned())
-            }
-            Some(_) => None,
-        }
+    pub fn is_reset(&self, node: &str) -> bool {
+        matches!(self.membership(node), Some(Membership::Partial(p)) if p.way == Way::Reset)
+    }
+
+    /// Whether that node goes on where its join stopped.
+    #[must_use]
+    pub fn is_finished(&self, node: &str) -> bool {
+        matches!(self.membership(node), Some(Membership::Partial(p)) if p.way == Way::Finish)
+    }
+
+    /// The etcd member of an earlier life of `node`: it was reinstalled, or its join stopped before
+    /// it voted, or it lost its data. It will never come back.
+    #[must_use]
+    pub fn dead_member(&self, node: &Node) -> Option<&EtcdMember> {
+        let dead =
+            self.membership(&node.name) == Some(&Membership::Stale) || self.is_reset(&node.name);
+        self.etcd.iter().flatten().find(|member| dead && member.is_of(node))
+    }
+
+    /// The UID of the Node object of an earlier life of `node`, which was reinstalled.
+    #[must_use]
+    pub fn dead_node(&self, node: &Node) -> Option<&str> {
+        let stale = self.membership(&node.name) == Some(&Membership::Stale);
+        let about = self.listed.get(&node.name).filter(|_| stale)?;
+        about.split(' ').next()
+    }
+
+    /// Names of etcd's voting members, if any member answers.
+    #[must_use]
+    pub fn voters(&self) -> Option<Vec<&str>> {
+        let votes = |member: &&EtcdMember| member.votes();
+        Some(self.etcd.as_ref()?.iter().filter(votes).map(|m| m.name.as_str()).collect())
     }
 
     /// Whether any node of the inventory is a member.
@@ -158,10 +161,9 @@ impl Survey {
 /// The node on which an init began and did not finish: it still has `super-admin.conf`, no cluster
 /// knows its own configuration, and no other node has joined.
 fn unfinished_init(facts: &BTreeMap<String, Facts>, configured: bool) -> Option<String> {
-    let has = |facts: &Facts, file: &str| facts.files.iter().any(|f| f == file);
-    let mut joined = facts.iter().filter(|(_, f)| has(f, "kubelet.conf") || has(f, "etcd-data"));
+    let mut joined = facts.iter().filter(|(_, f)| f.has("kubelet.conf") || f.has("etcd-data"));
     let (name, only) = joined.next()?;
-    (!configured && joined.next().is_none() && has(only, "super-admin.conf")).then(|| name.clone())
+    (!configured && joined.next().is_none() && only.has("super-admin.conf")).then(|| name.clone())
 }
 
 /// The one cluster whose certificates are on the nodes; the operator's own first, so that another
@@ -185,54 +187,5 @@ fn identity(own: Option<&Identity>, facts: &BTreeMap<String, Facts>) -> Result<O
             }
             Err(error.hint("an inventory describes one cluster; nothing was changed"))
         }
-    }
-}
-
-fn membership(
-    name: &str,
-    role: Role,
-    facts: &Facts,
-    identity: Option<&Identity>,
-    view: Option<&Facts>,
-    voters: Option<&Vec<String>>,
-) -> Membership {
-    if let Some(theirs) = &facts.identity
-        && Some(theirs) != identity
-    {
-        return Membership::Foreign(theirs.clone());
-    }
-    let listed =
-        view.and_then(|view| view.api_nodes.as_ref()).map(|nodes| nodes.contains_key(name));
-    let votes = voters.map(|voters| voters.iter().any(|voter| voter == name));
-    let has = |file: &str| facts.files.iter().any(|f| f == file);
-    let needed: &[&str] = match role {
-        Role::Worker => &["pki/ca.crt", "kubelet.conf"],
-        Role::ControlPlane => &[
-            "pki/ca.crt",
-            "kubelet.conf",
-            "admin.conf",
-            "manifests/kube-apiserver.yaml",
-            "manifests/etcd.yaml",
-            "etcd-data",
-        ],
-    };
-    // A control plane's shared keys are written before its join; a worker's CA comes with it.
-    let early = |file: &String| role == Role::ControlPlane && file == "pki/ca.crt";
-    let bare = facts.files.iter().all(early);
-    if bare {
-        let stale = listed == Some(true) || (role == Role::ControlPlane && votes == Some(true));
-        return if stale { Membership::Stale } else { Membership::Absent };
-    }
-    let lacking: Vec<&str> = needed.iter().copied().filter(|file| !has(file)).collect();
-    if !lacking.is_empty() {
-        return Membership::Partial(format!("{} missing", lacking.join(", ")));
-    }
-    // Where no API answers, whole files are the best there is: never a reason to start over.
-    match (listed, votes, role) {
-        (Some(false), _, _) => Membership::Partial("no Node object in the cluster".to_owned()),
-        (_, Some(false), Role::ControlPlane) => {
-            Membership::Partial("no voting etcd member".to_owned())
-        }
-        _ => Membership::Member,
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that forbids a run, found before anything is changed, on all nodes at once.
 
-use super::{Membership, Survey};
+use super::{Membership, Partial, Survey, Way};
 use crate::cluster::{Cluster, Network};
 use crate::diagnostic::{Error, Kind, Result, printable};
 
@@ -50,16 +50,9 @@ pub fn preflight(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Resul
                 cluster.name,
                 survey.identity.as_ref().map_or("new".to_owned(), ToString::to_string),
             )),
-            Membership::Partial(what) => {
-                if let Some(why) = survey.forbids_reset(name) {
-                    found(format!("is no whole member ({what}), and is not reset, because {why}"));
-                }
+            Membership::Partial(Partial { what, way: Way::Refuse(why) }) => {
+                found(format!("is no whole member ({what}), and is not reset, because {why}"));
             }
-            Membership::Stale => found(format!(
-                "is bare, while the cluster still lists {name} as a node or etcd member; remove \
-                 that entry first: `kubectl delete node {name}`, and for a control plane \
-                 `etcdctl member remove`"
-            )),
             _ => {}
         }
     }

@@ -15,6 +15,9 @@ for f in pki/ca.crt bootstrap-kubelet.conf kubelet.conf admin.conf super-admin.c
   [ -e "/etc/kubernetes/$f" ] && p file "$f"
 done
 [ -e /var/lib/etcd/member ] && p file etcd-data
+c=/var/lib/kubelet/pki/kubelet-client-current.pem
+[ -e $c ] && p credentials "$(openssl x509 -noout -checkend 0 -in $c >/dev/null 2>&1 && echo valid || echo expired)"
+systemctl list-units --plain --no-legend --state=active,activating 'slipway-run-*' 2>/dev/null | awk '{ print "running=" $1 }'
 for f in /etc/cni/net.d/*; do [ -e "$f" ] && p cni "${f##*/}"; done
 [ -f /etc/kubernetes/pki/ca.crt ] && p ca "$(head -c 65536 /etc/kubernetes/pki/ca.crt | base64 -w0)"
 if [ -f /etc/kubernetes/admin.conf ]; then

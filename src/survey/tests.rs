@@ -1,17 +1,9 @@
-//! Who is a member, and what may be undone.
+//! Who is a member, what may be undone, and what of an earlier life is removed.
 
 use super::*;
 
 fn identity(of: &str) -> Identity {
     format!("sha256:{}", crate::resource::sha256(of.as_bytes())).parse().unwrap()
-}
-
-fn facts(files: &[&str], cluster: Option<&str>) -> Facts {
-    Facts {
-        files: files.iter().map(|f| (*f).to_owned()).collect(),
-        identity: cluster.map(identity),
-        ..Facts::default()
-    }
 }
 
 const WHOLE: &[&str] = &[
@@ -23,87 +15,177 @@ const WHOLE: &[&str] = &[
     "etcd-data",
 ];
 
-fn judge(facts: &Facts, listed: Option<bool>, votes: Option<bool>) -> Membership {
-    let names = |there: bool| if there { vec!["n"] } else { vec![] };
-    let view = listed.map(|there| Facts {
-        api_nodes: Some(names(there).into_iter().map(|n| (n.to_owned(), String::new())).collect()),
+/// A node of our cluster with these files and good credentials.
+fn facts(files: &[&str]) -> Facts {
+    Facts {
+        files: files.iter().map(|f| (*f).to_owned()).collect(),
+        identity: files.contains(&"pki/ca.crt").then(|| identity("ours")),
+        credentials: Some(Credentials::Valid),
         ..Facts::default()
-    });
-    let voters = votes.map(|there| names(there).into_iter().map(str::to_owned).collect());
-    let own = identity("ours");
-    membership("n", Role::ControlPlane, facts, Some(&own), view.as_ref(), voters.as_ref())
+    }
 }
 
-#[test]
-fn membership_is_judged_by_all_of_files_api_and_etcd() {
-    let ours = Some("ours");
-    let bare = facts(&[], None);
-    assert_eq!(judge(&bare, None, None), Membership::Absent);
-    assert_eq!(judge(&facts(&["pki/ca.crt"], ours), Some(false), None), Membership::Absent);
-    assert_eq!(judge(&bare, Some(true), Some(false)), Membership::Stale);
-    assert_eq!(judge(&bare, Some(false), Some(true)), Membership::Stale);
-    assert_eq!(judge(&facts(WHOLE, ours), Some(true), Some(true)), Membership::Member);
-    assert_eq!(judge(&facts(WHOLE, ours), None, None), Membership::Member);
-    assert!(matches!(judge(&facts(WHOLE, ours), Some(true), Some(false)), Membership::Partial(_)));
-    assert!(matches!(judge(&facts(WHOLE, ours), Some(false), None), Membership::Partial(_)));
-    assert!(matches!(judge(&facts(&WHOLE[..3], ours), None, None), Membership::Partial(_)));
-    assert!(matches!(judge(&facts(WHOLE, Some("x")), None, None), Membership::Foreign(_)));
+fn without(file: &str) -> Facts {
+    facts(&WHOLE.iter().copied().filter(|f| *f != file).collect::<Vec<_>>())
+}
+
+/// `name` votes; `name?` learns; `?name` has not started.
+fn etcd_member(about: &str, number: usize) -> EtcdMember {
+    let node = about.trim_matches('?');
+    let last = ["cp-1", "cp-2", "cp-3"].iter().position(|name| *name == node).unwrap() + 1;
+    EtcdMember {
+        id: format!("a{number}"),
+        name: if about.starts_with('?') { String::new() } else { node.to_owned() },
+        peers: vec![format!("https://10.0.0.{last}:2380")],
+        learner: about.ends_with('?'),
+    }
+}
+
+/// The first control plane, which lives and lists these nodes and etcd members.
+fn lives(nodes: &[&str], etcd: &[&str]) -> Facts {
+    let uid = |name: &&str| ((*name).to_owned(), format!("uid-{name} v1.37.1"));
+    Facts {
+        api_nodes: Some(nodes.iter().map(uid).collect()),
+        etcd: Some(etcd.iter().zip(1..).map(|(about, n)| etcd_member(about, n)).collect()),
+        configuration: Some("clusterName: sample".to_owned()),
+        ..facts(WHOLE)
+    }
 }
 
 fn survey(nodes: &[(&str, Facts)]) -> Survey {
-    let names: Vec<&str> = nodes.iter().map(|(name, _)| *name).collect();
+    let names = ["cp-1", "cp-2", "cp-3", "w-1"];
     let cluster = crate::steps::Context::sample(&[], &names).cluster;
     let facts = nodes.iter().map(|(name, facts)| ((*name).to_owned(), facts.clone())).collect();
     Survey::new(&cluster, Some(&identity("ours")), facts).unwrap()
 }
 
-fn lives(mut facts: Facts, nodes: &[&str], voters: &[&str]) -> Facts {
-    let uid = |name: &&str| ((*name).to_owned(), "uid".to_owned());
-    facts.api_nodes = Some(nodes.iter().map(uid).collect());
-    facts.etcd_voters = Some(voters.iter().map(|v| (*v).to_owned()).collect());
-    facts.configuration = Some("clusterName: sample".to_owned());
-    facts
+fn node(name: &str) -> Node {
+    let cluster = crate::steps::Context::sample(&[], &["cp-1", "cp-2", "cp-3", "w-1"]).cluster;
+    cluster.node(name).unwrap().clone()
 }
 
-#[test]
-fn a_control_plane_whose_api_was_stopped_is_never_reset() {
-    let stopped: Vec<&str> =
-        WHOLE.iter().copied().filter(|f| *f != "manifests/kube-apiserver.yaml").collect();
-    let mut stopped = facts(&stopped, Some("ours"));
-    let silent = survey(&[("cp-1", stopped.clone()), ("cp-2", Facts::default())]);
-    assert!(silent.forbids_reset("cp-1").unwrap().contains("no control plane's API"));
-    stopped.etcd_voters = Some(vec!["cp-1".to_owned()]);
-    let votes = survey(&[("cp-1", stopped), ("cp-2", Facts::default())]);
-    assert!(votes.forbids_reset("cp-1").unwrap().contains("voting"));
-}
-
-#[test]
-fn a_voter_without_its_node_object_is_never_reset() {
-    let first = lives(facts(WHOLE, Some("ours")), &["cp-1"], &["cp-1", "cp-2"]);
-    let survey = survey(&[("cp-1", first), ("cp-2", facts(WHOLE, Some("ours")))]);
-    assert!(matches!(survey.membership("cp-2"), Some(Membership::Partial(_))));
-    assert!(survey.forbids_reset("cp-2").unwrap().contains("2 voting members"));
-}
-
-#[test]
-fn an_unfinished_join_or_init_may_be_undone() {
-    let first = lives(facts(WHOLE, Some("ours")), &["cp-1"], &["cp-1"]);
-    let joining = facts(&["pki/ca.crt", "kubelet.conf"], Some("ours"));
-    let worker = facts(&["pki/ca.crt", "bootstrap-kubelet.conf"], Some("ours"));
-    let join = survey(&[("cp-1", first), ("cp-2", joining), ("w-1", worker)]);
-    for node in ["cp-2", "w-1"] {
-        assert!(matches!(join.membership(node), Some(Membership::Partial(_))), "{node}");
-        assert_eq!(join.forbids_reset(node), None);
+/// In a word: the state, and for an unfinished one the way out.
+fn word(survey: &Survey, node: &str) -> String {
+    match survey.membership(node).unwrap() {
+        Membership::Absent => "absent".to_owned(),
+        Membership::Member => "member".to_owned(),
+        Membership::Foreign(_) => "foreign".to_owned(),
+        Membership::Stale => "stale".to_owned(),
+        Membership::Partial(Partial { what, way }) => match way {
+            Way::Reset => format!("reset: {what}"),
+            Way::Finish => format!("finish: {what}"),
+            Way::Refuse(why) => format!("refuse: {why}"),
+        },
     }
-    let begun = facts(&[WHOLE, &["super-admin.conf"]].concat(), Some("ours"));
+}
+
+/// What `cp-2` is with these facts, while `cp-1` lists these nodes and etcd members.
+fn second(facts: Facts, nodes: &[&str], etcd: &[&str]) -> String {
+    word(&survey(&[("cp-1", lives(nodes, etcd)), ("cp-2", facts)]), "cp-2")
+}
+
+#[test]
+fn a_control_planes_part_is_judged_by_files_api_credentials_and_etcd() {
+    let both: &[&str] = &["cp-1", "cp-2"];
+    let alone: &[&str] = &["cp-1"];
+    assert_eq!(second(Facts::default(), alone, alone), "absent");
+    assert_eq!(second(facts(&["pki/ca.crt"]), alone, alone), "absent", "keys come before a join");
+    assert_eq!(second(facts(WHOLE), both, both), "member");
+    let foreign = Facts { identity: Some(identity("theirs")), ..facts(WHOLE) };
+    assert_eq!(second(foreign, both, both), "foreign");
+
+    assert_eq!(second(Facts::default(), both, alone), "stale");
+    assert_eq!(second(Facts::default(), alone, both), "stale");
+    assert_eq!(second(Facts::default(), alone, &["cp-1", "?cp-2?"]), "stale");
+}
+
+#[test]
+fn an_aborted_join_is_undone_until_its_member_votes_and_finished_from_then_on() {
+    let both: &[&str] = &["cp-1", "cp-2"];
+    let alone: &[&str] = &["cp-1"];
+    // kubeadm was killed before, while and after the new member learns (kubeadm#2095, #3269).
+    let early = facts(&["pki/ca.crt", "admin.conf", "kubelet.conf"]);
+    let missing = "reset: manifests/kube-apiserver.yaml, manifests/etcd.yaml, etcd-data missing";
+    assert_eq!(second(early.clone(), alone, alone), missing);
+    assert_eq!(second(early.clone(), alone, &["cp-1", "?cp-2?"]), missing);
+    assert_eq!(
+        second(facts(WHOLE), alone, &["cp-1", "cp-2?"]),
+        "reset: no Node object in the cluster"
+    );
+    assert_eq!(second(facts(WHOLE), both, &["cp-1", "cp-2?"]), "reset: no voting etcd member");
+    // It votes: now going on is the only safe way.
+    let voting = Facts { credentials: None, ..facts(WHOLE) };
+    assert_eq!(second(voting, alone, both), "finish: the kubelet has no certificate");
+    assert_eq!(second(facts(WHOLE), alone, both), "finish: no Node object in the cluster");
+    assert_eq!(second(without("kubelet.conf"), alone, both), "finish: kubelet.conf missing");
+    let expired = Facts { credentials: Some(Credentials::Expired), ..facts(WHOLE) };
+    assert_eq!(second(expired, both, both), "finish: the kubelet's certificate expired");
+    // It voted, and lost its data: it will never vote again.
+    assert_eq!(second(without("etcd-data"), both, both), "reset: etcd-data missing");
+    // It votes, and what it runs by was taken away.
+    assert_eq!(
+        second(without("manifests/etcd.yaml"), both, both),
+        "refuse: it is one of etcd's 2 voting members, of which 1 answer and 2 must"
+    );
+}
+
+#[test]
+fn where_nobody_can_tell_nothing_is_undone() {
+    let alone = survey(&[("cp-1", without("manifests/kube-apiserver.yaml"))]);
+    let silent = "refuse: no control plane's API answers to say whether it is a member";
+    assert_eq!(word(&alone, "cp-1"), silent);
+    let whole = survey(&[("cp-1", facts(WHOLE))]);
+    assert_eq!(word(&whole, "cp-1"), "member", "whole files are never a reason to start over");
+    let unmarked = survey(&[("cp-1", facts(&["kubelet.conf", "etcd-data"]))]);
+    assert!(word(&unmarked, "cp-1").starts_with("refuse: whose they are"));
+    let mut first = lives(&["cp-1"], &[]);
+    first.etcd = None;
+    let unknown = survey(&[("cp-1", first), ("cp-2", without("etcd-data"))]);
+    let silent = "refuse: no control plane's etcd answers to say whether it is a member";
+    assert_eq!(word(&unknown, "cp-2"), silent);
+}
+
+#[test]
+fn an_init_that_did_not_finish_begins_again() {
+    let begun = facts(&[WHOLE, &["super-admin.conf"]].concat());
     let init = survey(&[("cp-1", begun), ("cp-2", Facts::default())]);
-    assert!(matches!(init.membership("cp-1"), Some(Membership::Partial(_))));
-    assert_eq!(init.forbids_reset("cp-1"), None);
+    assert_eq!(word(&init, "cp-1"), "reset: `kubeadm init` did not finish");
     assert!(!init.any_member());
 }
 
 #[test]
-fn what_has_no_ca_of_ours_is_never_reset() {
-    let survey = survey(&[("cp-1", facts(&["kubelet.conf", "etcd-data"], None))]);
-    assert!(survey.forbids_reset("cp-1").unwrap().contains("whose they are"));
+fn a_workers_part_is_judged_by_files_api_and_credentials() {
+    let worker = |facts: Facts, nodes: &[&str]| {
+        word(&survey(&[("cp-1", lives(nodes, &["cp-1"])), ("w-1", facts)]), "w-1")
+    };
+    let whole = || facts(&["pki/ca.crt", "kubelet.conf"]);
+    assert_eq!(worker(whole(), &["cp-1", "w-1"]), "member");
+    assert_eq!(worker(whole(), &["cp-1"]), "reset: no Node object in the cluster");
+    let asking = Facts { credentials: None, ..whole() };
+    assert_eq!(worker(asking, &["cp-1"]), "reset: the kubelet has no certificate");
+    let begun = facts(&["pki/ca.crt", "bootstrap-kubelet.conf"]);
+    assert_eq!(worker(begun, &["cp-1"]), "reset: kubelet.conf missing");
+    assert_eq!(worker(Facts::default(), &["cp-1", "w-1"]), "stale");
+}
+
+#[test]
+fn only_what_is_provably_dead_is_removed() {
+    let both: &[&str] = &["cp-1", "cp-2"];
+    let dead = |facts: Facts, nodes: &[&str], etcd: &[&str]| {
+        let survey = survey(&[("cp-1", lives(nodes, etcd)), ("cp-2", facts)]);
+        let (member, uid) = (survey.dead_member(&node("cp-2")), survey.dead_node(&node("cp-2")));
+        (member.map(|m| m.id.clone()), uid.map(str::to_owned))
+    };
+    let (a2, uid) = (Some("a2".to_owned()), Some("uid-cp-2".to_owned()));
+    assert_eq!(dead(Facts::default(), both, both), (a2.clone(), uid.clone()), "reinstalled");
+    assert_eq!(dead(Facts::default(), both, &["cp-1"]), (None, uid));
+    assert_eq!(dead(facts(WHOLE), &["cp-1"], &["cp-1", "?cp-2?"]), (a2.clone(), None));
+    assert_eq!(dead(without("etcd-data"), both, both), (a2, None));
+    assert_eq!(dead(facts(WHOLE), both, both), (None, None), "a member");
+    assert_eq!(dead(facts(WHOLE), &["cp-1"], both), (None, None), "it votes");
+    // Another machine's member: same name, another address; or the address, another name.
+    let mut other = etcd_member("cp-3", 9);
+    other.name = "cp-2".to_owned();
+    assert!(!other.is_of(&node("cp-2")));
+    assert!(!etcd_member("cp-3", 9).is_of(&node("cp-2")));
 }

@@ -1,0 +1,107 @@
+//! What the cluster still lists of a node's earlier life, after the node was reinstalled or its
+//! join was aborted. Only ever desired for what is provably that node's.
+
+use super::{Change, Drift, Resource};
+use crate::command::{Cmd, Input, Output};
+use crate::diagnostic::Result;
+use crate::probe::Probe;
+
+/// An etcd member that will never come back is gone from the list.
+pub struct NoEtcdMember {
+    /// The member's id, hexadecimal.
+    pub id: String,
+    /// The node that it was.
+    pub node: String,
+}
+
+/// That somebody else was faster (`kubeadm reset` on the node removes its own) is success, too.
+const REMOVE: &str = r#"set -- "$1" --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key
+id=$1; shift
+etcdctl "$@" member remove "$id" || ! etcdctl "$@" member list | grep -q "^$id""#;
+
+impl Resource for NoEtcdMember {
+    fn id(&self) -> String {
+        format!("etcd without the dead member of {}", self.node)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::etcd_members()
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let list: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let members = list.get("members").and_then(|members| members.as_array());
+        let gone = members.is_some_and(|members| {
+            let id = |member: &serde_json::Value| {
+                member.get("ID").and_then(|id| id.as_str()) == Some(&self.id)
+            };
+            !members.iter().any(id)
+        });
+        Ok(Drift::unless(gone, format!("remove member {}", self.id)))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let what = format!("remove the dead etcd member of {}", self.node);
+        vec![Change::new(what, Cmd::shell(REMOVE).arg(&self.id))]
+    }
+}
+
+/// A Node object of a machine that was reinstalled is gone.
+pub struct NoNode {
+    /// The node.
+    pub node: String,
+    /// The object's UID: another object of that name stays.
+    pub uid: String,
+}
+
+impl Resource for NoNode {
+    fn id(&self) -> String {
+        format!("cluster without the old node {}", self.node)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::object(&format!("/api/v1/nodes/{}", self.node))
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let node: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let uid = node.pointer("/metadata/uid").and_then(|uid| uid.as_str());
+        Ok(Drift::unless(uid != Some(&self.uid), format!("remove, UID {}", self.uid)))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        const DELETE: &str = r#"kubectl --kubeconfig /etc/kubernetes/admin.conf delete --raw "/api/v1/nodes/$1" -f -"#;
+        let options = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": self.uid},
+        });
+        let cmd = Cmd::shell(DELETE)
+            .arg(&self.node)
+            .stdin(Input::Bytes(options.to_string().into_bytes()));
+        vec![Change::new(format!("delete the old Node object {}", self.node), cmd)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(text: &str) -> Output {
+        Output { stdout: text.into(), ..Output::default() }
+    }
+
+    #[test]
+    fn only_that_member_and_that_object_go() {
+        let member = NoEtcdMember { id: "a1".into(), node: "cp-2".into() };
+        let list = |id: &str| seen(&format!(r#"{{"members":[{{"ID":"{id}","name":"cp-2"}}]}}"#));
+        assert_ne!(member.compare(&list("a1")).unwrap(), Drift::None);
+        assert_eq!(member.compare(&list("a2")).unwrap(), Drift::None);
+        assert_ne!(member.compare(&seen("")).unwrap(), Drift::None, "no answer proves nothing");
+        let node = NoNode { node: "w-1".into(), uid: "u1".into() };
+        let object = |uid: &str| seen(&format!(r#"{{"metadata":{{"uid":"{uid}"}}}}"#));
+        assert_ne!(node.compare(&object("u1")).unwrap(), Drift::None);
+        assert_eq!(node.compare(&object("u2")).unwrap(), Drift::None);
+        assert_eq!(node.compare(&seen("")).unwrap(), Drift::None);
+    }
+}

@@ -141,6 +141,12 @@ impl Cluster {
         format!("api.{}", self.name)
     }
 
+    /// Whether the node of that name is a worker.
+    #[must_use]
+    pub fn is_worker(&self, name: &str) -> bool {
+        self.node(name).is_some_and(|node| node.role == Role::Worker)
+    }
+
     /// The node of that name.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {

@@ -69,6 +69,7 @@ pub struct Error {
     snippets: Vec<String>,
     notes: Vec<String>,
     hint: Option<String>,
+    passing: bool,
 }
 
 /// The result of everything in slipway that can fail.
@@ -77,7 +78,27 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind`; `message` says what went wrong, in lower case, without a full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), snippets: Vec::new(), notes: Vec::new(), hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            snippets: Vec::new(),
+            notes: Vec::new(),
+            hint: None,
+            passing: false,
+        }
+    }
+
+    /// This may pass by itself: trying again later makes sense.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.passing = true;
+        self
+    }
+
+    /// Whether this may pass by itself.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// What to do next.
@@ -119,6 +140,12 @@ impl Error {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Its further lines, already escaped.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What to do next, where that is known.

@@ -186,6 +186,21 @@ impl Probe {
         probe
     }
 
+    /// The random number that is new at each boot.
+    #[must_use]
+    pub fn boot_id() -> Self {
+        Self::new("cat /proc/sys/kernel/random/boot_id", &[])
+    }
+
+    /// Units of slipway's that work now; see [`crate::resource`]'s kubeadm.
+    #[must_use]
+    pub fn running() -> Self {
+        Self::new(
+            "systemctl list-units --plain --no-legend --state=active,activating 'slipway-run-*' | cut -d' ' -f1",
+            &[],
+        )
+    }
+
     /// Everything that the survey asks of one node; see [`crate::survey`].
     #[must_use]
     pub fn survey() -> Self {

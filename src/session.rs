@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -34,6 +35,9 @@ pub struct Session {
     pub context: Arc<Context>,
     /// What differs.
     pub plan: Plan,
+    /// Workers of a living cluster that cannot be reached, and why: the others do not wait for
+    /// them.
+    pub unreachable: BTreeMap<String, Error>,
     state: State,
 }
 
@@ -65,8 +69,11 @@ impl Session {
         let kept = state.load()?;
         let token = Token::random();
         let masked: Arc<[Secret<String>]> = Arc::from([token.secret.clone()]);
-        let nodes = connect(&inventory, trust, &masked).await?;
-        let facts = look(&nodes).await?;
+        let (nodes, mut unreachable) = connect(&inventory, trust, &masked).await?;
+        if run == "apply" {
+            engine::take_leases(&nodes, &holder()).await?;
+        }
+        let facts = look(&nodes, events).await?;
         let own = kept.as_ref().map(Pki::identity);
         let survey = Survey::new(&cluster, own.as_ref(), facts)?;
         for (name, surveyed) in &survey.nodes {
@@ -78,6 +85,8 @@ impl Session {
         let program = Program::running()?;
         preflight(&cluster, &survey, program.glibc())?;
         if !survey.any_member() {
+            // What a new cluster is to be, all of its nodes must say.
+            all_of(std::mem::take(&mut unreachable), cluster.nodes.len(), "connect to")?;
             inventory.check_new()?;
         }
         let pki = match kept {
@@ -89,7 +98,7 @@ impl Session {
         let context =
             Arc::new(Context { steps: STEPS, cluster, survey, pki, bundle, token, program });
         let plan = engine::plan(&context, &nodes).await?;
-        Ok(Self { inventory, nodes, context, plan, state })
+        Ok(Self { inventory, nodes, context, plan, unreachable, state })
     }
 
     /// Keeps what the run needs to be repeated: keys first, before any node is changed.
@@ -124,7 +133,7 @@ async fn connect(
     inventory: &Inventory,
     trust: Arc<dyn Trust>,
     masked: &Arc<[Secret<String>]>,
-) -> Result<BTreeMap<String, Node<SshHost>>> {
+) -> Result<(BTreeMap<String, Node<SshHost>>, BTreeMap<String, Error>)> {
     let mut connecting = JoinSet::new();
     for node in inventory.cluster.nodes.clone() {
         let trust = Arc::clone(&trust);
@@ -144,19 +153,56 @@ async fn connect(
             Err(error) => drop(errors.insert(name, error)),
         }
     }
-    all_of(errors, inventory.cluster.nodes.len(), "connect to").map(|()| nodes)
+    // A control plane's silence could hide the cluster; a machine that is not who it should be is
+    // no accident.
+    let cluster = &inventory.cluster;
+    if errors.iter().all(|(name, error)| cluster.is_worker(name) && error.is_passing()) {
+        return Ok((nodes, errors));
+    }
+    all_of(errors, inventory.cluster.nodes.len(), "connect to").map(|()| (nodes, BTreeMap::new()))
+}
+
+/// Who holds the lease, for those who come second.
+fn holder() -> String {
+    let name = |variable| std::env::var(variable).unwrap_or_else(|_| "somebody".to_owned());
+    let host = rustix::system::uname();
+    format!(
+        "{}@{}, process {}, since {}",
+        name("USER"),
+        host.nodename().to_string_lossy(),
+        std::process::id(),
+        jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default(),
+    )
+}
+
+/// How long what an earlier run began may still take: as long as kubeadm may.
+const EARLIER: Duration = Duration::from_secs(900);
+
+/// A node's facts, once nothing that an earlier run began works on it any more.
+async fn survey(node: &Node<SshHost>, events: &dyn Sink) -> Result<Facts> {
+    loop {
+        let answer = node.look(&[Probe::survey()]).await?;
+        let facts = Facts::parse(&answer.into_iter().next().unwrap_or_default())?;
+        let Some(unit) = facts.running.first() else {
+            node.booted(&facts.boot_id);
+            return Ok(facts);
+        };
+        let unit = crate::diagnostic::printable(unit);
+        let about = format!("waits for {unit}, which an earlier run began");
+        events.take(Event::Connected { node: node.name().to_owned(), about });
+        node.wait_for_units(EARLIER).await?;
+    }
 }
 
 /// Looks at all nodes at once.
-async fn look(nodes: &BTreeMap<String, Node<SshHost>>) -> Result<BTreeMap<String, Facts>> {
+async fn look(
+    nodes: &BTreeMap<String, Node<SshHost>>,
+    events: &Arc<dyn Sink>,
+) -> Result<BTreeMap<String, Facts>> {
     let mut looks = JoinSet::new();
     for node in nodes.values() {
-        let node = node.clone();
-        looks.spawn(async move {
-            let answer = node.look(&[Probe::survey()]).await;
-            let answer = answer.map(|outputs| outputs.into_iter().next().unwrap_or_default());
-            (node.name().to_owned(), answer.and_then(|output| Facts::parse(&output)))
-        });
+        let (node, events) = (node.clone(), Arc::clone(events));
+        looks.spawn(async move { (node.name().to_owned(), survey(&node, events.as_ref()).await) });
     }
     let mut facts = BTreeMap::new();
     let mut errors = BTreeMap::new();

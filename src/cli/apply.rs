@@ -32,7 +32,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let mut session = Session::begin(path, "apply", run::trust(), &events).await?;
     args.options.show_plan(&session.plan);
     let plan = std::mem::take(&mut session.plan);
-    let outcome = if plan.changes() == 0 {
+    let mut outcome = if plan.changes() == 0 {
         session.keep()?;
         Outcome::default()
     } else {
@@ -44,6 +44,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         session.keep()?;
         engine::apply(&session.context, Arc::new(plan), permit, &session.nodes, &events).await
     };
+    let unreachable = std::mem::take(&mut session.unreachable);
+    outcome.failures.extend(unreachable.into_iter().map(|(node, error)| (node, "connect", error)));
     events.take(Event::RunFinished {
         changed: outcome.changed,
         failed: outcome.failures.len() + outcome.held_back.len(),

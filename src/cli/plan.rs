@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::run::{self, Options};
+use super::say_error;
 use crate::diagnostic::Result;
 use crate::event::Sink;
 use crate::session::Session;
@@ -20,5 +21,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let trust = run::trust();
     let session = Session::begin(&args.options.inventory.inventory, "plan", trust, &events).await?;
     args.options.show_plan(&session.plan);
-    Ok(ExitCode::SUCCESS)
+    for error in session.unreachable.values() {
+        say_error(error);
+    }
+    let code = session.unreachable.values().next().map_or(0, |error| error.kind().exit_code());
+    Ok(ExitCode::from(code))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::host::Transport;
+use crate::host::{Hold, Transport};
 use crate::probe::Probe;
 use crate::resource::{Change, Drift, Resource};
 
@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) log: Vec<Entry>,
     /// The connection is lost at the command of this number.
     pub(super) cut: Option<(usize, Cut)>,
+    /// It comes back at once.
+    pub(super) brief: bool,
     /// Making these fails.
     pub(super) broken: Things,
     /// Making these seems to work, and does nothing.
@@ -97,7 +99,11 @@ impl Transport for FakeHost {
                 None => None,
             }
         };
-        let lost = || Err(Error::new(Kind::Connection, "the connection was lost"));
+        let brief = self.world.state().brief;
+        let lost = || {
+            let error = Error::new(Kind::Connection, "the connection was lost");
+            Err(if brief { error.passing() } else { error })
+        };
         if cut == Some(Cut::Before) {
             return lost();
         }
@@ -108,6 +114,14 @@ impl Transport for FakeHost {
             _ => panic!("an unknown command: {cmd}"),
         };
         if cut == Some(Cut::After) { lost() } else { Ok(output) }
+    }
+
+    async fn hold(&self, _: &Cmd, _: Duration) -> Result<Hold> {
+        Ok(Hold::default())
+    }
+
+    async fn reconnect(&self) -> Result<()> {
+        Ok(())
     }
 }
 

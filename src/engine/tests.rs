@@ -96,6 +96,28 @@ async fn a_new_cluster_cut_at_every_command_heals_when_repeated() {
     }
 }
 
+#[tokio::test]
+async fn a_brief_cut_at_any_command_is_survived_by_the_run_itself() {
+    for cut in [Cut::Before, Cut::After] {
+        for at in 0.. {
+            let bench = Bench::new(STEPS, NODES, 1);
+            let plan = bench.plan().await.unwrap();
+            bench.world.state().brief = true;
+            bench.world.state().cut = Some((at, cut));
+            let outcome = bench.apply(plan).await;
+            assert!(outcome.failures.is_empty() && outcome.held_back.is_empty(), "{outcome:?}");
+            assert_eq!(bench.world.state().there, bench.meant());
+            in_order(&bench.take_log());
+            let was_cut = bench.world.state().cut.take().is_none();
+            assert_eq!(bench.plan().await.unwrap().changes(), 0);
+            if !was_cut {
+                assert!(at > 60, "cut {at} times");
+                break;
+            }
+        }
+    }
+}
+
 /// Runs with `thing` broken on `node`: nodes that failed, nodes held back, what else is missing.
 async fn broken(node: &str, thing: &str) -> (Bench, Outcome, Things) {
     let bench = Bench::new(STEPS, NODES, 3);

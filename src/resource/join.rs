@@ -3,12 +3,15 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::kubernetes::{KUBELET_CONF, kubeadm};
+use super::kubernetes::kubeadm;
 use super::{Change, Drift, Resource};
 use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::secret::Secret;
+
+/// The kubelet's client certificate: the cluster has let it in.
+const CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
 /// A further control plane, as far as etcd: `kubeadm join` up to its phase `etcd-join`, which ends
 /// when the new member votes. What comes after may go on while the next control plane joins.
@@ -113,7 +116,7 @@ impl Resource for Join {
     }
 
     fn probe(&self) -> Probe {
-        Probe::exist(&[KUBELET_CONF])
+        Probe::exist(&[CREDENTIALS])
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {

@@ -30,7 +30,7 @@ pub(super) fn kubeadm(words: &[&str], config: Option<&Secret<Vec<u8>>>) -> Cmd {
     Cmd::shell(RUN).args(words.iter().copied()).stdin(input).within(KUBEADM)
 }
 
-pub(super) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 
 /// The first control plane, by `kubeadm init`. Only ever desired when every control plane answered
 /// and none is a member.
@@ -120,7 +120,7 @@ impl Resource for Token {
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let cmd =
             Cmd::shell(super::manifest::APPLY_SECRET).stdin(Input::Secret(self.object.clone()));
-        vec![Change::new("make a bootstrap token", cmd)]
+        vec![Change::new("make a bootstrap token", cmd).repeatable()]
     }
 
     fn waived(&self, _seen: &Output) -> bool {

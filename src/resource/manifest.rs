@@ -51,7 +51,7 @@ impl Resource for Manifest {
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let cmd = Cmd::shell(APPLY).stdin(Input::Bytes(self.text.clone().into_bytes()));
-        vec![Change::new(format!("apply {}", self.name), cmd)]
+        vec![Change::new(format!("apply {}", self.name), cmd).repeatable()]
     }
 
     // The API server itself answers that it holds what was sent.
@@ -104,7 +104,7 @@ impl Resource for Taints {
             .args(["--kubeconfig", "/etc/kubernetes/admin.conf", "taint", "--overwrite", "nodes"])
             .arg(&self.node)
             .args(taints);
-        vec![Change::new(format!("taint {}", self.node), cmd)]
+        vec![Change::new(format!("taint {}", self.node), cmd).repeatable()]
     }
 }
 
@@ -144,7 +144,7 @@ impl Resource for ServerKey {
         });
         let object = Secret::new(object.to_string().into_bytes());
         let cmd = Cmd::shell(APPLY_SECRET).stdin(Input::Secret(object));
-        vec![Change::new(format!("make the key {}", self.name), cmd)]
+        vec![Change::new(format!("make the key {}", self.name), cmd).repeatable()]
     }
 }
 

@@ -118,12 +118,21 @@ pub struct Change {
     pub what: String,
     /// The command.
     pub cmd: Cmd,
+    /// Whether it may be run again after it failed half-way.
+    pub repeatable: bool,
 }
 
 impl Change {
     /// `cmd`, which does `what`.
     pub fn new(what: impl Into<String>, cmd: Cmd) -> Self {
-        Self { what: what.into(), cmd }
+        Self { what: what.into(), cmd, repeatable: false }
+    }
+
+    /// It may be run again after it failed half-way.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Change, Drift, Resource};
+use super::{Absent, Change, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -23,6 +23,10 @@ pub(super) fn kubeadm(verb: &str, config: &Secret<Vec<u8>>) -> Cmd {
 }
 
 pub(super) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+
+/// What `kubeadm init` leaves for the administrator: it outranks every access rule and is needed no
+/// more.
+pub const SUPER_ADMIN: Absent = Absent("/etc/kubernetes/super-admin.conf");
 
 /// The first control plane, by `kubeadm init`. Only ever desired when every control plane answered
 /// and none is a member.
@@ -45,8 +49,10 @@ impl Resource for Init {
         Ok(Drift::unless(seen.ok(), "start a new cluster"))
     }
 
-    fn converge(&self, _seen: &Output) -> Vec<Change> {
-        vec![Change::new("kubeadm init", kubeadm("init", &self.config))]
+    fn converge(&self, seen: &Output) -> Vec<Change> {
+        let mut changes = vec![Change::new("kubeadm init", kubeadm("init", &self.config))];
+        changes.extend(SUPER_ADMIN.converge(seen));
+        changes
     }
 
     fn patience(&self) -> Duration {
@@ -235,6 +241,13 @@ mod tests {
 
     fn seen(text: &str) -> Output {
         Output { stdout: text.into(), ..Output::default() }
+    }
+
+    #[test]
+    fn what_outranks_every_access_rule_goes_as_soon_as_it_is_made() {
+        let changes = Init { config: Secret::new(Vec::new()) }.converge(&Output::default());
+        let whats: Vec<&str> = changes.iter().map(|change| change.what.as_str()).collect();
+        assert_eq!(whats, ["kubeadm init", "remove /etc/kubernetes/super-admin.conf"]);
     }
 
     #[test]

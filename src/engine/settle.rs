@@ -24,7 +24,8 @@ pub struct Differing<'a> {
 /// all is as meant or the patience of a resource ends. Gives those that differed.
 ///
 /// # Errors
-/// When a look or a command fails, or something did not come about.
+/// When something differs that the plan did not announce: nothing is changed then. When a look or a
+/// command fails, or something did not come about.
 pub async fn settle<'a, T: Transport>(
     node: &Node<T>,
     step: &'static str,
@@ -35,6 +36,7 @@ pub async fn settle<'a, T: Transport>(
     let wants: Vec<&dyn Resource> = wants.iter().map(AsRef::as_ref).collect();
     let seen = node.look_at(&wants).await?;
     let differing = differing(node, &wants, seen)?;
+    refuse_unannounced(node.name(), step, &differing, permit)?;
     let mut group: Vec<&dyn Resource> = Vec::new();
     for one in &differing {
         let changes = one.want.converge(&one.seen);
@@ -66,6 +68,30 @@ pub async fn settle<'a, T: Transport>(
     }
     verify(node, &group, permit).await?;
     Ok(differing)
+}
+
+/// Changes only what the plan announced. What it announced may by now differ in another way, or
+/// not at all: an earlier step may have done part of it (a package brings its service).
+fn refuse_unannounced(
+    node: &str,
+    step: &'static str,
+    differing: &[Differing<'_>],
+    permit: &Permit,
+) -> Result<()> {
+    let unannounced = |one: &&Differing<'_>| {
+        !permit.covers(node, step, one.want.id()) && !one.want.awaited(&one.seen)
+    };
+    let found: Vec<&Differing<'_>> = differing.iter().filter(unannounced).collect();
+    let Some(first) = found.first() else { return Ok(()) };
+    let message = format!(
+        "{} on {node} differs now, and the plan did not announce it: the step changed nothing",
+        first.want.id()
+    );
+    let error = Error::new(Kind::Outdated, message);
+    let note = |error: Error, one: &&Differing<'_>| {
+        error.note(format!("{}: {}", one.want.id(), one.diff.summary))
+    };
+    Err(found.iter().fold(error, note).hint("find out what changed it, and plan again"))
 }
 
 /// Milliseconds since `began`.

@@ -110,7 +110,10 @@ fn names(plan: &Plan, nodes: &[&str]) -> String {
 }
 
 fn restarts(one: &Planned) -> Option<&str> {
-    one.disruption.as_ref().map(|Disruption::Restart(unit)| unit.as_str())
+    match &one.disruption {
+        Some(Disruption::Restart(unit)) => Some(unit),
+        _ => None,
+    }
 }
 
 /// The last line: how much changes, and what it disturbs.
@@ -179,7 +182,7 @@ mod tests {
 
     fn planned(id: &str, summary: &str, text: Option<&str>) -> Planned {
         let diff = Diff { summary: summary.to_owned(), text: text.map(str::to_owned) };
-        Planned { id: id.to_owned(), diff, disruption: None }
+        Planned { id: id.to_owned(), diff, disruption: None, awaited: false }
     }
 
     type Steps = Vec<(&'static str, Vec<Planned>)>;

@@ -46,6 +46,11 @@ pub trait Resource: Send + Sync {
     /// and is only waited for.
     fn converge(&self, seen: &Output) -> Vec<Change>;
 
+    /// Whether it is only waited for: none of its commands changes anything.
+    fn awaited(&self, seen: &Output) -> bool {
+        self.converge(seen).iter().all(|change| change.waits)
+    }
+
     /// What these commands disturb.
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {
         None
@@ -107,6 +112,10 @@ impl Drift {
 pub enum Disruption {
     /// This unit restarts.
     Restart(String),
+    /// `kubeadm reset`: what [`Reset::takes_away`] names is gone afterwards.
+    Reset,
+    /// etcd gets one more voting member.
+    Voter,
 }
 
 /// A command that changes a node.
@@ -116,12 +125,19 @@ pub struct Change {
     pub what: String,
     /// The command.
     pub cmd: Cmd,
+    /// Whether the command only waits: it changes nothing then.
+    pub waits: bool,
 }
 
 impl Change {
     /// `cmd`, which does `what`.
     pub fn new(what: impl Into<String>, cmd: Cmd) -> Self {
-        Self { what: what.into(), cmd }
+        Self { what: what.into(), cmd, waits: false }
+    }
+
+    /// `cmd`, which only waits.
+    pub fn wait(what: impl Into<String>, cmd: Cmd) -> Self {
+        Self { waits: true, ..Self::new(what, cmd) }
     }
 }
 

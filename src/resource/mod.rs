@@ -9,6 +9,7 @@ use crate::diagnostic::Result;
 use crate::probe::Probe;
 
 mod block;
+mod diff;
 mod file;
 mod image;
 mod join;

@@ -17,7 +17,7 @@ use crate::inventory::{self, Inventory};
 use crate::pki::{self, Pki};
 use crate::probe::Probe;
 use crate::secret::Secret;
-use crate::state::State;
+use crate::state::{LastApply, State};
 use crate::steps::{Context, Program, STEPS, Token};
 use crate::survey::{Facts, Membership, Survey, preflight};
 
@@ -34,6 +34,8 @@ pub struct Session {
     pub context: Arc<Context>,
     /// What differs.
     pub plan: Plan,
+    /// How long the last apply took, if that is known.
+    pub last_apply: Option<LastApply>,
     state: State,
 }
 
@@ -89,7 +91,8 @@ impl Session {
         let context =
             Arc::new(Context { steps: STEPS, cluster, survey, pki, bundle, token, program });
         let plan = engine::plan(&context, &nodes).await?;
-        Ok(Self { inventory, nodes, context, plan, state })
+        let last_apply = state.last_apply();
+        Ok(Self { inventory, nodes, context, plan, last_apply, state })
     }
 
     /// Keeps what the run needs to be repeated: keys first, before any node is changed.
@@ -102,6 +105,14 @@ impl Session {
             Lock::of(self.context.bundle.manifest()).write(&pins)?;
         }
         self.state.save(&self.context.cluster.name, &self.context.pki)
+    }
+
+    /// Remembers how long this apply took.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_apply(&self, last: &LastApply) -> Result<()> {
+        self.state.note_apply(last)
     }
 
     /// Writes the administrator's kubeconfig unless it is there; gives its path.

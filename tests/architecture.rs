@@ -42,7 +42,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "survey",
         ],
     ),
-    ("report", &["engine", "event", "resource"]),
+    ("report", &["engine", "event", "resource", "state"]),
     ("engine", &["command", "event", "host", "probe", "resource", "secret", "steps"]),
     ("steps", &["bundle", "cluster", "command", "pki", "resource", "secret", "survey", "template"]),
     ("survey", &["cluster", "command", "pki"]),

@@ -13,6 +13,7 @@ use crate::event::{Event, Sink};
 use crate::inventory::Inventory;
 use crate::report::Format;
 use crate::session::Session;
+use crate::state::LastApply;
 
 /// Make the machines what the inventory means
 #[derive(Debug, clap::Args)]
@@ -30,7 +31,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events: Arc<dyn Sink> = recorder.clone();
     let path = &args.options.inventory.inventory;
     let mut session = Session::begin(path, "apply", run::trust(), &events).await?;
-    args.options.show_plan(&session.plan);
+    args.options.show_plan(&session.plan, session.last_apply.as_ref());
     let plan = std::mem::take(&mut session.plan);
     let outcome = if plan.changes() == 0 {
         session.keep()?;
@@ -55,6 +56,11 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     }
     if let Some(worst) = show_failures(&session.inventory, &outcome) {
         return Ok(ExitCode::from(worst.exit_code()));
+    }
+    if let Some((took, steps)) = recorder.times() {
+        let last = LastApply::now(outcome.changed, took, &steps);
+        // Nothing depends on it.
+        session.note_apply(&last).unwrap_or_else(say_error);
     }
     let kubeconfig = session.write_kubeconfig()?;
     // Standard output is for programs alone where they asked for it.

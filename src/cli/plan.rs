@@ -19,6 +19,6 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events: Arc<dyn Sink> = args.options.events();
     let trust = run::trust();
     let session = Session::begin(&args.options.inventory.inventory, "plan", trust, &events).await?;
-    args.options.show_plan(&session.plan);
+    args.options.show_plan(&session.plan, session.last_apply.as_ref());
     Ok(ExitCode::SUCCESS)
 }

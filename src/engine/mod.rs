@@ -21,12 +21,14 @@ mod bench;
 #[cfg(test)]
 mod fake;
 mod plan;
+mod radius;
 mod settle;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, plan};
+pub use radius::{Etcd, Radius};
 pub use settle::settle;
 pub use walk::{Outcome, apply};
 

@@ -18,6 +18,8 @@ pub struct Plan {
     pub steps: &'static [Step],
     /// The nodes, in the inventory's order.
     pub nodes: Vec<NodePlan>,
+    /// Names of etcd's voting members now: none in a new cluster, `None` if no member answered.
+    pub voters: Option<Vec<String>>,
 }
 
 /// What would change on one node.
@@ -127,7 +129,11 @@ pub async fn plan<T: Transport + 'static>(
     }
     match failed {
         Some(error) => Err(error),
-        None => Ok(Plan { steps: context.steps, nodes: plans.into_values().collect() }),
+        None => Ok(Plan {
+            steps: context.steps,
+            nodes: plans.into_values().collect(),
+            voters: if context.is_new() { Some(Vec::new()) } else { context.survey.voters.clone() },
+        }),
     }
 }
 

@@ -7,6 +7,7 @@
 //!     pki/…                 kubeadm's eight shared files, keys 0600
 //!     kubeconfig            0600
 //!     state.json            schema, cluster, identity, when it was made; written last
+//!     last-apply.json       how long the last apply took, step by step
 //! ```
 //!
 //! It may be lost: all of it can be read back from a living control plane.
@@ -22,8 +23,11 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::pki::{self, Identity, Pki};
 use crate::secret::Secret;
 
+mod last;
 #[cfg(test)]
 mod tests;
+
+pub use last::{LastApply, StepTime};
 
 /// The version of `state.json` that this slipway writes.
 const SCHEMA: u32 = 1;

@@ -11,7 +11,7 @@ use std::fmt;
 pub enum Kind {
     /// The command line is wrong.
     Usage,
-    /// The inventory, or another file that a person wrote, is wrong.
+    /// The inventory, or another file that a person wrote or named, is wrong.
     Inventory,
     /// A node cannot be reached, or is not who it should be.
     Connection,

@@ -10,14 +10,15 @@ use tokio::task::JoinSet;
 
 use crate::bundle::{Bundle, lock::Lock};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::engine::{self, Node, Plan};
+use crate::engine::{self, Node, Plan, Planned};
 use crate::event::{Event, Sink};
 use crate::host::{SshHost, Trust};
 use crate::inventory::{self, Inventory};
 use crate::pki::{self, Pki};
 use crate::probe::Probe;
+use crate::resource::sha256;
 use crate::secret::Secret;
-use crate::state::{LastApply, State};
+use crate::state::{Announced, Basis, LastApply, Saved, State};
 use crate::steps::{Context, Program, STEPS, Token};
 use crate::survey::{Facts, Membership, Survey, preflight};
 
@@ -93,6 +94,30 @@ impl Session {
         let plan = engine::plan(&context, &nodes).await?;
         let last_apply = state.last_apply();
         Ok(Self { inventory, nodes, context, plan, last_apply, state })
+    }
+
+    /// The plan, fit to be kept in a file.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        let context = &self.context;
+        let identity = context.survey.identity.as_ref();
+        let basis = Basis {
+            cluster: context.cluster.name.clone(),
+            identity: identity.map_or_else(|| Basis::NEW.to_owned(), ToString::to_string),
+            inventory: sha256(self.inventory.text().as_bytes()),
+            bundle: context.bundle.digest().to_owned(),
+            slipway: env!("CARGO_PKG_VERSION").to_owned(),
+            program: context.program.sha256().to_owned(),
+        };
+        let announced = |(node, step, one): (&str, &str, &Planned)| Announced {
+            node: node.to_owned(),
+            step: step.to_owned(),
+            resource: one.id.clone(),
+            summary: one.diff.summary.clone(),
+            diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
+            awaited: one.awaited,
+        };
+        Saved::now(basis, self.plan.resources().map(announced).collect())
     }
 
     /// Keeps what the run needs to be repeated: keys first, before any node is changed.

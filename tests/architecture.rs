@@ -36,6 +36,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "inventory",
             "pki",
             "probe",
+            "resource",
             "secret",
             "state",
             "steps",

@@ -1,18 +1,29 @@
 //! `slipway plan`: what an apply would change.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::run::{self, Options};
+use super::say_error;
 use crate::diagnostic::Result;
 use crate::event::Sink;
 use crate::session::Session;
+
+/// The exit code of `--exit-code` for a plan with changes.
+const CHANGES: u8 = 2;
 
 /// Show what an apply would change, and change nothing
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     options: Options,
+    /// Save the plan in this file (0600), for `slipway apply FILE`
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Exit with 2 when something differs, with 0 when nothing does
+    #[arg(long)]
+    exit_code: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
@@ -20,5 +31,11 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let trust = run::trust();
     let session = Session::begin(&args.options.inventory.inventory, "plan", trust, &events).await?;
     args.options.show_plan(&session.plan, session.last_apply.as_ref());
-    Ok(ExitCode::SUCCESS)
+    if let Some(path) = &args.out {
+        session.saved().write(path)?;
+        let path = path.display();
+        say_error(format_args!("saved: `slipway apply {path}` does this, or nothing"));
+    }
+    let differs = session.plan.changes() > 0;
+    Ok(if args.exit_code && differs { ExitCode::from(CHANGES) } else { ExitCode::SUCCESS })
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Node, Permit};
 use crate::command::Output;
-use crate::diagnostic::{Error, Kind, Result};
+use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
 use crate::resource::{Diff, Drift, Resource};
@@ -89,7 +89,7 @@ fn refuse_unannounced(
     );
     let error = Error::new(Kind::Outdated, message);
     let note = |error: Error, one: &&Differing<'_>| {
-        error.note(format!("{}: {}", one.want.id(), one.diff.summary))
+        error.note(printable(&format!("{}: {}", one.want.id(), one.diff.summary)))
     };
     Err(found.iter().fold(error, note).hint("find out what changed it, and plan again"))
 }
@@ -143,11 +143,8 @@ fn not_come_about(node: &str, late: &Differing<'_>) -> Error {
         Duration::ZERO => (Kind::Command, "after its commands".to_owned()),
         patience => (Kind::Timeout, format!("after {} s", patience.as_secs())),
     };
-    let message = format!(
-        "{} on {node} is not as meant {when}: {}",
-        want.id(),
-        crate::diagnostic::printable(&diff.summary)
-    );
+    let message =
+        format!("{} on {node} is not as meant {when}: {}", want.id(), printable(&diff.summary));
     let error = Error::new(kind, message)
         .hint("once that is mended, run the same command again: what is done is not repeated");
     match want.explain(seen) {

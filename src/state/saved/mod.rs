@@ -187,7 +187,7 @@ impl Saved {
         }
         let message =
             format!("the plan of {} does not hold any more; nothing was changed", self.made);
-        let error = moved.iter().fold(Error::new(Kind::Outdated, message), Error::note);
+        let error = list(Error::new(Kind::Outdated, message), &moved);
         let added: Vec<String> = new
             .iter()
             .map(|one| match gone.iter().find(|gone| gone.same_resource(one)) {
@@ -213,7 +213,8 @@ impl Announced {
 
 /// The first [`SHOWN`] of `lines` as notes, and how many more there are.
 fn list(error: Error, lines: &[String]) -> Error {
-    let error = lines.iter().take(SHOWN).fold(error, Error::note);
+    // Escaped before it could become two lines.
+    let error = lines.iter().take(SHOWN).fold(error, |error, line| error.note(printable(line)));
     match lines.len().saturating_sub(SHOWN) {
         0 => error,
         more => error.note(format!("and {more} more")),

@@ -68,7 +68,7 @@ fn what_is_done_already_or_only_waited_for_is_fine() {
 fn a_plan_that_does_not_hold_is_refused_with_every_difference() {
     let mut now = plan(&[
         Announced { diff: Some("5".repeat(64)), ..example().changes[0].clone() },
-        change("cp-1", "swap", "off, and \u{1b}[2J"),
+        change("cp-1", "swap", "off, and \n\u{1b}[2J"),
         change("w-2", "hostname", "b → w-2"),
     ]);
     now.basis.identity = format!("sha256:{}", "6".repeat(64));
@@ -81,7 +81,7 @@ fn a_plan_that_does_not_hold_is_refused_with_every_difference() {
   identity: new when planned, sha256:666666666666… now
   inventory: sha256:111111111111… when planned, sha256:777777777777… now
   + cp-1, os: file /x  content (announced with another difference)
-  + cp-1, os: swap  off, and \\u{1b}[2J (announced: off)
+  + cp-1, os: swap  off, and \\n\\u{1b}[2J (announced: off)
   + w-2, os: hostname  b → w-2
   no longer needed: w-1, os: hostname  a → w-1
 hint: `slipway plan --out FILE` makes a new one to review"

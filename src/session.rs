@@ -11,14 +11,15 @@ use tokio::task::JoinSet;
 
 use crate::bundle::{Bundle, lock::Lock};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::engine::{self, Node, Plan};
+use crate::engine::{self, Node, Plan, Planned};
 use crate::event::{Event, Sink};
 use crate::host::{SshHost, Trust};
 use crate::inventory::{self, Inventory};
 use crate::pki::{self, Pki};
 use crate::probe::Probe;
+use crate::resource::sha256;
 use crate::secret::Secret;
-use crate::state::State;
+use crate::state::{Announced, Basis, LastApply, Saved, State};
 use crate::steps::{Context, Program, STEPS, Token};
 use crate::survey::{Facts, Survey, preflight};
 
@@ -38,6 +39,8 @@ pub struct Session {
     /// Workers of a living cluster that cannot be reached, and why: the others do not wait for
     /// them.
     pub unreachable: BTreeMap<String, Error>,
+    /// How long the last apply took, if that is known.
+    pub last_apply: Option<LastApply>,
     state: State,
 }
 
@@ -98,7 +101,32 @@ impl Session {
         let context =
             Arc::new(Context { steps: STEPS, cluster, survey, pki, bundle, token, program });
         let plan = engine::plan(&context, &nodes).await?;
-        Ok(Self { inventory, nodes, context, plan, unreachable, state })
+        let last_apply = state.last_apply();
+        Ok(Self { inventory, nodes, context, plan, unreachable, last_apply, state })
+    }
+
+    /// The plan, fit to be kept in a file.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        let context = &self.context;
+        let identity = context.survey.identity.as_ref();
+        let basis = Basis {
+            cluster: context.cluster.name.clone(),
+            identity: identity.map_or_else(|| Basis::NEW.to_owned(), ToString::to_string),
+            inventory: sha256(self.inventory.text().as_bytes()),
+            bundle: context.bundle.digest().to_owned(),
+            slipway: env!("CARGO_PKG_VERSION").to_owned(),
+            program: context.program.sha256().to_owned(),
+        };
+        let announced = |(node, step, one): (&str, &str, &Planned)| Announced {
+            node: node.to_owned(),
+            step: step.to_owned(),
+            resource: one.id.clone(),
+            summary: one.diff.summary.clone(),
+            diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
+            awaited: one.awaited,
+        };
+        Saved::now(basis, self.plan.resources().map(announced).collect())
     }
 
     /// Keeps what the run needs to be repeated: keys first, before any node is changed.
@@ -111,6 +139,14 @@ impl Session {
             Lock::of(self.context.bundle.manifest()).write(&pins)?;
         }
         self.state.save(&self.context.cluster.name, &self.context.pki)
+    }
+
+    /// Remembers how long this apply took.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_apply(&self, last: &LastApply) -> Result<()> {
+        self.state.note_apply(last)
     }
 
     /// Writes the administrator's kubeconfig unless it is there; gives its path.

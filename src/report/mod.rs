@@ -12,6 +12,7 @@ mod fancy;
 mod json;
 mod plain;
 mod plan;
+mod radius;
 mod timeline;
 
 pub use fancy::Fancy;

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::kubernetes::kubeadm;
-use super::{Change, Drift, Resource};
+use super::{Change, Disruption, Drift, Resource};
 use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -35,6 +35,10 @@ impl Resource for EtcdJoin {
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         vec![Change::new("kubeadm join, up to etcd", kubeadm(&["join"], Some(&self.config)))]
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        Some(Disruption::Voter)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Change, Drift, Resource};
+use super::{Absent, Change, Disruption, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -32,6 +32,10 @@ pub(super) fn kubeadm(words: &[&str], config: Option<&Secret<Vec<u8>>>) -> Cmd {
 
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 
+/// What `kubeadm init` leaves for the administrator: it outranks every access rule and is needed no
+/// more.
+pub const SUPER_ADMIN: Absent = Absent("/etc/kubernetes/super-admin.conf");
+
 /// The first control plane, by `kubeadm init`. Only ever desired when every control plane answered
 /// and none is a member.
 pub struct Init {
@@ -53,8 +57,14 @@ impl Resource for Init {
         Ok(Drift::unless(seen.ok(), "start a new cluster"))
     }
 
-    fn converge(&self, _seen: &Output) -> Vec<Change> {
-        vec![Change::new("kubeadm init", kubeadm(&["init"], Some(&self.config)))]
+    fn converge(&self, seen: &Output) -> Vec<Change> {
+        let mut changes = vec![Change::new("kubeadm init", kubeadm(&["init"], Some(&self.config)))];
+        changes.extend(SUPER_ADMIN.converge(seen));
+        changes
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        Some(Disruption::Voter)
     }
 
     fn patience(&self) -> Duration {
@@ -76,6 +86,25 @@ const LEFT: &[&str] = &[
     "/var/lib/etcd/member",
 ];
 
+impl Reset {
+    /// Whether `kubeadm reset` takes away what `probe` asks for: files, or the API and etcd, which
+    /// are asked with keys among these files.
+    #[must_use]
+    pub fn takes_away(probe: &Probe) -> bool {
+        // kubeadm reference, "kubeadm reset": the folders themselves stay.
+        const GONE: &[&str] = &[
+            "/etc/kubernetes/pki/",
+            "/etc/kubernetes/manifests/",
+            "/etc/kubernetes/admin.conf",
+            "/etc/kubernetes/kubelet.conf",
+            "/var/lib/kubelet/",
+            "/var/lib/etcd/",
+        ];
+        let words = probe.words().iter().map(String::as_str);
+        words.chain([probe.text()]).any(|text| GONE.iter().any(|path| text.contains(path)))
+    }
+}
+
 impl Resource for Reset {
     fn id(&self) -> String {
         "leftovers".to_owned()
@@ -94,6 +123,10 @@ impl Resource for Reset {
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         vec![Change::new("kubeadm reset", kubeadm(&["reset", "--force"], None))]
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        Some(Disruption::Reset)
     }
 }
 
@@ -227,7 +260,7 @@ impl Resource for Synchronised {
           fi
         done";
         let cmd = Cmd::shell(WAIT).within(Duration::from_secs(150));
-        vec![Change::new("wait for the clock", cmd)]
+        vec![Change::wait("wait for the clock", cmd)]
     }
 
     fn waived(&self, seen: &Output) -> bool {
@@ -242,6 +275,39 @@ mod tests {
 
     fn seen(text: &str) -> Output {
         Output { stdout: text.into(), ..Output::default() }
+    }
+
+    #[test]
+    fn what_outranks_every_access_rule_goes_as_soon_as_it_is_made() {
+        let changes = Init { config: Secret::new(Vec::new()) }.converge(&Output::default());
+        let whats: Vec<&str> = changes.iter().map(|change| change.what.as_str()).collect();
+        assert_eq!(whats, ["kubeadm init", "remove /etc/kubernetes/super-admin.conf"]);
+    }
+
+    #[test]
+    fn what_a_reset_takes_away() {
+        let gone = [
+            Probe::file("/etc/kubernetes/pki/sa.key", false),
+            Probe::exist(&[KUBELET_CONF]),
+            Probe::exist(&["/etc/kubernetes/manifests/etcd.yaml"]),
+            Probe::etcd_members(),
+            Probe::object("/api/v1/nodes/cp-1"),
+            Probe::api_server("10.0.0.1"),
+            Probe::manifest("kind: X"),
+            Probe::server_certificate("x"),
+            Probe::serving_certificate(),
+            Probe::workloads(),
+        ];
+        assert!(gone.iter().all(Reset::takes_away));
+        let stays = [
+            Probe::file("/etc/slipway/patches/kube-apiserver+json.json", true),
+            Probe::exist(&["/etc/kubernetes/manifests"]),
+            Probe::images(),
+            Probe::unit("kubelet.service"),
+            Probe::hostname(),
+            Probe::exist(&[]),
+        ];
+        assert!(!stays.iter().any(Reset::takes_away));
     }
 
     #[test]

@@ -146,9 +146,9 @@ impl Survey {
 
     /// Names of etcd's voting members, if any member answers.
     #[must_use]
-    pub fn voters(&self) -> Option<Vec<&str>> {
+    pub fn voters(&self) -> Option<Vec<String>> {
         let votes = |member: &&EtcdMember| member.votes();
-        Some(self.etcd.as_ref()?.iter().filter(votes).map(|m| m.name.as_str()).collect())
+        Some(self.etcd.as_ref()?.iter().filter(votes).map(|m| m.name.clone()).collect())
     }
 
     /// Whether any node of the inventory is a member.

@@ -64,8 +64,8 @@ pub async fn take_leases<T: Transport + 'static>(
         first.take_lease(holder, Duration::ZERO).await?;
     }
     let mut taking = tokio::task::JoinSet::new();
-    for node in nodes.cloned() {
-        let holder = holder.to_owned();
+    for node in nodes {
+        let (node, holder) = (node.clone(), holder.to_owned());
         taking.spawn(async move { node.take_lease(&holder, Duration::ZERO).await });
     }
     while let Some(taken) = taking.join_next().await {

@@ -104,7 +104,13 @@ enum Command {
     /// Give all nodes the disks of a snapshot, and start them.
     ///
     /// Their power is cut first. Faults end.
-    Restore(OneSnapshot),
+    Restore {
+        #[command(flatten)]
+        of: OneSnapshot,
+        /// Only this node: it is then as if it were reinstalled; may be given again.
+        #[arg(long = "node", value_name = "NODE")]
+        nodes: Vec<String>,
+    },
     /// List a lab's snapshots.
     Snapshots(Name),
     /// Remove a lab and all traces of it.
@@ -207,7 +213,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         Command::Hold { of, lasts: Lasts { time } } => inject(&of, Fault::Hold(time)).await?,
         Command::Mend(of) => lab::mend(&of.lab.name, &of.node, &progress).await?,
         Command::Snapshot(of) => lab::snapshot(&of.lab.name, &of.snapshot, &progress).await?,
-        Command::Restore(of) => lab::restore(&of.lab.name, &of.snapshot, &progress).await?,
+        Command::Restore { of, nodes } => {
+            lab::restore(&of.lab.name, &of.snapshot, &nodes, &progress).await?;
+        }
         Command::Snapshots(lab) => lab::snapshots(&lab.name)?.iter().for_each(say),
         Command::Down { lab, all } => {
             for name in if all { lab::names() } else { vec![lab.name] } {

@@ -52,12 +52,18 @@ pub async fn snapshot(name: &str, snapshot: &str, say: &dyn Fn(&str)) -> Result<
     boot(&lab, say).await
 }
 
-/// Cuts all nodes' power, puts a snapshot's disks in the place of theirs, and starts them.
+/// Cuts the power of `only` these nodes (none: of all), puts a snapshot's disks in the place of
+/// theirs, and starts them.
 ///
 /// # Errors
-/// [`Kind::Usage`] when there is no such lab or snapshot, or the lab has other nodes than then;
+/// [`Kind::Usage`] when there is no such lab, node or snapshot, or the lab has other nodes than then;
 /// [`Kind::Timeout`] when a node does not answer; [`Kind::Command`] when the copy fails.
-pub async fn restore(name: &str, snapshot: &str, say: &dyn Fn(&str)) -> Result<()> {
+pub async fn restore(
+    name: &str,
+    snapshot: &str,
+    only: &[String],
+    say: &dyn Fn(&str),
+) -> Result<()> {
     let _lock = store::lock(say)?;
     let lab = store::require(name)?;
     let there = of(&lab);
@@ -74,10 +80,11 @@ pub async fn restore(name: &str, snapshot: &str, say: &dyn Fn(&str)) -> Result<(
         let what = format!("snapshot `{snapshot}` is of {}; the lab has {}", list(then), list(now));
         return Err(Error::new(Kind::Usage, what).hint("a snapshot is restored to the same nodes"));
     }
-    for node in &lab.nodes {
+    let only: Vec<_> = only.iter().map(|name| lab.node(name)).collect::<Result<_>>()?;
+    for node in lab.nodes.iter().filter(|node| only.is_empty() || only.contains(node)) {
         node::kill(&lab, node).await?;
+        copy(&lab, &disks.join(&node.name), &store::node_dir(&lab, node)).await?;
     }
-    copy(&lab, &disks, &store::nodes_dir(&lab)).await?;
     boot(&lab, say).await
 }
 

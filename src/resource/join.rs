@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::kubernetes::kubeadm;
+use super::kubernetes::{kubeadm, kubeadm_unless};
 use super::{Change, Disruption, Drift, Resource};
 use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
@@ -77,6 +77,9 @@ pub struct ControlPlaneJoin {
     pub node: String,
     /// `JoinConfiguration`, which skips the phases up to `etcd-join`.
     pub config: Secret<Vec<u8>>,
+    /// Whether an earlier run stopped in between: the token that the kubelet asks with may have
+    /// ended since.
+    pub resumed: bool,
 }
 
 /// A kubelet that was refused while its own API server started asks again after 8 s and more;
@@ -101,8 +104,16 @@ impl Resource for ControlPlaneJoin {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let config = Some(&self.config);
+        let start = ["join", "phase", "kubelet-start"];
+        let first = if self.resumed {
+            let cmd = kubeadm_unless(CREDENTIALS, &start, config);
+            Change::new("give the kubelet a new token, if it needs one", cmd)
+        } else {
+            Change::new("let the kubelet ask its API server", Cmd::shell(ASK))
+        };
         vec![
-            Change::new("let the kubelet ask its API server", Cmd::shell(ASK)),
+            first,
             Change::new("kubeadm join, from etcd on", kubeadm(&["join"], Some(&self.config))),
         ]
     }

@@ -15,9 +15,10 @@ const KUBEADM: Duration = Duration::from_secs(900);
 /// Runs kubeadm with the configuration from standard input, if there is one. It holds a token: it
 /// lies in memory (`/run`), readable by root, for as long as kubeadm runs. kubeadm is a unit of its
 /// own, so that it comes to its end when the connection does not last that long; whoever comes next
-/// waits for it (`slipway-run-*` in the survey).
+/// waits for it (`slipway-run-*` in the survey). Nothing is done where `$1` is a valid certificate.
 const RUN: &str = r#"set -u; umask 077; mkdir -p /run/slipway; d=/run/slipway/kubeadm
-cat >"$d.yaml" || exit 1
+openssl x509 -noout -checkend 0 -in "$1" >/dev/null 2>&1 && exit 0
+shift; cat >"$d.yaml" || exit 1
 [ ! -s "$d.yaml" ] || set -- "$@" --config "$d.yaml"
 systemd-run --quiet --wait --collect --unit=slipway-run-kubeadm sh -c '
   exec >/run/slipway/kubeadm.log 2>&1
@@ -26,8 +27,17 @@ code=$?; tail -c 65536 "$d.log"; exit $code"#;
 
 /// `kubeadm`, with these words, and the configuration that it reads.
 pub(super) fn kubeadm(words: &[&str], config: Option<&Secret<Vec<u8>>>) -> Cmd {
+    kubeadm_unless("-", words, config)
+}
+
+/// [`kubeadm`], unless there is a valid `certificate`.
+pub(super) fn kubeadm_unless(
+    certificate: &str,
+    words: &[&str],
+    config: Option<&Secret<Vec<u8>>>,
+) -> Cmd {
     let input = config.map_or(Input::Nothing, |config| Input::Secret(config.clone()));
-    Cmd::shell(RUN).args(words.iter().copied()).stdin(input).within(KUBEADM)
+    Cmd::shell(RUN).arg(certificate).args(words.iter().copied()).stdin(input).within(KUBEADM)
 }
 
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";

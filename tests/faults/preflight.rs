@@ -90,8 +90,9 @@ pub const CASES: &[Case] = &[
 ];
 
 fn port_taken(fleet: &Fleet) -> String {
-    const LISTEN: &str = "systemd-run --quiet --collect --unit=stranger perl -MIO::Socket::INET -e \
-        'IO::Socket::INET->new(LocalPort => 6443, Listen => 1) or die; sleep 600' && \
+    const LISTEN: &str = "systemd-run --quiet --collect --unit=stranger perl -MSocket -e \
+        'socket(S, PF_INET, SOCK_STREAM, 0) && bind(S, sockaddr_in(6443, INADDR_ANY)) && \
+        listen(S, 1) or die; sleep 600' && \
         timeout 10 sh -c 'until ss -Hltn | grep -q :6443; do sleep 0.1; done'";
     fleet.lab.on("cp-2", LISTEN);
     fleet.lab.apply(INVENTORY).assert_refused(PREFLIGHT, &["cp-2", "6443", "perl"], "a port");

@@ -12,7 +12,7 @@ use crate::engine::{self, Outcome};
 use crate::event::{Event, Sink};
 use crate::inventory::Inventory;
 use crate::report::Format;
-use crate::session::Session;
+use crate::session::{Run, Session};
 
 /// Make the machines what the inventory means
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
     let path = &args.options.inventory.inventory;
-    let mut session = Session::begin(path, "apply", run::trust(), &events).await?;
+    let mut session = Session::begin(path, Run::Apply, run::trust(), &events).await?;
     args.options.show_plan(&session.plan);
     let plan = std::mem::take(&mut session.plan);
     let outcome = if plan.changes() == 0 {

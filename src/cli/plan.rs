@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::run::{self, Options};
 use crate::diagnostic::Result;
 use crate::event::Sink;
-use crate::session::Session;
+use crate::session::{Run, Session};
 
 /// Show what an apply would change, and change nothing
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,8 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events: Arc<dyn Sink> = args.options.events();
     let trust = run::trust();
-    let session = Session::begin(&args.options.inventory.inventory, "plan", trust, &events).await?;
+    let session =
+        Session::begin(&args.options.inventory.inventory, Run::Plan, trust, &events).await?;
     args.options.show_plan(&session.plan);
     Ok(ExitCode::SUCCESS)
 }

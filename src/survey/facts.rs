@@ -1,10 +1,12 @@
 //! One node's facts, as the survey's probe prints them.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::Machine;
 use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::pki::{Identity, identity_of};
@@ -46,6 +48,8 @@ pub struct Facts {
     pub kubelet: Option<String>,
     /// Names of etcd's voting members; `None`: etcd does not answer here.
     pub etcd_voters: Option<Vec<String>>,
+    /// What only preflight asks for.
+    pub machine: Machine,
 }
 
 impl Facts {
@@ -65,6 +69,14 @@ impl Facts {
                 .note(crate::diagnostic::last_lines(&text, 5)));
         }
         Ok(facts)
+    }
+
+    /// The interface that has `address`.
+    #[must_use]
+    pub fn interface_of(&self, address: Ipv4Addr) -> Option<&str> {
+        let own = address.to_string();
+        let has = |(_, net): &&(String, String)| net.split('/').next() == Some(own.as_str());
+        self.addresses.iter().find(has).map(|(interface, _)| interface.as_str())
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
@@ -100,7 +112,7 @@ impl Facts {
             "config" => self.configuration = text(&decode(key, value)?),
             "kubelet" => self.kubelet = text(&decode(key, value)?),
             "etcd" => self.etcd_voters = voters(&decode(key, value)?),
-            _ => {}
+            _ => self.machine.set(key, value),
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Who are we dealing with: every node's facts and membership, the cluster's identity, the leader.
 //!
 //! All of it comes from one look at each node before any step; what a node printed is untrusted and
-//! parsed with limits. [`preflight()`] then judges everything at once.
+//! parsed with limits. [`findings`] then judges everything at once.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,9 @@ mod preflight;
 mod tests;
 
 pub use facts::Facts;
-pub use preflight::preflight;
+pub use preflight::{
+    CHECKS, Check, Finding, Machine, Severity, findings, questions, refuse, sort, synced,
+};
 
 /// What all nodes said.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
-# Prints facts as `key=value` lines; multi-line values as base64. Reads only.
+# The system and its part in a cluster: facts as `key=value` lines, longer ones as base64. Reads only.
 . /etc/os-release
-p() { printf '%s=%s\n' "$1" "$2"; }
 p os "$ID-${VERSION_ID:-}"
 p os_name "${PRETTY_NAME:-}"
 p arch "$(uname -m)"

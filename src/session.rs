@@ -5,14 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::task::JoinSet;
 
 use crate::bundle::{Bundle, lock::Lock};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::engine::{self, Node, Plan, Planned};
-use crate::event::{Event, Sink};
+use crate::event::Sink;
 use crate::host::{SshHost, Trust};
 use crate::inventory::{self, Inventory};
 use crate::pki::{self, Pki};
@@ -20,8 +17,12 @@ use crate::probe::Probe;
 use crate::resource::sha256;
 use crate::secret::Secret;
 use crate::state::{Announced, Basis, LastApply, Saved, State};
-use crate::steps::{Context, Program, STEPS, Token};
-use crate::survey::{Facts, Survey, preflight};
+use crate::steps::{Context, STEPS, Token};
+use crate::survey::{self, Survey};
+
+mod reached;
+
+pub use reached::{Reached, Run};
 
 /// Where the bundle's pins are kept, beside the inventory.
 const LOCK: &str = "slipway.lock";
@@ -51,16 +52,12 @@ impl Session {
     /// Whatever forbids a run: nothing was changed then.
     pub async fn begin(
         path: &Path,
-        run: &'static str,
+        run: Run,
         trust: Arc<dyn Trust>,
         events: &Arc<dyn Sink>,
     ) -> Result<Self> {
         let inventory = inventory::load(path)?;
-        let cluster = inventory.cluster.clone();
-        let names = || cluster.nodes.iter().map(|node| node.name.clone());
-        let cluster_name = cluster.name.clone();
-        events.take(Event::RunStarted { run, cluster: cluster_name, nodes: names().collect() });
-        let version = cluster.kubernetes.to_string();
+        let version = inventory.cluster.kubernetes.to_string();
         let bundle = Bundle::open(&Bundle::locate(&version, "amd64")).map_err(|e| {
             e.hint(format!("make it with `slipway bundle build --kubernetes {version}`"))
         })?;
@@ -68,30 +65,21 @@ impl Session {
         if pins.exists() {
             Lock::read(&pins)?.check(bundle.manifest())?;
         }
-        let state = State::at(inventory.state_dir());
-        let kept = state.load()?;
         let token = Token::random();
         let masked: Arc<[Secret<String>]> = Arc::from([token.secret.clone()]);
-        let (nodes, mut unreachable) = connect(&inventory, trust, &masked).await?;
-        if run == "apply" {
-            engine::take_leases(&nodes, &holder()).await?;
+        let mut reached = Reached::begin(inventory, run, trust, &masked, events).await?;
+        survey::refuse(&reached.findings)?;
+        if run == Run::Apply {
+            reached.time_disks().await?;
         }
-        let facts = look(&nodes, events).await?;
-        let own = kept.as_ref().map(Pki::identity);
-        let survey = Survey::new(&cluster, own.as_ref(), facts)?;
-        for (name, surveyed) in &survey.nodes {
-            let system = crate::diagnostic::printable(&surveyed.facts.os_name);
-            let part = surveyed.membership.in_words();
-            let node = name.clone();
-            events.take(Event::Connected { node, about: format!("{system}, {part}") });
-        }
-        let program = Program::running()?;
-        preflight(&cluster, &survey, program.glibc())?;
+        reached.tell(events.as_ref());
+        let Reached { inventory, nodes, unreachable, survey, kept, state, program, .. } = reached;
         if !survey.any_member() {
             // What a new cluster is to be, all of its nodes must say.
-            all_of(std::mem::take(&mut unreachable), cluster.nodes.len(), "connect to")?;
+            reached::all_of(unreachable.clone(), inventory.cluster.nodes.len(), "connect to")?;
             inventory.check_new()?;
         }
+        let cluster = inventory.cluster.clone();
         let pki = match kept {
             Some(pki) => pki,
             None if survey.identity.is_some() => read_back(&survey, &cluster.name, &nodes).await?,
@@ -162,109 +150,6 @@ impl Session {
         let server = format!("https://{}", cluster.endpoint.authority());
         self.state.write_kubeconfig(&self.context.pki.kubeconfig(&cluster.name, &server)?)
     }
-}
-
-/// Connects to all nodes at once.
-async fn connect(
-    inventory: &Inventory,
-    trust: Arc<dyn Trust>,
-    masked: &Arc<[Secret<String>]>,
-) -> Result<(BTreeMap<String, Node<SshHost>>, BTreeMap<String, Error>)> {
-    let mut connecting = JoinSet::new();
-    for node in inventory.cluster.nodes.clone() {
-        let trust = Arc::clone(&trust);
-        connecting.spawn(async move {
-            let host = SshHost::connect(&node.ssh, &node.name, trust.as_ref()).await;
-            (node.name, host)
-        });
-    }
-    let mut nodes = BTreeMap::new();
-    let mut errors = BTreeMap::new();
-    while let Some(joined) = connecting.join_next().await {
-        let (name, host) = joined.map_err(|e| ended_early(&e))?;
-        match host {
-            Ok(host) => {
-                nodes.insert(name.clone(), Node::new(&name, Arc::new(host), Arc::clone(masked)));
-            }
-            Err(error) => drop(errors.insert(name, error)),
-        }
-    }
-    // A control plane's silence could hide the cluster; a machine that is not who it should be is
-    // no accident.
-    let cluster = &inventory.cluster;
-    if errors.iter().all(|(name, error)| cluster.is_worker(name) && error.is_passing()) {
-        return Ok((nodes, errors));
-    }
-    all_of(errors, inventory.cluster.nodes.len(), "connect to").map(|()| (nodes, BTreeMap::new()))
-}
-
-/// Who holds the lease, for those who come second.
-fn holder() -> String {
-    let name = |variable| std::env::var(variable).unwrap_or_else(|_| "somebody".to_owned());
-    let host = rustix::system::uname();
-    format!(
-        "{}@{}, process {}, since {}",
-        name("USER"),
-        host.nodename().to_string_lossy(),
-        std::process::id(),
-        jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default(),
-    )
-}
-
-/// How long what an earlier run began may still take: as long as kubeadm may.
-const EARLIER: Duration = Duration::from_secs(900);
-
-/// A node's facts, once nothing that an earlier run began works on it any more.
-async fn survey(node: &Node<SshHost>, events: &dyn Sink) -> Result<Facts> {
-    loop {
-        let answer = node.look(&[Probe::survey()]).await?;
-        let facts = Facts::parse(&answer.into_iter().next().unwrap_or_default())?;
-        let Some(unit) = facts.running.first() else {
-            node.booted(&facts.boot_id);
-            return Ok(facts);
-        };
-        let unit = crate::diagnostic::printable(unit);
-        let about = format!("waits for {unit}, which an earlier run began");
-        events.take(Event::Connected { node: node.name().to_owned(), about });
-        node.wait_for_units(EARLIER).await?;
-    }
-}
-
-/// Looks at all nodes at once.
-async fn look(
-    nodes: &BTreeMap<String, Node<SshHost>>,
-    events: &Arc<dyn Sink>,
-) -> Result<BTreeMap<String, Facts>> {
-    let mut looks = JoinSet::new();
-    for node in nodes.values() {
-        let (node, events) = (node.clone(), Arc::clone(events));
-        looks.spawn(async move { (node.name().to_owned(), survey(&node, events.as_ref()).await) });
-    }
-    let mut facts = BTreeMap::new();
-    let mut errors = BTreeMap::new();
-    while let Some(joined) = looks.join_next().await {
-        let (name, answer) = joined.map_err(|e| ended_early(&e))?;
-        match answer {
-            Ok(found) => drop(facts.insert(name, found)),
-            Err(error) => drop(errors.insert(name, error)),
-        }
-    }
-    all_of(errors, nodes.len(), "survey").map(|()| facts)
-}
-
-/// One error for all nodes that failed; the only one as it is.
-fn all_of(mut errors: BTreeMap<String, Error>, nodes: usize, verb: &str) -> Result<()> {
-    if errors.len() < 2 {
-        return errors.pop_first().map_or(Ok(()), |(_, error)| Err(error));
-    }
-    let kind = errors.values().next().map_or(Kind::Bug, Error::kind);
-    let message = format!("cannot {verb} {} of {nodes} nodes; nothing was changed", errors.len());
-    let error = Error::new(kind, message);
-    Err(errors.values().fold(error, |all, one| all.note(one.to_string())))
-}
-
-fn ended_early(e: &tokio::task::JoinError) -> Error {
-    Error::new(Kind::Bug, format!("a task ended early: {e}"))
 }
 
 /// The cluster's keys from a living control plane, for an operator's machine that has lost its own.

@@ -13,7 +13,7 @@ use crate::engine::{self, Outcome};
 use crate::event::{Event, Sink};
 use crate::inventory::Inventory;
 use crate::report::Format;
-use crate::session::Session;
+use crate::session::{Run, Session};
 use crate::state::{LastApply, Saved};
 
 /// Make the machines what the inventory means
@@ -35,7 +35,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
     let path = &args.options.inventory.inventory;
-    let mut session = Session::begin(path, "apply", run::trust(), &events).await?;
+    let mut session = Session::begin(path, Run::Apply, run::trust(), &events).await?;
     if let Some(saved) = &saved {
         let done = saved.check(&session.saved())?;
         let all = saved.announced();

@@ -8,7 +8,7 @@ use super::run::{self, Options};
 use super::say_error;
 use crate::diagnostic::Result;
 use crate::event::Sink;
-use crate::session::Session;
+use crate::session::{Run, Session};
 
 /// The exit code of `--exit-code` for a plan with changes.
 const CHANGES: u8 = 2;
@@ -29,7 +29,8 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events: Arc<dyn Sink> = args.options.events();
     let trust = run::trust();
-    let session = Session::begin(&args.options.inventory.inventory, "plan", trust, &events).await?;
+    let session =
+        Session::begin(&args.options.inventory.inventory, Run::Plan, trust, &events).await?;
     args.options.show_plan(&session.plan, session.last_apply.as_ref());
     if let Some(path) = &args.out {
         session.saved().write(path)?;

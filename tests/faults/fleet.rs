@@ -29,27 +29,20 @@ impl Fleet {
     }
 
     /// Makes the lab what a case begins with.
-    pub fn be(&mut self, start: Start) {
+    fn be(&mut self, start: Start) {
         if self.is == Some(start) {
             return;
         }
         match start {
-            Start::Bare => {
-                self.lab.lab("restore", &["bare"]);
-                for name in [".slipway", "slipway.lock"] {
-                    let path = self.lab.file(name);
-                    let _ = if path.is_dir() {
-                        fs::remove_dir_all(&path)
-                    } else {
-                        fs::remove_file(&path)
-                    };
-                }
-            }
+            Start::Bare => self.reset(),
             Start::Whole if self.kept => {
                 self.lab.lab("restore", &["whole"]);
                 self.whole();
             }
             Start::Whole => {
+                if self.is.is_none() {
+                    self.reset();
+                }
                 self.apply_whole("the apply that everything begins with");
                 self.lab.lab("snapshot", &["whole"]);
                 self.kept = true;
@@ -59,11 +52,23 @@ impl Fleet {
         self.is = Some(start);
     }
 
+    /// New machines, and an operator that knows nothing of them.
+    fn reset(&self) {
+        self.lab.lab("restore", &["bare"]);
+        for name in [".slipway", "slipway.lock"] {
+            let path = self.lab.file(name);
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+    }
+
     /// Runs a case. One that leaves the lab as it found it says so by its start.
     pub fn attempt(&mut self, case: &Case) -> Ended {
         println!("--- {}: {}", case.name, case.fault);
         let began = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| (case.run)(self)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            self.be(case.start);
+            (case.run)(self)
+        }));
         let result = result.map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
@@ -75,16 +80,12 @@ impl Fleet {
         }
         // A case that worked on a whole cluster has looked that it is whole again; one that was
         // refused on bare machines changed nothing.
-        let reusable = result.is_ok() && (case.start == Start::Whole || !self.lab.state().exists());
-        if !reusable {
-            self.is = (result.is_ok() && case.start == Start::Bare && self.is_whole())
-                .then_some(Start::Whole);
-        }
+        self.is = match (result.is_ok(), case.start) {
+            (false, _) => None,
+            (true, Start::Bare) if !self.lab.state().exists() => Some(Start::Bare),
+            (true, _) => Some(Start::Whole),
+        };
         (result, began.elapsed().as_secs())
-    }
-
-    fn is_whole(&self) -> bool {
-        self.lab.state().join("kubeconfig").exists()
     }
 
     /// Applies, which must work and make the cluster whole; then again, which must change nothing.

@@ -261,9 +261,11 @@ impl Resource for Synchronised {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        // Waits for one of two: synchronised; or all sources tried (`reach` still 0) for 15 s.
+        // Waits for one of two: synchronised; or all sources tried (`reach` still 0) for 15 s. After
+        // a failure chrony takes its time, a minute and more: a burst asks at once.
         const WAIT: &str = r"i=0
         while ! chronyc waitsync 2 0.5 0 0.1 >/dev/null 2>&1; do
+          [ $((i % 50)) != 49 ] || chronyc burst 4/4 >/dev/null 2>&1
           i=$((i + 1)); [ $i -lt 1200 ] || { echo 'a time server answers, yet the clock is not set after 2 minutes' >&2; exit 1; }
           if [ $i -ge 150 ] && ! chronyc -c -n sources | awk -F, '$6 > 0 { found = 1 } END { exit !found }'; then
             echo 'no time server answers: the clock stays as it is' >&2; exit 0

@@ -92,7 +92,7 @@ pub const CASES: &[Case] = &[
         "cut during image import",
         "the network is cut for 15 s during the import of images",
         CUT,
-        true,
+        false,
         Whole,
         |fleet| again(fleet, "w-1", "import", cut)
     ),

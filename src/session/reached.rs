@@ -82,6 +82,10 @@ impl Reached {
         let facts = facts(cluster, &nodes, events.as_ref()).await?;
         let own = kept.as_ref().map(Pki::identity);
         let survey = Survey::new(cluster, own.as_ref(), facts)?;
+        if !survey.any_member() {
+            // What a new cluster is to be, all of its nodes must say.
+            all_of(unreachable.clone(), cluster.nodes.len(), "connect to")?;
+        }
         for (name, surveyed) in &survey.nodes {
             let system = printable(&surveyed.facts.os_name);
             let part = surveyed.membership.in_words();

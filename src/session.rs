@@ -75,8 +75,6 @@ impl Session {
         reached.tell(events.as_ref());
         let Reached { inventory, nodes, unreachable, survey, kept, state, program, .. } = reached;
         if !survey.any_member() {
-            // What a new cluster is to be, all of its nodes must say.
-            reached::all_of(unreachable.clone(), inventory.cluster.nodes.len(), "connect to")?;
             inventory.check_new()?;
         }
         let cluster = inventory.cluster.clone();

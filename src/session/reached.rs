@@ -179,10 +179,14 @@ async fn facts(
     nodes: &BTreeMap<String, Node<SshHost>>,
     events: &dyn Sink,
 ) -> Result<BTreeMap<String, Facts>> {
+    // Nobody is asked about those that nobody can reach.
+    let mut there = cluster.clone();
+    there.nodes.retain(|node| nodes.contains_key(&node.name));
     loop {
-        let there = cluster.nodes.iter().filter(|node| nodes.contains_key(&node.name));
-        let questions =
-            there.map(|node| (node.name.clone(), Probe::survey(&survey::questions(cluster, node))));
+        let questions = there.nodes.iter().map(|node| {
+            let probe = Probe::survey(&survey::questions(&there, node));
+            (node.name.clone(), probe)
+        });
         let facts = ask(nodes, questions.collect(), Answer::facts).await?;
         let mut quiet = true;
         for (node, facts) in nodes.values().filter_map(|n| Some((n, facts.get(n.name())?))) {
@@ -253,7 +257,7 @@ fn now() -> i64 {
 }
 
 /// One error for all nodes that failed; the only one as it is.
-pub(super) fn all_of(mut errors: BTreeMap<String, Error>, nodes: usize, verb: &str) -> Result<()> {
+fn all_of(mut errors: BTreeMap<String, Error>, nodes: usize, verb: &str) -> Result<()> {
     if errors.len() < 2 {
         return errors.pop_first().map_or(Ok(()), |(_, error)| Err(error));
     }

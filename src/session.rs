@@ -67,11 +67,8 @@ impl Session {
         }
         let token = Token::random();
         let masked: Arc<[Secret<String>]> = Arc::from([token.secret.clone()]);
-        let mut reached = Reached::begin(inventory, run, trust, &masked, events).await?;
+        let reached = Reached::begin(inventory, run, trust, &masked, events).await?;
         survey::refuse(&reached.findings)?;
-        if run == Run::Apply {
-            reached.time_disks().await?;
-        }
         reached.tell(events.as_ref());
         let Reached { inventory, nodes, unreachable, survey, kept, state, program, .. } = reached;
         if !survey.any_member() {

@@ -9,7 +9,7 @@ pub(super) const SLOW_DISK: Check = Check {
     of: JOINING_CONTROL_PLANES,
     about: "More than 2 of 20 synced writes of 4 KiB where etcd's data will lie took longer than \
             10 ms. etcd's documentation asks that 99 of 100 be faster: it loses its leader \
-            otherwise. Measured by `apply` and `preflight` only, for 3 s at most, in a file of \
+            otherwise. Measured by `preflight` only, for 3 s at most, in a file of \
             which nothing is left.",
     todo: "use a faster disk for `/var/lib/etcd`, or expect elections under load",
 };

@@ -23,7 +23,8 @@ check: machine ## format, lints, licences, documentation
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --locked --document-private-items
-	@[ -x $(DENY) ] || cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
+	@[ -x $(DENY) ] || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
 	@scripts/deny $(DENY)
 
 test: check ## all checks and all tests, the cluster on the lab included

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Change, Drift, Resource};
+use super::{Absent, Change, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -32,6 +32,10 @@ pub(super) fn kubeadm(words: &[&str], config: Option<&Secret<Vec<u8>>>) -> Cmd {
 
 const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 
+/// What `kubeadm init` leaves for the administrator: it outranks every access rule and is needed no
+/// more.
+pub const SUPER_ADMIN: Absent = Absent("/etc/kubernetes/super-admin.conf");
+
 /// The first control plane, by `kubeadm init`. Only ever desired when every control plane answered
 /// and none is a member.
 pub struct Init {
@@ -53,8 +57,10 @@ impl Resource for Init {
         Ok(Drift::unless(seen.ok(), "start a new cluster"))
     }
 
-    fn converge(&self, _seen: &Output) -> Vec<Change> {
-        vec![Change::new("kubeadm init", kubeadm(&["init"], Some(&self.config)))]
+    fn converge(&self, seen: &Output) -> Vec<Change> {
+        let mut changes = vec![Change::new("kubeadm init", kubeadm(&["init"], Some(&self.config)))];
+        changes.extend(SUPER_ADMIN.converge(seen));
+        changes
     }
 
     fn patience(&self) -> Duration {
@@ -242,6 +248,13 @@ mod tests {
 
     fn seen(text: &str) -> Output {
         Output { stdout: text.into(), ..Output::default() }
+    }
+
+    #[test]
+    fn what_outranks_every_access_rule_goes_as_soon_as_it_is_made() {
+        let changes = Init { config: Secret::new(Vec::new()) }.converge(&Output::default());
+        let whats: Vec<&str> = changes.iter().map(|change| change.what.as_str()).collect();
+        assert_eq!(whats, ["kubeadm init", "remove /etc/kubernetes/super-admin.conf"]);
     }
 
     #[test]

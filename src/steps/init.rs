@@ -3,7 +3,7 @@
 use super::{Context, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Absent, Init, NoEtcdMember, NoNode, Resource, Token, Voter, boxed};
+use crate::resource::{Init, NoEtcdMember, NoNode, Resource, SUPER_ADMIN, Token, Voter, boxed};
 
 /// A cluster begins on exactly one node. `init` is desired only when every control plane has
 /// answered the survey and none is a member: anything else would make a second cluster.
@@ -35,7 +35,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         }
     }
     wanted.push(boxed(Voter { node: node.name.clone() }));
-    // kubeadm leaves it here; it outranks every access rule and is needed no more.
-    wanted.push(boxed(Absent("/etc/kubernetes/super-admin.conf")));
+    // For a run that was cut right after kubeadm; `Init` itself removes it.
+    wanted.push(boxed(SUPER_ADMIN));
     Ok(wanted)
 }

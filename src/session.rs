@@ -13,7 +13,7 @@ use crate::bundle::{Bundle, lock::Lock};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::engine::{self, Node, Plan};
 use crate::event::{Event, Sink};
-use crate::host::{SshHost, Trust};
+use crate::host::{SshHost, Transport, Trust};
 use crate::inventory::{self, Inventory};
 use crate::pki::{self, Pki};
 use crate::probe::Probe;
@@ -178,25 +178,37 @@ fn holder() -> String {
 /// How long what an earlier run began may still take: as long as kubeadm may.
 const EARLIER: Duration = Duration::from_secs(900);
 
-/// A node's facts, once nothing that an earlier run began works on it any more.
-async fn survey(node: &Node<SshHost>, events: &dyn Sink) -> Result<Facts> {
+/// The facts of all nodes, once nothing that an earlier run began works on any of them: it could
+/// change what another node has said of the cluster.
+pub(crate) async fn look<T: Transport + 'static>(
+    nodes: &BTreeMap<String, Node<T>>,
+    events: &Arc<dyn Sink>,
+) -> Result<BTreeMap<String, Facts>> {
     loop {
-        let answer = node.look(&[Probe::survey()]).await?;
-        let facts = Facts::parse(&answer.into_iter().next().unwrap_or_default())?;
-        let Some(unit) = facts.running.first() else {
-            node.booted(&facts.boot_id);
+        let facts = look_once(nodes, events).await?;
+        if facts.values().all(|facts| facts.running.is_empty()) {
             return Ok(facts);
-        };
+        }
+    }
+}
+
+/// A node's facts; then waits for the end of what an earlier run began there.
+async fn survey<T: Transport>(node: &Node<T>, events: &dyn Sink) -> Result<Facts> {
+    let answer = node.look(&[Probe::survey()]).await?;
+    let facts = Facts::parse(&answer.into_iter().next().unwrap_or_default())?;
+    node.booted(&facts.boot_id);
+    if let Some(unit) = facts.running.first() {
         let unit = crate::diagnostic::printable(unit);
         let about = format!("waits for {unit}, which an earlier run began");
         events.take(Event::Connected { node: node.name().to_owned(), about });
         node.wait_for_units(EARLIER).await?;
     }
+    Ok(facts)
 }
 
 /// Looks at all nodes at once.
-async fn look(
-    nodes: &BTreeMap<String, Node<SshHost>>,
+async fn look_once<T: Transport + 'static>(
+    nodes: &BTreeMap<String, Node<T>>,
     events: &Arc<dyn Sink>,
 ) -> Result<BTreeMap<String, Facts>> {
     let mut looks = JoinSet::new();
@@ -233,10 +245,10 @@ fn ended_early(e: &tokio::task::JoinError) -> Error {
 
 /// The cluster's keys from a living control plane, for an operator's machine that has lost its own.
 /// Only from a member of the cluster that the inventory names.
-async fn read_back(
+pub(crate) async fn read_back<T: Transport>(
     survey: &Survey,
     cluster: &str,
-    nodes: &BTreeMap<String, Node<SshHost>>,
+    nodes: &BTreeMap<String, Node<T>>,
 ) -> Result<Pki> {
     let configuration = survey.configuration.as_deref().unwrap_or_default();
     let live: serde_json::Value = serde_yaml::from_str(configuration).unwrap_or_default();

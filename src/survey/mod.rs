@@ -26,8 +26,8 @@ use membership::View;
 pub struct Survey {
     /// Per node.
     pub nodes: BTreeMap<String, Surveyed>,
-    /// The control plane that acts for the cluster: a member whose API answers, else the first of
-    /// the inventory.
+    /// The control plane that acts for the cluster: a member whose API answers, else the one on which
+    /// an init began, else the first of the inventory.
     pub leader: String,
     /// The cluster that was found, if any.
     pub identity: Option<Identity>,
@@ -65,18 +65,22 @@ impl Survey {
         let views: Vec<(&String, &Facts)> =
             control_planes().filter_map(|name| Some((name, facts.get(name)?))).collect();
         let answers = |facts: &Facts| facts.api_nodes.is_some() && facts.identity == identity;
-        let view = views.iter().find(|(name, facts)| {
+        let begun = unfinished_init(&facts);
+        // An init that did not finish is no cluster: what answers there goes with it.
+        let lives = begun.is_none();
+        let view = views.iter().filter(|_| lives).find(|(name, facts)| {
             answers(facts)
                 && facts.api_nodes.as_ref().is_some_and(|nodes| nodes.contains_key(*name))
         });
         let first = control_planes().next();
-        let leader = view.map(|(name, _)| *name).or(first).cloned().unwrap_or_default();
+        let leader = view.map(|(name, _)| *name).or(begun.as_ref()).or(first);
+        let leader = leader.cloned().unwrap_or_default();
         let configuration = view.and_then(|(_, facts)| facts.configuration.clone());
         let kubelet = view.and_then(|(_, facts)| facts.kubelet.clone());
         let view = view.map(|(_, facts)| *facts);
         let ours = |facts: &Facts| facts.identity.is_some() && facts.identity == identity;
-        let etcd = views.iter().find_map(|(_, f)| f.etcd.clone().filter(|_| ours(f)));
-        let begun = unfinished_init(&facts, configuration.is_some());
+        let etcd = views.iter().find_map(|(_, f)| f.etcd.clone().filter(|_| lives && ours(f)));
+        let traces = ["etcd-data", "manifests/etcd.yaml"];
         let seen = View {
             identity: identity.as_ref(),
             nodes: view
@@ -85,6 +89,7 @@ impl Survey {
             etcd: etcd.as_deref(),
             answering: views.iter().filter(|(_, f)| f.etcd.is_some() && ours(f)).count(),
             begun: begun.as_deref(),
+            nothing: !views.iter().any(|(_, f)| traces.iter().any(|trace| f.has(trace))),
         };
         let listed = view.and_then(|view| view.api_nodes.clone()).unwrap_or_default();
         let mut nodes = BTreeMap::new();
@@ -158,12 +163,12 @@ impl Survey {
     }
 }
 
-/// The node on which an init began and did not finish: it still has `super-admin.conf`, no cluster
-/// knows its own configuration, and no other node has joined.
-fn unfinished_init(facts: &BTreeMap<String, Facts>, configured: bool) -> Option<String> {
+/// The node on which an init began and did not finish, unless another node has joined.
+fn unfinished_init(facts: &BTreeMap<String, Facts>) -> Option<String> {
     let mut joined = facts.iter().filter(|(_, f)| f.has("kubelet.conf") || f.has("etcd-data"));
     let (name, only) = joined.next()?;
-    (!configured && joined.next().is_none() && only.has("super-admin.conf")).then(|| name.clone())
+    let alone = only.api_nodes.iter().flatten().all(|(node, _)| node == name);
+    (only.begun && alone && joined.next().is_none()).then(|| name.clone())
 }
 
 /// The one cluster whose certificates are on the nodes; the operator's own first, so that another

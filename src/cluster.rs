@@ -129,6 +129,10 @@ pub struct Ssh {
 /// The port that the API is reached at, on every control plane and at a virtual IP.
 pub const API_PORT: u16 = 6443;
 
+/// Where haproxy tells keepalived that it lives, on control planes with a virtual IP; on the
+/// loopback interface only.
+pub const ALIVE_PORT: u16 = 8405;
+
 impl Cluster {
     /// Nodes of one role, in the inventory's order.
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Node> {

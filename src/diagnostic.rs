@@ -11,7 +11,7 @@ use std::fmt;
 pub enum Kind {
     /// The command line is wrong.
     Usage,
-    /// The inventory, or another file that a person wrote, is wrong.
+    /// The inventory, or another file that a person wrote or named, is wrong.
     Inventory,
     /// A node cannot be reached, or is not who it should be.
     Connection,
@@ -25,13 +25,15 @@ pub enum Kind {
     Machine,
     /// The user said no, or a run was interrupted.
     Declined,
+    /// The machines are no longer as the plan found them.
+    Outdated,
     /// A mistake in slipway itself.
     Bug,
 }
 
 impl Kind {
     /// Every kind, in the order of its exit code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Usage,
         Self::Inventory,
         Self::Connection,
@@ -41,10 +43,11 @@ impl Kind {
         Self::Bug,
         Self::Machine,
         Self::Declined,
+        Self::Outdated,
     ];
 
     /// The process's exit code for this kind. Codes start at 64 (as in BSD's `sysexits.h`), so that
-    /// 1 stays "the shell's own" and 2 can mean *there are changes*.
+    /// 1 stays "the shell's own" and 2 means *there are changes* (`slipway plan --exit-code`).
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -57,6 +60,7 @@ impl Kind {
             Self::Bug => 70,
             Self::Machine => 71,
             Self::Declined => 72,
+            Self::Outdated => 73,
         }
     }
 }

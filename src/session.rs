@@ -5,22 +5,26 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::task::JoinSet;
 
 use crate::bundle::{Bundle, lock::Lock};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::engine::{self, Node, Plan};
-use crate::event::{Event, Sink};
+use crate::engine::{self, Node, Plan, Planned};
+use crate::event::Sink;
 use crate::host::{SshHost, Transport, Trust};
 use crate::inventory::{self, Inventory};
 use crate::pki::{self, Pki};
 use crate::probe::Probe;
+use crate::resource::sha256;
 use crate::secret::Secret;
-use crate::state::State;
-use crate::steps::{Context, Program, STEPS, Token};
-use crate::survey::{Facts, Survey, preflight};
+use crate::state::{Announced, Basis, LastApply, Saved, State};
+use crate::steps::{Context, STEPS, Token};
+use crate::survey::{self, Survey};
+
+mod reached;
+
+#[cfg(test)]
+pub(crate) use reached::facts;
+pub use reached::{Reached, Run};
 
 /// Where the bundle's pins are kept, beside the inventory.
 const LOCK: &str = "slipway.lock";
@@ -38,6 +42,8 @@ pub struct Session {
     /// Workers of a living cluster that cannot be reached, and why: the others do not wait for
     /// them.
     pub unreachable: BTreeMap<String, Error>,
+    /// How long the last apply took, if that is known.
+    pub last_apply: Option<LastApply>,
     state: State,
 }
 
@@ -48,16 +54,12 @@ impl Session {
     /// Whatever forbids a run: nothing was changed then.
     pub async fn begin(
         path: &Path,
-        run: &'static str,
+        run: Run,
         trust: Arc<dyn Trust>,
         events: &Arc<dyn Sink>,
     ) -> Result<Self> {
         let inventory = inventory::load(path)?;
-        let cluster = inventory.cluster.clone();
-        let names = || cluster.nodes.iter().map(|node| node.name.clone());
-        let cluster_name = cluster.name.clone();
-        events.take(Event::RunStarted { run, cluster: cluster_name, nodes: names().collect() });
-        let version = cluster.kubernetes.to_string();
+        let version = inventory.cluster.kubernetes.to_string();
         let bundle = Bundle::open(&Bundle::locate(&version, "amd64")).map_err(|e| {
             e.hint(format!("make it with `slipway bundle build --kubernetes {version}`"))
         })?;
@@ -65,30 +67,16 @@ impl Session {
         if pins.exists() {
             Lock::read(&pins)?.check(bundle.manifest())?;
         }
-        let state = State::at(inventory.state_dir());
-        let kept = state.load()?;
         let token = Token::random();
         let masked: Arc<[Secret<String>]> = Arc::from([token.secret.clone()]);
-        let (nodes, mut unreachable) = connect(&inventory, trust, &masked).await?;
-        if run == "apply" {
-            engine::take_leases(&nodes, &holder()).await?;
-        }
-        let facts = look(&nodes, events).await?;
-        let own = kept.as_ref().map(Pki::identity);
-        let survey = Survey::new(&cluster, own.as_ref(), facts)?;
-        for (name, surveyed) in &survey.nodes {
-            let system = crate::diagnostic::printable(&surveyed.facts.os_name);
-            let part = surveyed.membership.in_words();
-            let node = name.clone();
-            events.take(Event::Connected { node, about: format!("{system}, {part}") });
-        }
-        let program = Program::running()?;
-        preflight(&cluster, &survey, program.glibc())?;
+        let reached = Reached::begin(inventory, run, trust, &masked, events).await?;
+        survey::refuse(&reached.findings)?;
+        reached.tell(events.as_ref());
+        let Reached { inventory, nodes, unreachable, survey, kept, state, program, .. } = reached;
         if !survey.any_member() {
-            // What a new cluster is to be, all of its nodes must say.
-            all_of(std::mem::take(&mut unreachable), cluster.nodes.len(), "connect to")?;
             inventory.check_new()?;
         }
+        let cluster = inventory.cluster.clone();
         let pki = match kept {
             Some(pki) => pki,
             None if survey.identity.is_some() => read_back(&survey, &cluster.name, &nodes).await?,
@@ -98,7 +86,32 @@ impl Session {
         let context =
             Arc::new(Context { steps: STEPS, cluster, survey, pki, bundle, token, program });
         let plan = engine::plan(&context, &nodes).await?;
-        Ok(Self { inventory, nodes, context, plan, unreachable, state })
+        let last_apply = state.last_apply();
+        Ok(Self { inventory, nodes, context, plan, unreachable, last_apply, state })
+    }
+
+    /// The plan, fit to be kept in a file.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        let context = &self.context;
+        let identity = context.survey.identity.as_ref();
+        let basis = Basis {
+            cluster: context.cluster.name.clone(),
+            identity: identity.map_or_else(|| Basis::NEW.to_owned(), ToString::to_string),
+            inventory: sha256(self.inventory.text().as_bytes()),
+            bundle: context.bundle.digest().to_owned(),
+            slipway: env!("CARGO_PKG_VERSION").to_owned(),
+            program: context.program.sha256().to_owned(),
+        };
+        let announced = |(node, step, one): (&str, &str, &Planned)| Announced {
+            node: node.to_owned(),
+            step: step.to_owned(),
+            resource: one.id.clone(),
+            summary: one.diff.summary.clone(),
+            diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
+            awaited: one.awaited,
+        };
+        Saved::now(basis, self.plan.resources().map(announced).collect())
     }
 
     /// Keeps what the run needs to be repeated: keys first, before any node is changed.
@@ -111,6 +124,14 @@ impl Session {
             Lock::of(self.context.bundle.manifest()).write(&pins)?;
         }
         self.state.save(&self.context.cluster.name, &self.context.pki)
+    }
+
+    /// Remembers how long this apply took.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_apply(&self, last: &LastApply) -> Result<()> {
+        self.state.note_apply(last)
     }
 
     /// Writes the administrator's kubeconfig unless it is there; gives its path.
@@ -126,121 +147,6 @@ impl Session {
         let server = format!("https://{}", cluster.endpoint.authority());
         self.state.write_kubeconfig(&self.context.pki.kubeconfig(&cluster.name, &server)?)
     }
-}
-
-/// Connects to all nodes at once.
-async fn connect(
-    inventory: &Inventory,
-    trust: Arc<dyn Trust>,
-    masked: &Arc<[Secret<String>]>,
-) -> Result<(BTreeMap<String, Node<SshHost>>, BTreeMap<String, Error>)> {
-    let mut connecting = JoinSet::new();
-    for node in inventory.cluster.nodes.clone() {
-        let trust = Arc::clone(&trust);
-        connecting.spawn(async move {
-            let host = SshHost::connect(&node.ssh, &node.name, trust.as_ref()).await;
-            (node.name, host)
-        });
-    }
-    let mut nodes = BTreeMap::new();
-    let mut errors = BTreeMap::new();
-    while let Some(joined) = connecting.join_next().await {
-        let (name, host) = joined.map_err(|e| ended_early(&e))?;
-        match host {
-            Ok(host) => {
-                nodes.insert(name.clone(), Node::new(&name, Arc::new(host), Arc::clone(masked)));
-            }
-            Err(error) => drop(errors.insert(name, error)),
-        }
-    }
-    // A control plane's silence could hide the cluster; a machine that is not who it should be is
-    // no accident.
-    let cluster = &inventory.cluster;
-    if errors.iter().all(|(name, error)| cluster.is_worker(name) && error.is_passing()) {
-        return Ok((nodes, errors));
-    }
-    all_of(errors, inventory.cluster.nodes.len(), "connect to").map(|()| (nodes, BTreeMap::new()))
-}
-
-/// Who holds the lease, for those who come second.
-fn holder() -> String {
-    let name = |variable| std::env::var(variable).unwrap_or_else(|_| "somebody".to_owned());
-    let host = rustix::system::uname();
-    format!(
-        "{}@{}, process {}, since {}",
-        name("USER"),
-        host.nodename().to_string_lossy(),
-        std::process::id(),
-        jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default(),
-    )
-}
-
-/// How long what an earlier run began may still take: as long as kubeadm may.
-const EARLIER: Duration = Duration::from_secs(900);
-
-/// The facts of all nodes, once nothing that an earlier run began works on any of them: it could
-/// change what another node has said of the cluster.
-pub(crate) async fn look<T: Transport + 'static>(
-    nodes: &BTreeMap<String, Node<T>>,
-    events: &Arc<dyn Sink>,
-) -> Result<BTreeMap<String, Facts>> {
-    loop {
-        let facts = look_once(nodes, events).await?;
-        if facts.values().all(|facts| facts.running.is_empty()) {
-            return Ok(facts);
-        }
-    }
-}
-
-/// A node's facts; then waits for the end of what an earlier run began there.
-async fn survey<T: Transport>(node: &Node<T>, events: &dyn Sink) -> Result<Facts> {
-    let answer = node.look(&[Probe::survey()]).await?;
-    let facts = Facts::parse(&answer.into_iter().next().unwrap_or_default())?;
-    node.booted(&facts.boot_id);
-    if let Some(unit) = facts.running.first() {
-        let unit = crate::diagnostic::printable(unit);
-        let about = format!("waits for {unit}, which an earlier run began");
-        events.take(Event::Connected { node: node.name().to_owned(), about });
-        node.wait_for_units(EARLIER).await?;
-    }
-    Ok(facts)
-}
-
-/// Looks at all nodes at once.
-async fn look_once<T: Transport + 'static>(
-    nodes: &BTreeMap<String, Node<T>>,
-    events: &Arc<dyn Sink>,
-) -> Result<BTreeMap<String, Facts>> {
-    let mut looks = JoinSet::new();
-    for node in nodes.values() {
-        let (node, events) = (node.clone(), Arc::clone(events));
-        looks.spawn(async move { (node.name().to_owned(), survey(&node, events.as_ref()).await) });
-    }
-    let mut facts = BTreeMap::new();
-    let mut errors = BTreeMap::new();
-    while let Some(joined) = looks.join_next().await {
-        let (name, answer) = joined.map_err(|e| ended_early(&e))?;
-        match answer {
-            Ok(found) => drop(facts.insert(name, found)),
-            Err(error) => drop(errors.insert(name, error)),
-        }
-    }
-    all_of(errors, nodes.len(), "survey").map(|()| facts)
-}
-
-/// One error for all nodes that failed; the only one as it is.
-fn all_of(mut errors: BTreeMap<String, Error>, nodes: usize, verb: &str) -> Result<()> {
-    if errors.len() < 2 {
-        return errors.pop_first().map_or(Ok(()), |(_, error)| Err(error));
-    }
-    let kind = errors.values().next().map_or(Kind::Bug, Error::kind);
-    let message = format!("cannot {verb} {} of {nodes} nodes; nothing was changed", errors.len());
-    let error = Error::new(kind, message);
-    Err(errors.values().fold(error, |all, one| all.note(one.to_string())))
-}
-
-fn ended_early(e: &tokio::task::JoinError) -> Error {
-    Error::new(Kind::Bug, format!("a task ended early: {e}"))
 }
 
 /// The cluster's keys from a living control plane, for an operator's machine that has lost its own.

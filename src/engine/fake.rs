@@ -11,7 +11,7 @@ use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::host::{Hold, Transport};
 use crate::probe::Probe;
-use crate::resource::{Change, Drift, Resource};
+use crate::resource::{Change, Disruption, Drift, Resource};
 
 /// What every node has.
 pub(super) type Things = BTreeSet<(String, String)>;
@@ -158,7 +158,10 @@ impl FakeHost {
             let stderr = b"the disk is full, and the password is s3cret".to_vec();
             return Output { code: 1, stderr, ..Output::default() };
         }
-        if !state.in_vain.contains(&key) {
+        if thing == RESET {
+            let stays = |name: &str| name != HALF && !name.starts_with("/etc/kubernetes/pki/");
+            state.there.retain(|(node, name)| *node != self.name || stays(name));
+        } else if !state.in_vain.contains(&key) {
             state.there.insert(key);
         }
         Output::default()
@@ -207,6 +210,35 @@ impl Resource for Made {
 fn missing(names: &[&'static str], seen: &Output) -> Vec<&'static str> {
     let text = seen.text();
     names.iter().copied().filter(|name| !text.lines().any(|line| line == *name)).collect()
+}
+
+/// What an unfinished join leaves, and the command that undoes it.
+pub(super) const HALF: &str = "half a join";
+const RESET: &str = "reset";
+
+/// Nothing is left of an unfinished join.
+pub(super) struct Undone;
+
+impl Resource for Undone {
+    fn id(&self) -> String {
+        "leftovers".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::exist(&[HALF])
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        Ok(Drift::unless(seen.stdout.is_empty(), format!("new: {RESET}")))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        vec![Change::new(RESET, Cmd::new("make").arg(RESET))]
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        Some(Disruption::Reset)
+    }
 }
 
 /// A name that comes about by itself.

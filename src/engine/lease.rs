@@ -14,12 +14,17 @@ use crate::host::Transport;
 const BEAT: Duration = Duration::from_secs(5);
 
 /// `$1`: who holds it. `$2`: how many seconds to wait for a holder to leave. Exit code 75: taken,
-/// and who has it. A node that hears nothing for 15 s gives the lock up.
-const HOLD: &str = r#"set -u; umask 077; mkdir -p /run/slipway; exec 9<>/run/slipway/lease
-flock -w "$2" 9 || { head -c 400 /run/slipway/lease; exit 75; }
-printf '%s\n' "$1" >/run/slipway/lease; echo held
+/// and who has it. A node that hears nothing for 15 s gives the lock up, and its file; who got the
+/// lock of a file that is gone tries again.
+const HOLD: &str = r#"set -u; umask 077; f=/run/slipway/lease
+while :; do
+  mkdir -p /run/slipway; exec 9<>$f
+  flock -w "$2" 9 || { head -c 400 $f; exit 75; }
+  [ ! $f -ef /dev/fd/9 ] || break
+done
+printf '%s\n' "$1" >$f; echo held
 while [ -n "$(timeout 15 head -c 1)" ]; do :; done
-: >/run/slipway/lease"#;
+rm -f $f; rmdir /run/slipway 2>/dev/null; :"#;
 
 impl<T: Transport> Node<T> {
     /// Takes the lease of this node for `holder` (one line: who, where, since when), waiting up to
@@ -64,8 +69,8 @@ pub async fn take_leases<T: Transport + 'static>(
         first.take_lease(holder, Duration::ZERO).await?;
     }
     let mut taking = tokio::task::JoinSet::new();
-    for node in nodes.cloned() {
-        let holder = holder.to_owned();
+    for node in nodes {
+        let (node, holder) = (node.clone(), holder.to_owned());
         taking.spawn(async move { node.take_lease(&holder, Duration::ZERO).await });
     }
     while let Some(taken) = taking.join_next().await {

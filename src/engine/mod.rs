@@ -23,6 +23,7 @@ mod fake;
 mod lease;
 mod persevere;
 mod plan;
+mod radius;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ mod walk;
 
 pub use lease::take_leases;
 pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, plan};
+pub use radius::{Etcd, Radius};
 pub use settle::settle;
 pub use walk::{Outcome, apply};
 

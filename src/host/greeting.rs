@@ -98,6 +98,18 @@ impl client::Handler for Verifier {
 }
 
 impl Refusal {
+    /// Whether the machine hung up before it said anything.
+    pub(super) fn was_dropped(&self) -> bool {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        match self {
+            Self::Ssh(russh::Error::IO(e)) => {
+                matches!(e.kind(), ConnectionReset | BrokenPipe | UnexpectedEof)
+            }
+            Self::Ssh(russh::Error::HUP) => true,
+            _ => false,
+        }
+    }
+
     pub(super) fn explain(self, ssh: &Ssh, node: &str) -> Error {
         let place = format!("`{node}` ({}@{}:{})", ssh.user, ssh.host, ssh.port);
         match self {

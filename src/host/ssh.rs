@@ -35,6 +35,10 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 /// and nodes may share one address.
 static HANDSHAKES: Semaphore = Semaphore::const_new(8);
 
+/// Pauses before a handshake is begun again that the machine broke off, in milliseconds: an sshd
+/// with too many at once (`MaxStartups`) drops some of them, at random.
+const AGAIN: [u64; 4] = [200, 500, 1000, 2000];
+
 /// Commands at once on one connection. sshd allows 10 sessions, but frees them late.
 const CHANNELS: usize = 4;
 
@@ -100,6 +104,21 @@ impl SshHost {
     }
 
     async fn handshake(
+        ssh: &Ssh,
+        node: &str,
+        identity: &Identity,
+        keys: HostKeys,
+    ) -> Result<Line, Refusal> {
+        for pause in AGAIN {
+            match Self::one_handshake(ssh, node, identity, keys.clone()).await {
+                Err(refusal) if refusal.was_dropped() => sleep(Duration::from_millis(pause)).await,
+                result => return result,
+            }
+        }
+        Self::one_handshake(ssh, node, identity, keys).await
+    }
+
+    async fn one_handshake(
         ssh: &Ssh,
         node: &str,
         identity: &Identity,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::json;
 
+use super::diff::lasting;
 use super::{Change, Diff, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
@@ -41,7 +42,7 @@ impl Resource for Manifest {
         Ok(match seen.code {
             0 => Drift::None,
             1 if seen.stdout.starts_with(b"diff ") => {
-                let text = seen.text();
+                let text = lasting(&seen.text());
                 let objects = text.lines().filter(|line| line.starts_with("diff ")).count();
                 Drift::Differs(Diff { summary: format!("{objects} objects"), text: Some(text) })
             }

@@ -31,42 +31,30 @@ pub(super) fn init(context: &Context, node: &Node) -> Secret<Vec<u8>> {
 /// member.
 pub(super) fn etcd_join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
     let after = ["kubelet-wait-bootstrap", "control-plane-join", "wait-control-plane"];
-    join(context, node, by_token(context), &after)
+    join(context, node, &after)
 }
 
-/// What its second `kubeadm join` reads: the phases that the first one skipped. It finds the cluster
-/// by what the first one wrote, so it needs no token, which a cluster without a node to join has
-/// none of. Where an earlier run stopped in between, the kubelet gets today's.
+/// What its second `kubeadm join` reads: the phases that the first one skipped.
 pub(super) fn control_plane_join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
-    let mut before = vec!["preflight", "control-plane-prepare", "check-etcd", "etcd-join"];
-    let mut discovery = json!({"file": {"kubeConfigPath": "/etc/kubernetes/admin.conf"}});
-    if context.survey.is_finished(&node.name) {
-        insert(&mut discovery, "tlsBootstrapToken", Value::from(whole(&context.token)));
-    } else {
-        before.push("kubelet-start");
-    }
-    join(context, node, discovery, &before)
+    let before = ["preflight", "control-plane-prepare", "check-etcd", "kubelet-start", "etcd-join"];
+    join(context, node, &before)
 }
 
 /// What `kubeadm join` reads on a worker.
 pub(super) fn worker_join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
-    join(context, node, by_token(context), &[])
-}
-
-fn by_token(context: &Context) -> Value {
-    json!({"bootstrapToken": {
-        "token": whole(&context.token),
-        "apiServerEndpoint": context.cluster.endpoint.authority(),
-        "caCertHashes": [context.pki.identity()],
-    }})
+    join(context, node, &[])
 }
 
 /// `skip`: names of phases, as `kubeadm join --help` lists them.
-fn join(context: &Context, node: &Node, discovery: Value, skip: &[&str]) -> Secret<Vec<u8>> {
+fn join(context: &Context, node: &Node, skip: &[&str]) -> Secret<Vec<u8>> {
     let mut join = json!({
         "apiVersion": API_VERSION,
         "kind": "JoinConfiguration",
-        "discovery": discovery,
+        "discovery": {"bootstrapToken": {
+            "token": whole(&context.token),
+            "apiServerEndpoint": context.cluster.endpoint.authority(),
+            "caCertHashes": [context.pki.identity()],
+        }},
         "nodeRegistration": registration(context, node),
     });
     if !skip.is_empty() {
@@ -223,17 +211,6 @@ fn kube_proxy() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_rest_of_a_join_needs_no_token() {
-        let context = Context::sample(&[], &["cp-1", "cp-2"]);
-        let node = context.cluster.node("cp-2").unwrap();
-        let config = |config: Secret<Vec<u8>>| String::from_utf8(config.expose().clone()).unwrap();
-        let token = whole(&context.token);
-        assert!(config(etcd_join(&context, node)).contains(&token));
-        let rest = config(control_plane_join(&context, node));
-        assert!(!rest.contains(&token) && rest.contains("/etc/kubernetes/admin.conf"), "{rest}");
-    }
 
     #[test]
     fn a_token_has_the_form_that_kubernetes_wants() {

@@ -1,16 +1,12 @@
 //! What the probes' shell texts print, given the world.
 
-use std::fmt::Write as _;
-
-use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::asked::{Asked, Question};
 use super::deeds::documents;
 use super::effects::name_of;
 use super::kubeadm::key;
-use super::machine::{API_MANIFEST, CREDENTIALS, ETCD_DATA, KUBELET_CONF, Machine};
-use super::machine::{SERVING, is_swap};
+use super::machine::{Machine, SERVING, is_swap};
 use super::world::{NodeObject, World};
 
 /// Exit code and standard output.
@@ -81,12 +77,12 @@ impl World {
             Question::Manifest => self.differences(machine, &asked.input),
             Question::BootId => (0, format!("{name}-{}\n", machine.boots)),
             Question::Running => lines(running(machine)),
-            Question::Survey => (0, self.survey(machine)),
+            Question::Survey => (0, self.survey(machine, words)),
             Question::Keys => keys(machine, words),
         }
     }
 
-    fn members(&self, machine: &Machine) -> Answer {
+    pub(super) fn members(&self, machine: &Machine) -> Answer {
         let certificate = machine.has(&key("etcd/healthcheck-client.crt"));
         let Some(store) = self.etcd(machine).filter(|_| certificate) else { return yes(false) };
         let member = |member: &super::world::Member| {
@@ -172,75 +168,9 @@ impl World {
         let lists = [nodes, deployments, sets].map(|items| json!({ "items": items }).to_string());
         (0, lists.join("\n"))
     }
-
-    /// As `survey/probe.sh` prints it.
-    fn survey(&self, machine: &Machine) -> String {
-        let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-        let mut text = format!(
-            "os={}\nos_name=Debian\narch=x86_64\nlibc=glibc 2.36\ninit=systemd\nboot_id={}-{}\n\
-             cap_bnd=000001ffffffffff\ncgroup=cgroup2fs\naddress=lo 127.0.0.1/8\n\
-             address=eth0 {}/24\n",
-            machine.release, machine.name, machine.boots, machine.address
-        );
-        let mut print = |key: &str, value: &str| writeln!(text, "{key}={value}").unwrap();
-        let files = [
-            "pki/ca.crt",
-            "bootstrap-kubelet.conf",
-            "kubelet.conf",
-            "admin.conf",
-            "super-admin.conf",
-            "manifests/kube-apiserver.yaml",
-            "manifests/etcd.yaml",
-        ];
-        for file in files.iter().filter(|file| machine.has(&format!("/etc/kubernetes/{file}"))) {
-            print("file", file);
-        }
-        if machine.exists(ETCD_DATA) {
-            print("file", "etcd-data");
-        }
-        if machine.has(CREDENTIALS) {
-            print("credentials", &machine.text(CREDENTIALS));
-        }
-        running(machine).iter().for_each(|unit| print("running", unit));
-        let network = "/etc/cni/net.d/10-calico.conflist";
-        if machine.has(network) {
-            print("cni", "10-calico.conflist");
-        }
-        let ca = machine.files.get(&key("ca.crt")).map(|file| file.bytes.to_vec());
-        let kubeconfigs = ["admin.conf", "bootstrap-kubelet.conf", "kubelet.conf"];
-        let inside = kubeconfigs.iter().any(|f| machine.has(&format!("/etc/kubernetes/{f}")));
-        if let Some(ca) = ca.or(inside.then(|| super::stage::stage().pki.ca_pem().to_vec())) {
-            print("ca", &base64(&ca));
-        }
-        if machine.has("/etc/kubernetes/super-admin.conf") {
-            let early = matches!(machine.text(KUBELET_CONF).as_str(), "" | "embedded");
-            let store = self.own_admin(machine).filter(|_| machine.has(API_MANIFEST));
-            let proxy = store.map(|s| self.stores[s].objects.configs.contains_key("kube-proxy"));
-            if early || proxy == Some(false) {
-                print("begun", "init");
-            }
-        }
-        if let Some(store) = self.own_admin(machine).filter(|_| machine.has(API_MANIFEST)) {
-            let objects = &self.stores[store].objects;
-            let node = |(name, node): (&String, &NodeObject)| {
-                format!("{name} uid-{} v1.37.1\n", node.uid)
-            };
-            let nodes: String = objects.nodes.iter().map(node).collect();
-            print("nodes", &base64(nodes.as_bytes()));
-            for (fact, config) in [("config", "kubeadm-config"), ("kubelet", "kubelet-config")] {
-                if let Some(config) = objects.configs.get(config) {
-                    print(fact, &base64(config.as_bytes()));
-                }
-            }
-        }
-        if let (0, members) = self.members(machine) {
-            print("etcd", &base64(members.as_bytes()));
-        }
-        text
-    }
 }
 
-fn running(machine: &Machine) -> Option<String> {
+pub(super) fn running(machine: &Machine) -> Option<String> {
     machine.kubeadm.is_some().then(|| "slipway-run-kubeadm.service".to_owned())
 }
 

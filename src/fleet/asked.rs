@@ -60,7 +60,7 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::running(), Running),
             (Probe::server_certificate(""), ServerCertificate),
             (Probe::serving_certificate(), ServingCertificate),
-            (Probe::survey(), Survey),
+            (Probe::survey(&[]), Survey),
             (Probe::swap(), Swap),
             (Probe::sysctls(&[]), Sysctls),
             (Probe::unit(""), Unit),

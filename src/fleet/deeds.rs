@@ -31,8 +31,9 @@ pub(super) enum Deed {
     Stamp(String, String),
     Import(String, String),
     WaitForClock,
-    /// kubeadm's words and configuration; its phases follow.
-    Kubeadm(Vec<String>, String),
+    /// kubeadm's words and configuration; its phases follow. Nothing `unless` that is no valid
+    /// certificate.
+    Kubeadm { unless: Option<String>, words: Vec<String>, config: String },
     AskAgain,
     Apply(Value),
     Taint(String, Vec<String>),
@@ -63,7 +64,9 @@ fn texts() -> &'static [(String, Text)] {
     static TEXTS: OnceLock<Vec<(String, Text)>> = OnceLock::new();
     TEXTS.get_or_init(|| {
         let nothing = || Secret::new(Vec::new());
-        let join = ControlPlaneJoin { node: String::new(), config: nothing() };
+        let join = |resumed| {
+            Box::new(ControlPlaneJoin { node: String::new(), config: nothing(), resumed })
+        };
         let member = NoEtcdMember { id: String::new(), node: String::new() };
         let node = NoNode { node: String::new(), uid: String::new() };
         let known: Vec<(Box<dyn Resource>, &[Text])> = vec![
@@ -75,7 +78,8 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(Images::new("", Vec::new(), Arc::new(|_| Arc::new(Vec::new())))), &[Text::Import]),
             (Box::new(Synchronised), &[Text::Clock]),
             (Box::new(Reset), &[Text::Kubeadm]),
-            (Box::new(join), &[Text::AskAgain, Text::Kubeadm]),
+            (join(false), &[Text::AskAgain, Text::Kubeadm]),
+            (join(true), &[Text::Kubeadm, Text::Kubeadm]),
             (Box::new(Manifest { name: "", text: String::new() }), &[Text::Apply]),
             (Box::new(Token { object: nothing() }), &[Text::ApplySecret]),
             (Box::new(member), &[Text::RemoveMember]),
@@ -169,7 +173,10 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Deed> {
             index["manifests"].as_array().unwrap().iter().map(image).collect()
         }
         Text::Clock => vec![Deed::WaitForClock],
-        Text::Kubeadm => vec![Deed::Kubeadm(words.to_vec(), text_input())],
+        Text::Kubeadm => {
+            let unless = Some(word(0)).filter(|certificate| certificate != "-");
+            vec![Deed::Kubeadm { unless, words: words[1..].to_vec(), config: text_input() }]
+        }
         Text::AskAgain => vec![Deed::AskAgain],
         Text::Apply | Text::ApplySecret => {
             documents(&text_input()).into_iter().map(Deed::Apply).collect()

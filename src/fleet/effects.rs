@@ -16,7 +16,12 @@ impl World {
     /// Does one deed; all but kubeadm's phases.
     pub(super) fn carry_out(&mut self, name: &str, deed: &Deed) -> Result<(), String> {
         match deed.clone() {
-            Deed::Kubeadm(words, config) => return self.begin_kubeadm(name, &words, &config),
+            Deed::Kubeadm { unless, words, config } => {
+                if unless.is_some_and(|certificate| self.machine(name).text(&certificate) == "valid") {
+                    return Ok(());
+                }
+                return self.begin_kubeadm(name, &words, &config);
+            }
             Deed::Apply(object) => return self.apply(name, object),
             Deed::Taint(node, taints) => return self.taint(name, &node, &taints),
             Deed::RemoveMember(id) => return self.remove_member(name, &id),

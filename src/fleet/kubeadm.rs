@@ -124,6 +124,10 @@ impl Process {
                 let parts = phases.flat_map(|(_, parts)| parts.iter().copied());
                 parts.filter(|part| !worker || !CONTROL_PLANE_ONLY.contains(part)).collect()
             }
+            ["join", "phase", wanted] => {
+                let (_, parts) = JOIN.iter().find(|(name, _)| name == wanted).unwrap();
+                parts.iter().copied().filter(|part| !worker || !CONTROL_PLANE_ONLY.contains(part)).collect()
+            }
             other => panic!("an unknown kubeadm command: {other:?}"),
         };
         Self { verb: words[0].to_owned(), documents, left, waited: 0 }

@@ -19,6 +19,7 @@ mod nature;
 mod run;
 mod stage;
 mod states;
+mod survey;
 mod world;
 
 /// The label and taint of control planes.

@@ -213,9 +213,7 @@ fn keys(machine: &Machine, names: &[String]) -> Answer {
 }
 
 fn node_object(name: &str, node: &NodeObject) -> Value {
-    let taint = |(key, value, effect): &(String, String, String)| {
-        json!({"key": key, "value": value, "effect": effect})
-    };
+    let taint = |(key, value, effect): &(String, String, String)| json!({"key": key, "value": value, "effect": effect});
     let labels: serde_json::Map<String, Value> =
         node.labels.iter().map(|label| (label.clone(), Value::from(""))).collect();
     let ready = if node.ready { "True" } else { "False" };

@@ -16,7 +16,11 @@ use crate::secret::Secret;
 /// One thing that a command does.
 #[derive(Debug, Clone)]
 pub(super) enum Deed {
-    Write { path: String, mode: u32, bytes: Vec<u8> },
+    Write {
+        path: String,
+        mode: u32,
+        bytes: Vec<u8>,
+    },
     Folder(String),
     Remove(String),
     KernelHostname(String),
@@ -33,7 +37,11 @@ pub(super) enum Deed {
     WaitForClock,
     /// kubeadm's words and configuration; its phases follow. Nothing `unless` that is no valid
     /// certificate.
-    Kubeadm { unless: Option<String>, words: Vec<String>, config: String },
+    Kubeadm {
+        unless: Option<String>,
+        words: Vec<String>,
+        config: String,
+    },
     AskAgain,
     Apply(Value),
     Taint(String, Vec<String>),
@@ -73,9 +81,15 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(File::text("", "")), &[Text::Write]),
             (Box::new(Hostname(String::new())), &[Text::Hostname]),
             (Box::new(NoSwap), &[Text::Swap]),
-            (Box::new(Packages::new(Vec::new(), Arc::new(|_| Arc::new(Vec::new())))), &[Text::Install]),
+            (
+                Box::new(Packages::new(Vec::new(), Arc::new(|_| Arc::new(Vec::new())))),
+                &[Text::Install],
+            ),
             (Box::new(Unit::running("", &[])), &[Text::Settle]),
-            (Box::new(Images::new("", Vec::new(), Arc::new(|_| Arc::new(Vec::new())))), &[Text::Import]),
+            (
+                Box::new(Images::new("", Vec::new(), Arc::new(|_| Arc::new(Vec::new())))),
+                &[Text::Import],
+            ),
             (Box::new(Synchronised), &[Text::Clock]),
             (Box::new(Reset), &[Text::Kubeadm]),
             (join(false), &[Text::AskAgain, Text::Kubeadm]),
@@ -109,7 +123,9 @@ pub(super) fn deeds(cmd: &Cmd) -> Vec<Deed> {
         }
         ["rm", "-f", "--", path] => vec![Deed::Remove(owned(path))],
         ["mkdir", "-p", "--", path] => vec![Deed::Folder(owned(path))],
-        ["modprobe", "-a", names @ ..] => names.iter().map(|name| Deed::Module(owned(name))).collect(),
+        ["modprobe", "-a", names @ ..] => {
+            names.iter().map(|name| Deed::Module(owned(name))).collect()
+        }
         ["sysctl", "-qw", settings @ ..] => {
             let pairs = settings.iter().map(|setting| setting.split_once('=').unwrap());
             pairs.map(|(key, value)| Deed::Sysctl(key.into(), value.into())).collect()

@@ -17,7 +17,9 @@ impl World {
     pub(super) fn carry_out(&mut self, name: &str, deed: &Deed) -> Result<(), String> {
         match deed.clone() {
             Deed::Kubeadm { unless, words, config } => {
-                if unless.is_some_and(|certificate| self.machine(name).text(&certificate) == "valid") {
+                if unless
+                    .is_some_and(|certificate| self.machine(name).text(&certificate) == "valid")
+                {
                     return Ok(());
                 }
                 return self.begin_kubeadm(name, &words, &config);
@@ -28,7 +30,9 @@ impl World {
             Deed::DeleteNode(node, options) => return self.delete_node(name, &node, &options),
             Deed::Write { path, mode, bytes } => {
                 let old = self.machine(name).files.get(&path);
-                if path.starts_with("/etc/kubernetes/pki/") && old.is_some_and(|o| *o.bytes != *bytes) {
+                if path.starts_with("/etc/kubernetes/pki/")
+                    && old.is_some_and(|o| *o.bytes != *bytes)
+                {
                     self.faults.push(format!("{path} on {name} is overwritten"));
                 }
                 self.machine_mut(name).write(&path, mode, &bytes);
@@ -87,7 +91,8 @@ impl Machine {
             Deed::KernelHostname(name) => self.hostname = name,
             Deed::SwapOff => self.swap = false,
             Deed::NoFstabSwap => {
-                let line = |line: &str| format!("{}{line}\n", if is_swap(line) { "# " } else { "" });
+                let line =
+                    |line: &str| format!("{}{line}\n", if is_swap(line) { "# " } else { "" });
                 let text: String = self.text("/etc/fstab").lines().map(line).collect();
                 self.write("/etc/fstab", 0o644, text.as_bytes());
             }

@@ -115,8 +115,7 @@ impl World {
     /// its kubelet's certificate, and its API server's pod (`app/util/config/cluster.go`).
     fn tells_itself(&self, machine: &Machine, store: usize) -> bool {
         let objects = &self.stores[store].objects;
-        let certificate =
-            machine.has(CREDENTIALS) || machine.text(KUBELET_CONF) == "embedded";
+        let certificate = machine.has(CREDENTIALS) || machine.text(KUBELET_CONF) == "embedded";
         machine.has(KUBELET_CONF)
             && certificate
             && objects.configs.contains_key("kubeadm-config")

@@ -26,9 +26,21 @@ struct Way {
 
 const WAYS: &[Way] = &[
     Way { name: "all ends", goes_on: false, later: false, at_once: false, lost: false },
-    Way { name: "all ends, seen at once", goes_on: false, later: false, at_once: true, lost: false },
+    Way {
+        name: "all ends, seen at once",
+        goes_on: false,
+        later: false,
+        at_once: true,
+        lost: false,
+    },
     Way { name: "all ends, hours pass", goes_on: false, later: true, at_once: true, lost: false },
-    Way { name: "all ends, keys are lost", goes_on: false, later: false, at_once: false, lost: true },
+    Way {
+        name: "all ends, keys are lost",
+        goes_on: false,
+        later: false,
+        at_once: false,
+        lost: true,
+    },
     Way { name: "kubeadm goes on", goes_on: true, later: false, at_once: false, lost: false },
 ];
 
@@ -42,7 +54,9 @@ fn killed(moment: &Moment, way: Way) -> World {
         world.pass_hours();
     }
     world.still = way.at_once;
-    while !world.still && let Some(event) = world.nature() {
+    while !world.still
+        && let Some(event) = world.nature()
+    {
         world.check(&event);
     }
     world
@@ -117,7 +131,12 @@ fn a_whole_apply_killed_after_any_event_is_finished_by_the_next() {
         .iter()
         .flat_map(|moment| WAYS.iter().map(move |way| (moment, *way)))
         .filter(|(moment, way)| !way.goes_on || works(moment))
-        .enumerate().filter(|(i, _)| { let every: usize = std::env::var("EVERY").map_or(1, |e| e.parse().unwrap()); i % every == 0 }).map(|(_, x)| x)
+        .enumerate()
+        .filter(|(i, _)| {
+            let every: usize = std::env::var("EVERY").map_or(1, |e| e.parse().unwrap());
+            i % every == 0
+        })
+        .map(|(_, x)| x)
         .collect();
     let next = AtomicUsize::new(0);
     let healed: Mutex<BTreeMap<(&str, Healed), usize>> = Mutex::default();
@@ -125,10 +144,13 @@ fn a_whole_apply_killed_after_any_event_is_finished_by_the_next() {
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                while let Some((moment, way)) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((moment, way)) = scenarios.get(next.fetch_add(1, Ordering::Relaxed))
+                {
                     let scene = || heal(killed(moment, *way), *way, &whole);
                     let scene = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scene));
-                    match scene.unwrap_or_else(|e| Err(format!("panic: {:?}", e.downcast_ref::<String>()))) {
+                    match scene
+                        .unwrap_or_else(|e| Err(format!("panic: {:?}", e.downcast_ref::<String>())))
+                    {
                         Ok(how) => *healed.lock().unwrap().entry((way.name, how)).or_default() += 1,
                         Err(why) => {
                             let event: String = moment.event.chars().take(90).collect();

@@ -117,7 +117,8 @@ impl Process {
             ["reset", "--force"] => RESET.iter().copied().collect(),
             ["join"] => {
                 let skip = documents[0].get("skipPhases").and_then(Value::as_array);
-                let skip: Vec<&str> = skip.into_iter().flatten().filter_map(Value::as_str).collect();
+                let skip: Vec<&str> =
+                    skip.into_iter().flatten().filter_map(Value::as_str).collect();
                 let known = |name: &&str| JOIN.iter().any(|(phase, _)| phase == name);
                 assert!(skip.iter().all(known), "unknown phases: {skip:?}");
                 let phases = JOIN.iter().filter(|(name, _)| !skip.contains(name));
@@ -126,7 +127,11 @@ impl Process {
             }
             ["join", "phase", wanted] => {
                 let (_, parts) = JOIN.iter().find(|(name, _)| name == wanted).unwrap();
-                parts.iter().copied().filter(|part| !worker || !CONTROL_PLANE_ONLY.contains(part)).collect()
+                parts
+                    .iter()
+                    .copied()
+                    .filter(|part| !worker || !CONTROL_PLANE_ONLY.contains(part))
+                    .collect()
             }
             other => panic!("an unknown kubeadm command: {other:?}"),
         };

@@ -107,7 +107,11 @@ impl Machine {
         };
         machine.write("/etc/hosts", 0o644, b"127.0.0.1 localhost\n");
         machine.write("/etc/hostname", 0o644, b"debian\n");
-        machine.write("/etc/fstab", 0o644, b"/dev/vda1 / ext4 rw 0 1\n/dev/vda2 none swap sw 0 0\n");
+        machine.write(
+            "/etc/fstab",
+            0o644,
+            b"/dev/vda1 / ext4 rw 0 1\n/dev/vda2 none swap sw 0 0\n",
+        );
         for key in ["fs.inotify.max_user_instances", "kernel.panic", "net.ipv4.ip_forward"] {
             machine.sysctls.insert(key.to_owned(), "0".to_owned());
         }

@@ -77,7 +77,11 @@ impl Sink for Told {
 
 /// Runs `future` to its end, or gives up after [`LIMIT`].
 pub(super) fn in_runtime<T>(future: impl Future<Output = T>) -> Option<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     runtime.block_on(async { tokio::time::timeout(LIMIT, future).await }).ok()
 }
 
@@ -245,7 +249,9 @@ impl Host {
             let result = world.carry_out(&self.name, deed);
             (Some(format!("{} does {deed:?}", self.name)), result)
         })?;
-        if self.fleet.world().machine(&self.name).kubeadm.is_none() || !matches!(deed, Deed::Kubeadm { .. }) {
+        if self.fleet.world().machine(&self.name).kubeadm.is_none()
+            || !matches!(deed, Deed::Kubeadm { .. })
+        {
             return Ok(());
         }
         loop {

@@ -186,7 +186,9 @@ impl Shape {
 
     /// The inventory.
     pub(super) fn yaml(&self) -> String {
-        let mut text = "apiVersion: slipway.dev/v1\nkind: Cluster\nmetadata: {name: proof}\nspec:\n".to_owned();
+        let mut text =
+            "apiVersion: slipway.dev/v1\nkind: Cluster\nmetadata: {name: proof}\nspec:\n"
+                .to_owned();
         if self.virtual_ip {
             text += "  endpoint: {vip: 10.77.0.100}\n";
         } else if self.control_planes > 1 {
@@ -198,7 +200,8 @@ impl Shape {
         if self.kubelet {
             text += "  kubelet: {maxPods: 150}\n";
         }
-        writeln!(text, "  addons: {{calico: {}, metricsServer: {}}}", self.calico, self.metrics).unwrap();
+        writeln!(text, "  addons: {{calico: {}, metricsServer: {}}}", self.calico, self.metrics)
+            .unwrap();
         text += "  nodes:\n";
         for at in 0..self.control_planes + self.workers {
             let worker = at.checked_sub(self.control_planes);
@@ -207,7 +210,8 @@ impl Shape {
                 Some(number) => (format!("w-{}", number + 1), "worker"),
             };
             let has = |bits: u16| bits >> at & 1 == 1;
-            write!(text, "    - {{name: {name}, role: {role}, address: 10.77.0.{}", at + 11).unwrap();
+            write!(text, "    - {{name: {name}, role: {role}, address: 10.77.0.{}", at + 11)
+                .unwrap();
             if has(self.labels) {
                 text += ", labels: {example.com/disk: ssd}";
             }

@@ -64,7 +64,8 @@ impl World {
             }
             "peer" => {}
             "vip" => {
-                let holds = |m: &&Machine| m.active("keepalived.service") && m.active("haproxy.service");
+                let holds =
+                    |m: &&Machine| m.active("keepalived.service") && m.active("haproxy.service");
                 match self.machines.values().find(holds) {
                     None => facts.print("vip", "beyond FAILED "),
                     Some(holder) if holder.name == machine.name => {}
@@ -116,7 +117,8 @@ impl World {
         let store = self.own_admin(machine).filter(|_| machine.has(API_MANIFEST));
         let objects = store.map(|store| &self.stores[store].objects);
         if let Some(objects) = objects {
-            let node = |(name, node): (&String, &NodeObject)| format!("{name} uid-{} v1.37.1\n", node.uid);
+            let node =
+                |(name, node): (&String, &NodeObject)| format!("{name} uid-{} v1.37.1\n", node.uid);
             let mut nodes: String = objects.nodes.iter().map(node).collect();
             let marked = objects.nodes.iter().filter(|(_, node)| node.labels.contains(MARK));
             nodes.extend(marked.map(|(name, _)| format!("/ {name}\n")));

@@ -175,8 +175,8 @@ impl World {
             if self.stores[store].held && !quorum && counts {
                 faults.push(format!("etcd lost its quorum by: {event}"));
             }
-            let grown = self.stores[store].members.len() > 1
-                || self.stores[store].objects.nodes.len() > 1;
+            let grown =
+                self.stores[store].members.len() > 1 || self.stores[store].objects.nodes.len() > 1;
             self.stores[store].held = quorum;
             self.stores[store].counts |= grown;
         }

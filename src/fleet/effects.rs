@@ -96,14 +96,7 @@ impl Machine {
                 let text: String = self.text("/etc/fstab").lines().map(line).collect();
                 self.write("/etc/fstab", 0o644, text.as_bytes());
             }
-            Deed::Module(name) => {
-                let bridge = name == "br_netfilter";
-                self.modules.insert(name);
-                for key in ["iptables", "ip6tables"].into_iter().filter(|_| bridge) {
-                    let key = format!("net.bridge.bridge-nf-call-{key}");
-                    self.sysctls.entry(key).or_insert_with(|| "1".to_owned());
-                }
-            }
+            Deed::Module(name) => self.load(&name),
             Deed::Sysctl(key, value) => drop(self.sysctls.insert(key, value)),
             Deed::Install(package) => self.install(&package),
             Deed::Enable(unit) if !self.has_unit(&unit) => return Err(format!("{unit} not found")),

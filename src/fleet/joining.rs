@@ -136,6 +136,13 @@ impl World {
         if let Some(name) = living.map(|machine| machine.name.clone()) {
             self.faults.push(format!("the living member of {name} is removed"));
         }
+        let voters = |member: &&Member| !member.learner && format!("{:x}", member.id) != id;
+        let left: Vec<&Member> = self.stores[store].members.iter().filter(voters).collect();
+        let started = left.iter().filter(|member| self.up(store, member)).count();
+        if started <= left.len() / 2 {
+            let why = "etcdserver: re-configuration failed due to not enough started members";
+            return Err(why.to_owned());
+        }
         self.stores[store].members.retain(|member| format!("{:x}", member.id) != id);
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::kubeadm::Process;
 use crate::resource::sha256;
+use crate::template;
 
 pub(super) const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
 pub(super) const API_MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
@@ -96,7 +97,7 @@ impl Machine {
             stamps: BTreeMap::new(),
             hostname: "debian".to_owned(),
             sysctls: BTreeMap::new(),
-            modules: BTreeSet::from(["overlay".to_owned()]),
+            modules: BTreeSet::new(),
             swap: true,
             on_time: false,
             images: BTreeMap::new(),
@@ -112,10 +113,7 @@ impl Machine {
             0o644,
             b"/dev/vda1 / ext4 rw 0 1\n/dev/vda2 none swap sw 0 0\n",
         );
-        for key in ["fs.inotify.max_user_instances", "kernel.panic", "net.ipv4.ip_forward"] {
-            machine.sysctls.insert(key.to_owned(), "0".to_owned());
-        }
-        machine.sysctls.insert("net.ipv4.ip_nonlocal_bind".to_owned(), "0".to_owned());
+        machine.start_kernel();
         machine
     }
 
@@ -215,10 +213,51 @@ impl Machine {
         self.kubeadm = None;
         self.pods.clear();
         self.registered = false;
+        self.on_time = false;
         self.hostname = self.text("/etc/hostname").trim().to_owned();
         self.swap = self.text("/etc/fstab").lines().any(is_swap);
-        for state in self.units.values_mut() {
-            state.active = state.enabled;
+        self.start_kernel();
+        for line in
+            self.text(template::MODULES.target()).lines().filter(|line| !line.starts_with('#'))
+        {
+            self.load(line);
+        }
+        for line in self.text(template::SYSCTLS.target()).lines() {
+            if let Some((key, value)) = line.split_once(" = ")
+                && let Some(now) = self.sysctls.get_mut(key)
+            {
+                value.clone_into(now);
+            }
+        }
+        let units = std::mem::take(&mut self.units);
+        for (unit, UnitState { enabled, .. }) in units {
+            self.units.insert(unit.clone(), UnitState { active: false, enabled });
+            if enabled {
+                // What cannot start stays off.
+                let _ = self.start(&unit);
+            }
+        }
+    }
+
+    /// The kernel's parameters and features, as they are by themselves.
+    fn start_kernel(&mut self) {
+        self.modules = BTreeSet::from(["overlay".to_owned()]);
+        let off = [
+            "fs.inotify.max_user_instances",
+            "kernel.panic",
+            "net.ipv4.ip_forward",
+            "net.ipv4.ip_nonlocal_bind",
+        ];
+        self.sysctls = off.iter().map(|key| ((*key).to_owned(), "0".to_owned())).collect();
+    }
+
+    pub(super) fn load(&mut self, module: &str) {
+        self.modules.insert(module.to_owned());
+        if module == "br_netfilter" {
+            for key in ["iptables", "ip6tables"] {
+                let key = format!("net.bridge.bridge-nf-call-{key}");
+                self.sysctls.entry(key).or_insert_with(|| "1".to_owned());
+            }
         }
     }
 
@@ -228,6 +267,8 @@ impl Machine {
             .iter()
             .map(|(path, file)| (path.clone(), format!("{:o} {}", file.mode, file.digest)))
             .collect();
+        // It tells whether the node was the first one.
+        lines.entry(ETCD_MANIFEST.to_owned()).and_modify(|how| "there".clone_into(how));
         let mut add = |what: &str, how: String| lines.insert(what.to_owned(), how);
         add("packages", format!("{:?}", self.packages));
         add("units", format!("{:?}", self.units));

@@ -10,12 +10,15 @@
 mod answers;
 mod asked;
 mod deeds;
+mod dice;
 mod effects;
+mod heal;
 mod joining;
 mod kills;
 mod kubeadm;
 mod machine;
 mod nature;
+mod plans;
 mod run;
 mod stage;
 mod states;

@@ -24,6 +24,10 @@ use crate::survey::{self, Survey};
 /// Longer than any run takes that comes to an end, on a clock that jumps to what is waited for next.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 
+/// kubeadm looks twice a second, for five minutes (`cmd/kubeadm/app/constants/constants.go`).
+const POLL: Duration = Duration::from_millis(500);
+const PATIENCE: usize = 600;
+
 /// Machines that runs work on.
 pub(super) struct Fleet {
     world: Mutex<World>,
@@ -52,16 +56,16 @@ pub(super) type Place = (String, &'static str, String);
 /// A run that came to its end.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// What the plan said.
-    pub(super) announced: BTreeSet<Place>,
-    /// What was changed by a command.
+    /// What the plan said, and whether it is only waited for.
+    pub(super) planned: BTreeMap<Place, bool>,
+    /// What was changed by a command; not what was only waited for.
     pub(super) changed: BTreeSet<Place>,
     pub(super) outcome: Outcome,
 }
 
 /// A plan, and all that it takes to apply it.
 pub(super) struct Planned {
-    context: Arc<Context>,
+    pub(super) context: Arc<Context>,
     nodes: BTreeMap<String, Node<Host>>,
     pub(super) plan: Plan,
 }
@@ -135,7 +139,7 @@ impl Fleet {
     pub(super) fn run(self: &Arc<Self>, kept: Option<&Pki>) -> Result<Run> {
         let run = async { Ok(self.plan(kept).await?.apply().await) };
         in_runtime(run).unwrap_or_else(|| {
-            let left = in_runtime(self.plan(kept)).unwrap().map(|planned| planned.announced());
+            let left = in_runtime(self.plan(kept)).unwrap().map(|planned| planned.planned());
             panic!("no end in sight; left: {left:?}")
         })
     }
@@ -173,16 +177,15 @@ impl Fleet {
 }
 
 impl Planned {
-    pub(super) fn announced(&self) -> BTreeSet<Place> {
-        let steps = self.plan.nodes.iter().flat_map(|n| n.steps.iter().map(move |s| (n, s)));
-        steps
-            .flat_map(|(node, step)| step.resources.iter().map(move |one| (node, step, one)))
-            .map(|(node, step, one)| (node.node.clone(), step.step, one.id.clone()))
-            .collect()
+    pub(super) fn planned(&self) -> BTreeMap<Place, bool> {
+        let place = |(node, step, one): (&str, &'static str, &engine::Planned)| {
+            ((node.to_owned(), step, one.id.clone()), one.awaited)
+        };
+        self.plan.resources().map(place).collect()
     }
 
     pub(super) async fn apply(self) -> Run {
-        let announced = self.announced();
+        let planned = self.planned();
         let told = Arc::new(Told::default());
         let events: Arc<dyn Sink> = told.clone();
         let permit = self.plan.confirm(|_| true).unwrap();
@@ -194,19 +197,26 @@ impl Planned {
             }
             _ => None,
         };
-        let changed = told.0.lock().unwrap().iter().filter_map(changing).collect();
-        Run { announced, changed, outcome }
+        let mut changed: BTreeSet<Place> =
+            told.0.lock().unwrap().iter().filter_map(changing).collect();
+        changed.retain(|place| planned.get(place) != Some(&true));
+        Run { planned, changed, outcome }
     }
 }
 
 impl Run {
-    /// What was changed and not announced: but what a reset takes away is there when the plan is
-    /// made, and is not when its step comes.
+    /// What the plan said that it changes.
+    pub(super) fn announced(&self) -> BTreeSet<Place> {
+        self.planned
+            .iter()
+            .filter(|(_, awaited)| !**awaited)
+            .map(|(place, _)| place.clone())
+            .collect()
+    }
+
+    /// What was changed and not announced.
     pub(super) fn unannounced(&self) -> Vec<&Place> {
-        let reset = |node: &str| {
-            self.announced.iter().any(|(other, step, _)| other == node && *step == "leftovers")
-        };
-        self.changed.difference(&self.announced).filter(|(node, ..)| !reset(node)).collect()
+        self.changed.iter().filter(|place| !self.planned.contains_key(*place)).collect()
     }
 }
 
@@ -256,9 +266,9 @@ impl Host {
         }
         loop {
             self.fleet.dawdle().await;
-            match self.kubeadm(5000) {
+            match self.kubeadm(PATIENCE) {
                 Went::On(_) => {}
-                Went::NotYet => tokio::task::yield_now().await,
+                Went::NotYet => tokio::time::sleep(POLL).await,
                 Went::Ended(result) => return result,
             }
         }

@@ -112,7 +112,11 @@ impl World {
         Some((data.store, member))
     }
 
-    fn up(&self, store: usize, member: &Member) -> bool {
+    fn voters(&self, store: usize) -> impl Iterator<Item = &Member> {
+        self.stores[store].members.iter().filter(|member| !member.learner)
+    }
+
+    pub(super) fn up(&self, store: usize, member: &Member) -> bool {
         self.machines.values().any(|machine| {
             machine.pods.contains(&Pod::Etcd)
                 && self.member(machine).is_some_and(|(s, m)| s == store && m.id == member.id)
@@ -120,8 +124,7 @@ impl World {
     }
 
     pub(super) fn quorum(&self, store: usize) -> bool {
-        let voters: Vec<&Member> =
-            self.stores[store].members.iter().filter(|m| !m.learner).collect();
+        let voters: Vec<&Member> = self.voters(store).collect();
         let up = voters.iter().filter(|member| self.up(store, member)).count();
         up > voters.len() / 2
     }
@@ -184,7 +187,7 @@ impl World {
         if count(&|store| self.quorum(store)) > 1 {
             faults.push(format!("two etcd clusters live by: {event}"));
         }
-        if count(&|store| self.stores[store].counts) > 1 {
+        if count(&|store| self.stores[store].counts && self.has_majority(store)) > 1 {
             faults.push(format!("two clusters count by: {event}"));
         }
         self.faults.extend(faults);
@@ -205,6 +208,37 @@ impl World {
     pub(super) fn pass_hours(&mut self) {
         self.pass_a_minute();
         self.stores.iter_mut().for_each(|store| store.objects.tokens.clear());
+    }
+
+    /// Every machine goes off and on again.
+    pub(super) fn lose_power(&mut self) {
+        self.machines.values_mut().for_each(Machine::reboot);
+        self.stores.iter_mut().for_each(|store| store.held = false);
+        self.pass_a_minute();
+    }
+
+    /// The machine `name` is installed anew, as `bare`.
+    pub(super) fn reinstall(&mut self, name: &str, bare: &Machine) {
+        let boots = self.machine(name).boots + 1;
+        *self.machine_mut(name) = Machine { boots, ..bare.clone() };
+        self.stores.iter_mut().for_each(|store| store.held = false);
+        self.pass_a_minute();
+    }
+
+    /// Whether a cluster that counts has lost its quorum for good: members that vote have lost their
+    /// data.
+    pub(super) fn lost_quorum(&self) -> bool {
+        (0..self.stores.len()).any(|store| self.stores[store].counts && !self.has_majority(store))
+    }
+
+    /// Whether most voting members still have their data.
+    fn has_majority(&self, store: usize) -> bool {
+        let has_data = |member: &&Member| {
+            self.machines.values().any(|machine| {
+                self.member(machine).is_some_and(|(s, m)| s == store && m.id == member.id)
+            })
+        };
+        self.voters(store).filter(has_data).count() > self.voters(store).count() / 2
     }
 
     /// kubeadm ends in its middle, wherever it works.

@@ -88,7 +88,8 @@ pub(super) fn heal(
     let mut kept = (!way.lost).then_some(own);
     let mut healed = None;
     for runs in 1..=3 {
-        let (changes, beyond_help) = (fleet.world().changes, fleet.world().lost_quorum());
+        let changes = fleet.world().changes;
+        let beyond_help = fleet.world().lost_quorum();
         match fleet.run(kept) {
             Err(e) if e.kind() == Kind::Preflight && (beyond_help || kept.is_none()) => {
                 if fleet.world().changes != changes {

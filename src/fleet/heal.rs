@@ -110,7 +110,10 @@ pub(super) fn heal(
                 break;
             }
             Ok(run) if runs == 3 => return Err(format!("still failing: {:?}", run.outcome)),
-            Ok(_) => fleet.world().pass_a_minute(),
+            Ok(run) => {
+                eprintln!("AGAIN {:?}", run.outcome);
+                fleet.world().pass_a_minute();
+            }
         }
     }
     same(fleet, whole)?;

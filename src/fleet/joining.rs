@@ -164,8 +164,12 @@ impl World {
             return Err("the UID in the precondition does not match".to_owned());
         }
         nodes.remove(name);
-        if self.machines.get(name).is_some_and(|machine| machine.registered) {
-            self.faults.push(format!("the Node of {name}, whose kubelet works, is deleted"));
+        // What is reset may still have a kubelet.
+        let whole = |machine: &Machine| {
+            machine.registered && (self.is_worker(name) || machine.data.is_some())
+        };
+        if self.machines.get(name).is_some_and(whole) {
+            self.faults.push(format!("the Node of {name}, which is a member, is deleted"));
         }
         Ok(())
     }

@@ -177,9 +177,13 @@ impl Machine {
         let lacking = match unit {
             "containerd.service" => !self.has("/usr/local/bin/containerd"),
             "keepalived.service" => !self.has("/etc/keepalived/keepalived.conf"),
-            // It binds an address that the machine may not hold.
+            // With our configuration it binds an address that the machine may not hold.
             "haproxy.service" => {
-                self.sysctls.get("net.ipv4.ip_nonlocal_bind").is_none_or(|value| value != "1")
+                self.has(template::HAPROXY.target())
+                    && self
+                        .sysctls
+                        .get("net.ipv4.ip_nonlocal_bind")
+                        .is_none_or(|value| value != "1")
             }
             _ => false,
         };

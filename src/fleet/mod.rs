@@ -5,7 +5,10 @@
 //! resource or probe that made it and carried out on a model ([`world`], [`machine`]): an unknown
 //! one fails the test. kubeadm goes through its phases one by one ([`kubeadm`], [`joining`]), and
 //! what follows by itself, follows ([`nature`]). After each event the world is checked
-//! ([`world::World::check`]) and can be copied; such a copy is what a kill leaves behind.
+//! ([`world::World::check`]) and can be copied; such a copy is what a kill leaves behind ([`heal`]).
+//!
+//! Proven are: that an apply may be killed after any change ([`kills`]), from any state ([`states`]),
+//! and that plans tell the truth ([`plans`]). Everything follows from seeds, on a clock that jumps.
 
 mod answers;
 mod asked;

@@ -11,6 +11,7 @@ use super::kubeadm::key;
 use super::machine::{API_MANIFEST, CREDENTIALS, ETCD_DATA, KUBELET_CONF, Machine, Pod};
 use super::world::{NodeObject, World};
 use crate::cluster::{ALIVE_PORT, API_PORT, Endpoint};
+use crate::template;
 
 /// Facts as the scripts print them.
 #[derive(Default)]
@@ -102,7 +103,7 @@ impl World {
         if machine.pods.contains(&Pod::ApiServer) {
             listen(&[API_PORT], machine.address, "kube-apiserver");
         }
-        let ours = machine.has("/etc/haproxy/haproxy.cfg") && machine.active("haproxy.service");
+        let ours = machine.has(template::HAPROXY.target()) && machine.active("haproxy.service");
         if let Endpoint::Vip { address, .. } = &self.meant.endpoint
             && ours
         {
@@ -131,8 +132,7 @@ impl World {
         }
         if machine.has("/etc/kubernetes/super-admin.conf") {
             let early = matches!(machine.text(KUBELET_CONF).as_str(), "" | "embedded");
-            let without_proxy = objects.is_some_and(|o| !o.configs.contains_key("kube-proxy"));
-            if early || without_proxy {
+            if objects.map_or(early, |objects| !objects.configs.contains_key("kube-proxy")) {
                 facts.print("begun", "init");
             }
         }

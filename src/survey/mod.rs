@@ -139,17 +139,21 @@ impl Survey {
     /// it voted, or it lost its data. It will never come back.
     #[must_use]
     pub fn dead_member(&self, node: &Node) -> Option<&EtcdMember> {
-        let dead =
-            self.membership(&node.name) == Some(&Membership::Stale) || self.is_reset(&node.name);
-        self.etcd.iter().flatten().find(|member| dead && member.is_of(node))
+        let begins_anew = self.begins_anew(&node.name);
+        self.etcd.iter().flatten().find(|member| begins_anew && member.is_of(node))
     }
 
-    /// The UID of the Node object of an earlier life of `node`, which was reinstalled.
+    /// The UID of the Node object of an earlier life of `node`. While it is Ready, which it stays for
+    /// 40 s after the kubelet's end, `kubeadm join` refuses another one of its name.
     #[must_use]
     pub fn dead_node(&self, node: &Node) -> Option<&str> {
-        let stale = self.membership(&node.name) == Some(&Membership::Stale);
-        let about = self.listed.get(&node.name).filter(|_| stale)?;
+        let about = self.listed.get(&node.name).filter(|_| self.begins_anew(&node.name))?;
         about.split(' ').next()
+    }
+
+    /// Whether whatever the cluster knows of that node is of an earlier life.
+    fn begins_anew(&self, node: &str) -> bool {
+        self.membership(node) == Some(&Membership::Stale) || self.is_reset(node)
     }
 
     /// Names of etcd's voting members, if any member answers.

@@ -32,9 +32,12 @@ if [ -f /etc/kubernetes/admin.conf ]; then
   kubelet=$($k -n kube-system get configmap kubelet-config -o 'jsonpath={.data.kubelet}' 2>/dev/null) && p kubelet "$(printf %s "$kubelet" | base64 -w0)"
 fi
 if [ -e /etc/kubernetes/super-admin.conf ]; then
-  # Of kubeadm init's last phases, kubelet-finalize takes the certificate out of kubelet.conf, and addon makes kube-proxy.
-  if ! grep -qs 'client-certificate: ' /etc/kubernetes/kubelet.conf; then p begun init
-  elif addon=$($k -n kube-system get configmap kube-proxy --ignore-not-found -o name 2>/dev/null) && [ -z "$addon" ]; then p begun init; fi
+  # kubeadm init's last phase makes kube-proxy; one before it takes the certificate itself out of kubelet.conf.
+  if [ -n "${k:-}" ] && addon=$($k -n kube-system get configmap kube-proxy --ignore-not-found -o name 2>/dev/null); then
+    [ -n "$addon" ] || p begun init
+  else
+    grep -qs 'client-certificate: ' /etc/kubernetes/kubelet.conf || p begun init
+  fi
 fi
 if [ -f /etc/kubernetes/pki/etcd/healthcheck-client.crt ]; then
   set -- --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key --command-timeout=3s

@@ -110,10 +110,7 @@ pub(super) fn heal(
                 break;
             }
             Ok(run) if runs == 3 => return Err(format!("still failing: {:?}", run.outcome)),
-            Ok(run) => {
-                eprintln!("AGAIN {:?}", run.outcome);
-                fleet.world().pass_a_minute();
-            }
+            Ok(_) => fleet.world().pass_a_minute(),
         }
     }
     same(fleet, whole)?;

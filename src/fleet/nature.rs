@@ -5,8 +5,11 @@ use super::machine::{API_MANIFEST, BOOTSTRAP, CREDENTIALS, Data, ETCD_MANIFEST, 
 use super::machine::{Machine, Pod, SERVING};
 use super::world::{Member, NodeObject, Store, World};
 
-/// Each looks at one machine and does one thing there, or nothing.
-const RULES: &[(&str, fn(&mut World, &str) -> bool)] = &[
+/// Looks at one machine and does one thing there, or nothing.
+type Rule = fn(&mut World, &str) -> bool;
+
+/// What comes about, and how.
+const RULES: &[(&str, Rule)] = &[
     ("etcd without data or membership ends", |world, name| {
         let machine = world.machine(name);
         // A reset takes the data away shortly before it ends the pods.

@@ -9,6 +9,8 @@ pub mod command;
 pub mod diagnostic;
 pub mod engine;
 pub mod event;
+#[cfg(test)]
+mod fleet;
 pub mod host;
 pub mod inventory;
 pub mod lab;

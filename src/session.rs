@@ -10,7 +10,7 @@ use crate::bundle::{Bundle, lock::Lock};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::engine::{self, Node, Plan, Planned};
 use crate::event::Sink;
-use crate::host::{SshHost, Trust};
+use crate::host::{SshHost, Transport, Trust};
 use crate::inventory::{self, Inventory};
 use crate::pki::{self, Pki};
 use crate::probe::Probe;
@@ -22,6 +22,8 @@ use crate::survey::{self, Survey};
 
 mod reached;
 
+#[cfg(test)]
+pub(crate) use reached::facts;
 pub use reached::{Reached, Run};
 
 /// Where the bundle's pins are kept, beside the inventory.
@@ -91,25 +93,7 @@ impl Session {
     /// The plan, fit to be kept in a file.
     #[must_use]
     pub fn saved(&self) -> Saved {
-        let context = &self.context;
-        let identity = context.survey.identity.as_ref();
-        let basis = Basis {
-            cluster: context.cluster.name.clone(),
-            identity: identity.map_or_else(|| Basis::NEW.to_owned(), ToString::to_string),
-            inventory: sha256(self.inventory.text().as_bytes()),
-            bundle: context.bundle.digest().to_owned(),
-            slipway: env!("CARGO_PKG_VERSION").to_owned(),
-            program: context.program.sha256().to_owned(),
-        };
-        let announced = |(node, step, one): (&str, &str, &Planned)| Announced {
-            node: node.to_owned(),
-            step: step.to_owned(),
-            resource: one.id.clone(),
-            summary: one.diff.summary.clone(),
-            diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
-            awaited: one.awaited,
-        };
-        Saved::now(basis, self.plan.resources().map(announced).collect())
+        saved(&self.context, &self.plan, self.inventory.text())
     }
 
     /// Keeps what the run needs to be repeated: keys first, before any node is changed.
@@ -147,12 +131,34 @@ impl Session {
     }
 }
 
+/// `plan`, fit to be kept in a file; `inventory` is the text that it was made from.
+pub(crate) fn saved(context: &Context, plan: &Plan, inventory: &str) -> Saved {
+    let identity = context.survey.identity.as_ref();
+    let basis = Basis {
+        cluster: context.cluster.name.clone(),
+        identity: identity.map_or_else(|| Basis::NEW.to_owned(), ToString::to_string),
+        inventory: sha256(inventory.as_bytes()),
+        bundle: context.bundle.digest().to_owned(),
+        slipway: env!("CARGO_PKG_VERSION").to_owned(),
+        program: context.program.sha256().to_owned(),
+    };
+    let announced = |(node, step, one): (&str, &str, &Planned)| Announced {
+        node: node.to_owned(),
+        step: step.to_owned(),
+        resource: one.id.clone(),
+        summary: one.diff.summary.clone(),
+        diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
+        awaited: one.awaited,
+    };
+    Saved::now(basis, plan.resources().map(announced).collect())
+}
+
 /// The cluster's keys from a living control plane, for an operator's machine that has lost its own.
 /// Only from a member of the cluster that the inventory names.
-async fn read_back(
+pub(crate) async fn read_back<T: Transport>(
     survey: &Survey,
     cluster: &str,
-    nodes: &BTreeMap<String, Node<SshHost>>,
+    nodes: &BTreeMap<String, Node<T>>,
 ) -> Result<Pki> {
     let configuration = survey.configuration.as_deref().unwrap_or_default();
     let live: serde_json::Value = serde_yaml::from_str(configuration).unwrap_or_default();

@@ -11,7 +11,7 @@ help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 machine: ## install what this Debian machine lacks (needs root)
-	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test)
+	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test) $(filter fuzz,$(MAKECMDGOALS))
 
 build: ## build slipway
 	cargo build --release --locked
@@ -32,10 +32,13 @@ test: check ## all checks and all tests, the cluster on the lab included
 	$(SLIPWAY) bundle build --kubernetes 1.36.4
 	cargo test --release --locked
 
+fuzz: machine ## feed fuzzers everything that slipway reads and did not write, five minutes each
+	@scripts/fuzz 300
+
 reproduce: build ## build the whole bundle twice, apart, and compare the digests
 	SLIPWAY=$(SLIPWAY) scripts/reproduce
 
 bench: build ## bare kubeadm commands against `slipway apply`, in one run
 	SLIPWAY=$(SLIPWAY) bench/compare.sh
 
-.PHONY: help machine build demo check test reproduce bench
+.PHONY: help machine build demo check test fuzz reproduce bench

@@ -9,6 +9,9 @@ pub mod command;
 pub mod diagnostic;
 pub mod engine;
 pub mod event;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod inventory;
 pub mod lab;
@@ -23,3 +26,4 @@ pub mod state;
 pub mod steps;
 pub mod survey;
 pub mod template;
+pub mod yaml;

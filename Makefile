@@ -38,7 +38,11 @@ fuzz: machine ## feed fuzzers everything that slipway reads and did not write, f
 reproduce: build ## build the whole bundle twice, apart, and compare the digests
 	SLIPWAY=$(SLIPWAY) scripts/reproduce
 
+sweep: build ## break a lab in every way that is known; can be interrupted; writes docs/faults.md
+	$(SLIPWAY) bundle build --kubernetes 1.37.1
+	SLIPWAY_SWEEP=all cargo test --release --locked --test faults -- --nocapture
+
 bench: build ## bare kubeadm commands against `slipway apply`, in one run
 	SLIPWAY=$(SLIPWAY) bench/compare.sh
 
-.PHONY: help machine build demo check test fuzz reproduce bench
+.PHONY: help machine build demo check test fuzz reproduce sweep bench

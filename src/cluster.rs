@@ -129,6 +129,10 @@ pub struct Ssh {
 /// The port that the API is reached at, on every control plane and at a virtual IP.
 pub const API_PORT: u16 = 6443;
 
+/// Where haproxy tells keepalived that it lives, on control planes with a virtual IP; on the
+/// loopback interface only.
+pub const ALIVE_PORT: u16 = 8405;
+
 impl Cluster {
     /// Nodes of one role, in the inventory's order.
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Node> {
@@ -139,6 +143,12 @@ impl Cluster {
     #[must_use]
     pub fn api_name(&self) -> String {
         format!("api.{}", self.name)
+    }
+
+    /// Whether the node of that name is a worker.
+    #[must_use]
+    pub fn is_worker(&self, name: &str) -> bool {
+        self.node(name).is_some_and(|node| node.role == Role::Worker)
     }
 
     /// The node of that name.

@@ -11,7 +11,7 @@ use std::fmt;
 pub enum Kind {
     /// The command line is wrong.
     Usage,
-    /// The inventory, or another file that a person wrote, is wrong.
+    /// The inventory, or another file that a person wrote or named, is wrong.
     Inventory,
     /// A node cannot be reached, or is not who it should be.
     Connection,
@@ -25,13 +25,15 @@ pub enum Kind {
     Machine,
     /// The user said no, or a run was interrupted.
     Declined,
+    /// The machines are no longer as the plan found them.
+    Outdated,
     /// A mistake in slipway itself.
     Bug,
 }
 
 impl Kind {
     /// Every kind, in the order of its exit code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Usage,
         Self::Inventory,
         Self::Connection,
@@ -41,10 +43,11 @@ impl Kind {
         Self::Bug,
         Self::Machine,
         Self::Declined,
+        Self::Outdated,
     ];
 
     /// The process's exit code for this kind. Codes start at 64 (as in BSD's `sysexits.h`), so that
-    /// 1 stays "the shell's own" and 2 can mean *there are changes*.
+    /// 1 stays "the shell's own" and 2 means *there are changes* (`slipway plan --exit-code`).
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -57,6 +60,7 @@ impl Kind {
             Self::Bug => 70,
             Self::Machine => 71,
             Self::Declined => 72,
+            Self::Outdated => 73,
         }
     }
 }
@@ -69,6 +73,7 @@ pub struct Error {
     snippets: Vec<String>,
     notes: Vec<String>,
     hint: Option<String>,
+    passing: bool,
 }
 
 /// The result of everything in slipway that can fail.
@@ -77,7 +82,27 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind`; `message` says what went wrong, in lower case, without a full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), snippets: Vec::new(), notes: Vec::new(), hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            snippets: Vec::new(),
+            notes: Vec::new(),
+            hint: None,
+            passing: false,
+        }
+    }
+
+    /// This may pass by itself: trying again later makes sense.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.passing = true;
+        self
+    }
+
+    /// Whether this may pass by itself.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// What to do next.
@@ -119,6 +144,12 @@ impl Error {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Its further lines, already escaped.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What to do next, where that is known.

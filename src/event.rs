@@ -13,7 +13,7 @@ pub const SCHEMA: u32 = 1;
 pub enum Event {
     /// A run began.
     RunStarted {
-        /// `plan` or `apply`.
+        /// `preflight`, `plan` or `apply`.
         run: &'static str,
         /// The cluster.
         cluster: String,
@@ -26,6 +26,19 @@ pub enum Event {
         node: String,
         /// Its operating system and Kubernetes membership, in words.
         about: String,
+    },
+    /// Preflight found something.
+    Finding {
+        /// The node, if it is about one.
+        node: Option<String>,
+        /// The check's name.
+        check: &'static str,
+        /// `error` or `warning`.
+        severity: &'static str,
+        /// What was found.
+        what: String,
+        /// What to do.
+        todo: String,
     },
     /// A node begins a step in which something differs.
     StepStarted {

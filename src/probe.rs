@@ -186,10 +186,42 @@ impl Probe {
         probe
     }
 
-    /// Everything that the survey asks of one node; see [`crate::survey`].
+    /// The random number that is new at each boot.
     #[must_use]
-    pub fn survey() -> Self {
-        Self::new(include_str!("survey/probe.sh"), &[])
+    pub fn boot_id() -> Self {
+        Self::new("cat /proc/sys/kernel/random/boot_id", &[])
+    }
+
+    /// Units of slipway's that work now; see [`crate::resource`]'s kubeadm.
+    #[must_use]
+    pub fn running() -> Self {
+        Self::new(
+            "systemctl list-units --plain --no-legend --state=active,activating 'slipway-run-*' | cut -d' ' -f1",
+            &[],
+        )
+    }
+
+    /// Everything that the survey asks of one node. `questions` are for those that have not joined
+    /// yet; see [`crate::survey::questions`].
+    #[must_use]
+    pub fn survey(questions: &[String]) -> Self {
+        let words: Vec<&str> = questions.iter().map(String::as_str).collect();
+        Self::new(
+            concat!(
+                include_str!("survey/preflight/machine.sh"),
+                include_str!("survey/preflight/network.sh"),
+                include_str!("survey/probe.sh"),
+                "p clock \"$(date +%s%N)\"\n",
+            ),
+            &words,
+        )
+    }
+
+    /// How long synced writes take where etcd's data will lie. The only probe that writes at all:
+    /// to a file without a name, of which nothing is left.
+    #[must_use]
+    pub fn synced_writes() -> Self {
+        Self::new(include_str!("survey/preflight/sync.sh"), &["/var/lib/etcd", "/var/lib"])
     }
 
     /// The shared keys of a control plane, for an operator's machine that lost its own: each

@@ -6,20 +6,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-
 use crate::bundle::{Bundle, lock::Lock};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::engine::{self, Node, Plan};
-use crate::event::{Event, Sink};
+use crate::engine::{self, Node, Plan, Planned};
+use crate::event::Sink;
 use crate::host::{SshHost, Trust};
 use crate::inventory::{self, Inventory};
 use crate::pki::{self, Pki};
 use crate::probe::Probe;
+use crate::resource::sha256;
 use crate::secret::Secret;
-use crate::state::State;
-use crate::steps::{Context, Program, STEPS, Token};
-use crate::survey::{Facts, Survey, preflight};
+use crate::state::{Announced, Basis, LastApply, Saved, State};
+use crate::steps::{Context, STEPS, Token};
+use crate::survey::{self, Survey};
+
+mod reached;
+
+pub use reached::{Reached, Run};
 
 /// Where the bundle's pins are kept, beside the inventory.
 const LOCK: &str = "slipway.lock";
@@ -34,6 +37,11 @@ pub struct Session {
     pub context: Arc<Context>,
     /// What differs.
     pub plan: Plan,
+    /// Workers of a living cluster that cannot be reached, and why: the others do not wait for
+    /// them.
+    pub unreachable: BTreeMap<String, Error>,
+    /// How long the last apply took, if that is known.
+    pub last_apply: Option<LastApply>,
     state: State,
 }
 
@@ -44,16 +52,12 @@ impl Session {
     /// Whatever forbids a run: nothing was changed then.
     pub async fn begin(
         path: &Path,
-        run: &'static str,
+        run: Run,
         trust: Arc<dyn Trust>,
         events: &Arc<dyn Sink>,
     ) -> Result<Self> {
         let inventory = inventory::load(path)?;
-        let cluster = inventory.cluster.clone();
-        let names = || cluster.nodes.iter().map(|node| node.name.clone());
-        let cluster_name = cluster.name.clone();
-        events.take(Event::RunStarted { run, cluster: cluster_name, nodes: names().collect() });
-        let version = cluster.kubernetes.to_string();
+        let version = inventory.cluster.kubernetes.to_string();
         let bundle = Bundle::open(&Bundle::locate(&version, "amd64")).map_err(|e| {
             e.hint(format!("make it with `slipway bundle build --kubernetes {version}`"))
         })?;
@@ -61,25 +65,16 @@ impl Session {
         if pins.exists() {
             Lock::read(&pins)?.check(bundle.manifest())?;
         }
-        let state = State::at(inventory.state_dir());
-        let kept = state.load()?;
         let token = Token::random();
         let masked: Arc<[Secret<String>]> = Arc::from([token.secret.clone()]);
-        let nodes = connect(&inventory, trust, &masked).await?;
-        let facts = look(&nodes).await?;
-        let own = kept.as_ref().map(Pki::identity);
-        let survey = Survey::new(&cluster, own.as_ref(), facts)?;
-        for (name, surveyed) in &survey.nodes {
-            let system = crate::diagnostic::printable(&surveyed.facts.os_name);
-            let part = surveyed.membership.in_words();
-            let node = name.clone();
-            events.take(Event::Connected { node, about: format!("{system}, {part}") });
-        }
-        let program = Program::running()?;
-        preflight(&cluster, &survey, program.glibc())?;
+        let reached = Reached::begin(inventory, run, trust, &masked, events).await?;
+        survey::refuse(&reached.findings)?;
+        reached.tell(events.as_ref());
+        let Reached { inventory, nodes, unreachable, survey, kept, state, program, .. } = reached;
         if !survey.any_member() {
             inventory.check_new()?;
         }
+        let cluster = inventory.cluster.clone();
         let pki = match kept {
             Some(pki) => pki,
             None if survey.identity.is_some() => read_back(&survey, &cluster.name, &nodes).await?,
@@ -89,7 +84,32 @@ impl Session {
         let context =
             Arc::new(Context { steps: STEPS, cluster, survey, pki, bundle, token, program });
         let plan = engine::plan(&context, &nodes).await?;
-        Ok(Self { inventory, nodes, context, plan, state })
+        let last_apply = state.last_apply();
+        Ok(Self { inventory, nodes, context, plan, unreachable, last_apply, state })
+    }
+
+    /// The plan, fit to be kept in a file.
+    #[must_use]
+    pub fn saved(&self) -> Saved {
+        let context = &self.context;
+        let identity = context.survey.identity.as_ref();
+        let basis = Basis {
+            cluster: context.cluster.name.clone(),
+            identity: identity.map_or_else(|| Basis::NEW.to_owned(), ToString::to_string),
+            inventory: sha256(self.inventory.text().as_bytes()),
+            bundle: context.bundle.digest().to_owned(),
+            slipway: env!("CARGO_PKG_VERSION").to_owned(),
+            program: context.program.sha256().to_owned(),
+        };
+        let announced = |(node, step, one): (&str, &str, &Planned)| Announced {
+            node: node.to_owned(),
+            step: step.to_owned(),
+            resource: one.id.clone(),
+            summary: one.diff.summary.clone(),
+            diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
+            awaited: one.awaited,
+        };
+        Saved::now(basis, self.plan.resources().map(announced).collect())
     }
 
     /// Keeps what the run needs to be repeated: keys first, before any node is changed.
@@ -102,6 +122,14 @@ impl Session {
             Lock::of(self.context.bundle.manifest()).write(&pins)?;
         }
         self.state.save(&self.context.cluster.name, &self.context.pki)
+    }
+
+    /// Remembers how long this apply took.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note_apply(&self, last: &LastApply) -> Result<()> {
+        self.state.note_apply(last)
     }
 
     /// Writes the administrator's kubeconfig unless it is there; gives its path.
@@ -117,72 +145,6 @@ impl Session {
         let server = format!("https://{}", cluster.endpoint.authority());
         self.state.write_kubeconfig(&self.context.pki.kubeconfig(&cluster.name, &server)?)
     }
-}
-
-/// Connects to all nodes at once.
-async fn connect(
-    inventory: &Inventory,
-    trust: Arc<dyn Trust>,
-    masked: &Arc<[Secret<String>]>,
-) -> Result<BTreeMap<String, Node<SshHost>>> {
-    let mut connecting = JoinSet::new();
-    for node in inventory.cluster.nodes.clone() {
-        let trust = Arc::clone(&trust);
-        connecting.spawn(async move {
-            let host = SshHost::connect(&node.ssh, &node.name, trust.as_ref()).await;
-            (node.name, host)
-        });
-    }
-    let mut nodes = BTreeMap::new();
-    let mut errors = BTreeMap::new();
-    while let Some(joined) = connecting.join_next().await {
-        let (name, host) = joined.map_err(|e| ended_early(&e))?;
-        match host {
-            Ok(host) => {
-                nodes.insert(name.clone(), Node::new(&name, Arc::new(host), Arc::clone(masked)));
-            }
-            Err(error) => drop(errors.insert(name, error)),
-        }
-    }
-    all_of(errors, inventory.cluster.nodes.len(), "connect to").map(|()| nodes)
-}
-
-/// Looks at all nodes at once.
-async fn look(nodes: &BTreeMap<String, Node<SshHost>>) -> Result<BTreeMap<String, Facts>> {
-    let mut looks = JoinSet::new();
-    for node in nodes.values() {
-        let node = node.clone();
-        looks.spawn(async move {
-            let answer = node.look(&[Probe::survey()]).await;
-            let answer = answer.map(|outputs| outputs.into_iter().next().unwrap_or_default());
-            (node.name().to_owned(), answer.and_then(|output| Facts::parse(&output)))
-        });
-    }
-    let mut facts = BTreeMap::new();
-    let mut errors = BTreeMap::new();
-    while let Some(joined) = looks.join_next().await {
-        let (name, answer) = joined.map_err(|e| ended_early(&e))?;
-        match answer {
-            Ok(found) => drop(facts.insert(name, found)),
-            Err(error) => drop(errors.insert(name, error)),
-        }
-    }
-    all_of(errors, nodes.len(), "survey").map(|()| facts)
-}
-
-/// One error for all nodes that failed; the only one as it is.
-fn all_of(mut errors: BTreeMap<String, Error>, nodes: usize, verb: &str) -> Result<()> {
-    if errors.len() < 2 {
-        return errors.pop_first().map_or(Ok(()), |(_, error)| Err(error));
-    }
-    let kind = errors.values().next().map_or(Kind::Bug, Error::kind);
-    let message = format!("cannot {verb} {} of {nodes} nodes; nothing was changed", errors.len());
-    let error = Error::new(kind, message);
-    Err(errors.values().fold(error, |all, one| all.note(one.to_string())))
-}
-
-fn ended_early(e: &tokio::task::JoinError) -> Error {
-    Error::new(Kind::Bug, format!("a task ended early: {e}"))
 }
 
 /// The cluster's keys from a living control plane, for an operator's machine that has lost its own.

@@ -18,7 +18,8 @@ use support::balancer::Balancer;
 use support::lab::Lab;
 use support::secrets::Sampler;
 use support::{
-    KUBERNETES, Turn, bare, figure, kube, kubelets, pods, power, rerun, secrets, secs, shown,
+    CHANGES, KUBERNETES, Turn, bare, figure, kube, kubelets, pods, power, rerun, secrets, secs,
+    shown,
 };
 
 const INVENTORY: &str = "slipway.yaml";
@@ -30,8 +31,11 @@ fn five_machines_become_a_cluster_that_survives() {
     let lab = Lab::up("t-five", 3, 2, &[]);
     bare::nothing_changes(&lab);
 
+    let plan = lab.save_plan(INVENTORY, "plan.json");
+    assert_eq!(plan.ran.code, CHANGES, "plan --exit-code on bare nodes:\n{}", plan.ran.both());
+    lab.assert_no_state();
     let sampler = Sampler::start();
-    let run = lab.apply(INVENTORY);
+    let run = lab.apply_plan(INVENTORY, "plan.json");
     assert_eq!(run.ran.code, 0, "apply:\n{}", run.ran.both());
     figure("t-five: apply, while command lines are sampled", shown(run.took));
     let (processes, rounds) = sampler.end(&lab);
@@ -47,6 +51,7 @@ fn five_machines_become_a_cluster_that_survives() {
     kubelets::metrics(&lab, &kube);
     kubelets::nothing_is_insecure(&lab, &kube, &processes);
     rerun::changes_nothing(&lab);
+    rerun::an_old_plan_is_refused(&lab, "plan.json");
     rerun::state_is_read_back(&lab);
     kubelets::a_foreign_certificate_is_refused(&lab, &kube, &probes);
     power::any_control_plane_may_lose_power(&lab, &kube, |silent| {

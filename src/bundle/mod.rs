@@ -44,6 +44,7 @@ pub const DEFAULT_KUBERNETES: &str = "1.37.1";
 pub struct Bundle {
     dir: PathBuf,
     manifest: Manifest,
+    digest: String,
 }
 
 /// A binary of the bundle.
@@ -101,7 +102,8 @@ impl Bundle {
         })?;
         let manifest =
             Manifest::parse(&text).map_err(|e| e.context(format!("`{}`", path.display())))?;
-        Ok(Self { dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()), manifest })
+        let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        Ok(Self { dir, manifest, digest: digest::sha256(&text) })
     }
 
     /// Where [`build()`] puts the bundle of a Kubernetes version (`1.37.1`) and architecture
@@ -121,6 +123,13 @@ impl Bundle {
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// The manifest's own SHA-256, in hexadecimal: as it names every content by digest, it stands
+    /// for the whole bundle.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// The binary called `name`, such as `kubelet`. Its content is not checked here: read it with

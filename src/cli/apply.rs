@@ -1,6 +1,7 @@
 //! `slipway apply`: makes the machines what the inventory means.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,13 +13,17 @@ use crate::engine::{self, Outcome};
 use crate::event::{Event, Sink};
 use crate::inventory::Inventory;
 use crate::report::Format;
-use crate::session::Session;
+use crate::session::{Run, Session};
+use crate::state::{LastApply, Saved};
 
 /// Make the machines what the inventory means
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     options: Options,
+    /// A plan that `slipway plan --out` saved: do what it announced, without asking, or nothing
+    #[arg(value_name = "FILE")]
+    plan: Option<PathBuf>,
     /// Do not ask before changing anything
     #[arg(short, long)]
     yes: bool,
@@ -26,17 +31,25 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
+    let saved = args.plan.as_deref().map(Saved::read).transpose()?;
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
     let path = &args.options.inventory.inventory;
-    let mut session = Session::begin(path, "apply", run::trust(), &events).await?;
-    args.options.show_plan(&session.plan);
+    let mut session = Session::begin(path, Run::Apply, run::trust(), &events).await?;
+    if let Some(saved) = &saved {
+        let done = saved.check(&session.saved())?;
+        let all = saved.announced();
+        say_error(format_args!(
+            "the saved plan holds; {done} of its {all} changes are done already"
+        ));
+    }
+    args.options.show_plan(&session.plan, session.last_apply.as_ref());
     let plan = std::mem::take(&mut session.plan);
-    let outcome = if plan.changes() == 0 {
+    let mut outcome = if plan.changes() == 0 {
         session.keep()?;
         Outcome::default()
     } else {
-        let permit = plan.confirm(|_| args.yes || agrees());
+        let permit = plan.confirm(|_| args.yes || saved.is_some() || agrees());
         let permit = permit.ok_or_else(|| {
             Error::new(Kind::Declined, "nothing was changed")
                 .hint("answer `yes`, or give --yes where nobody can be asked")
@@ -44,6 +57,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         session.keep()?;
         engine::apply(&session.context, Arc::new(plan), permit, &session.nodes, &events).await
     };
+    let unreachable = std::mem::take(&mut session.unreachable);
+    outcome.failures.extend(unreachable.into_iter().map(|(node, error)| (node, "connect", error)));
     events.take(Event::RunFinished {
         changed: outcome.changed,
         failed: outcome.failures.len() + outcome.held_back.len(),
@@ -55,6 +70,11 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     }
     if let Some(worst) = show_failures(&session.inventory, &outcome) {
         return Ok(ExitCode::from(worst.exit_code()));
+    }
+    if let Some((took, steps)) = recorder.times() {
+        let last = LastApply::now(outcome.changed, took, &steps);
+        // Nothing depends on it.
+        session.note_apply(&last).unwrap_or_else(say_error);
     }
     let kubeconfig = session.write_kubeconfig()?;
     // Standard output is for programs alone where they asked for it.

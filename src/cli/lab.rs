@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Subcommand;
+use jiff::SignedDuration;
 
 use super::{say, say_error};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::lab::{self, State, Wanted, spec::Lab};
+use crate::lab::quantity::{Share, Size};
+use crate::lab::spec::Lab;
+use crate::lab::{self, Condition, Fault, State, Wanted};
 
 /// Make, look at, break and take down nodes on this machine.
 #[derive(Debug, clap::Args)]
@@ -20,7 +24,7 @@ pub(super) struct Args {
 enum Command {
     /// Make a lab, or repair the one there is; write its inventory, key and known hosts.
     Up(Up),
-    /// Show the nodes and how they are.
+    /// Show the nodes, how they are, and their faults.
     Status {
         #[command(flatten)]
         lab: Name,
@@ -44,6 +48,71 @@ enum Command {
     Start(OneNode),
     /// Restart a node in an orderly way.
     Reboot(OneNode),
+    /// Cut a node's network: every packet to and from it is lost, and nobody is told.
+    ///
+    /// With --for, the kernel mends it in time, whatever becomes of slipway.
+    Cut {
+        #[command(flatten)]
+        of: OneNode,
+        #[command(flatten)]
+        lasts: Lasts,
+    },
+    /// Delay every packet to a node, so that each answer takes this much longer.
+    Delay {
+        #[command(flatten)]
+        of: OneNode,
+        /// How much later each packet comes, say `50ms`.
+        #[arg(value_parser = duration)]
+        time: Duration,
+    },
+    /// Lose a share of the packets to a node, and of those from it.
+    Loss {
+        #[command(flatten)]
+        of: OneNode,
+        /// How many, say `5%`.
+        share: Share,
+    },
+    /// Fill a node's disk, so that writing there fails.
+    ///
+    /// The node must have a disk of its own (`up --disk SIZE`), a sparse file of this machine's.
+    /// Another file takes all that is free there, which takes no room on this machine.
+    Fill {
+        #[command(flatten)]
+        of: OneNode,
+        /// How much stays free, say `50M`.
+        #[arg(long, value_name = "SIZE", default_value = "0")]
+        leave: Size,
+    },
+    /// Hold the lock of apt and dpkg on a node.
+    ///
+    /// A process on the node takes it as apt-get does, as soon as nobody else has it.
+    Hold {
+        #[command(flatten)]
+        of: OneNode,
+        #[command(flatten)]
+        lasts: Lasts,
+    },
+    /// End all of a node's faults: cut, delay, loss, fill, hold.
+    ///
+    /// They also end when the node starts again, and with `slipway lab up`.
+    Mend(OneNode),
+    /// Shut all nodes down, copy their disks, start them again.
+    ///
+    /// An older snapshot of this name is replaced. Faults end. What is beside the inventory, the
+    /// cluster's keys above all, is no part of a snapshot.
+    Snapshot(OneSnapshot),
+    /// Give all nodes the disks of a snapshot, and start them.
+    ///
+    /// Their power is cut first. Faults end.
+    Restore {
+        #[command(flatten)]
+        of: OneSnapshot,
+        /// Only this node: it is then as if it were reinstalled; may be given again.
+        #[arg(long = "node", value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// List a lab's snapshots.
+    Snapshots(Name),
     /// Remove a lab and all traces of it.
     Down {
         #[command(flatten)]
@@ -54,6 +123,12 @@ enum Command {
     },
     #[command(hide = true)]
     RunNode(OneNode),
+    #[command(hide = true)]
+    DelayLine {
+        tap: PathBuf,
+        #[arg(value_parser = duration)]
+        time: Duration,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -69,6 +144,21 @@ struct OneNode {
     lab: Name,
     /// The node's name, say `cp-1`.
     node: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Lasts {
+    /// How long, say `20s` [default: until `slipway lab mend`].
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    time: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+struct OneSnapshot {
+    #[command(flatten)]
+    lab: Name,
+    /// The snapshot's name, say `bare`.
+    snapshot: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -90,6 +180,9 @@ struct Up {
     /// The Debian release of new workers [default: as --release].
     #[arg(long, value_name = "RELEASE")]
     worker_release: Option<String>,
+    /// Give each new node a disk of its own, of this size [default: they share this machine's].
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<Size>,
     /// The Kubernetes version that the inventory asks for [default: 1.37.1 for a new lab].
     #[arg(long, value_name = "VERSION")]
     kubernetes: Option<String>,
@@ -113,14 +206,37 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         Command::Kill(of) => lab::kill(&of.lab.name, &of.node, &progress).await?,
         Command::Start(of) => lab::start(&of.lab.name, &of.node, &progress).await?,
         Command::Reboot(of) => lab::reboot(&of.lab.name, &of.node, &progress).await?,
+        Command::Cut { of, lasts: Lasts { time } } => inject(&of, Fault::Cut(time)).await?,
+        Command::Delay { of, time } => inject(&of, Fault::Delay(time)).await?,
+        Command::Loss { of, share } => inject(&of, Fault::Loss(share)).await?,
+        Command::Fill { of, leave } => inject(&of, Fault::Fill(leave)).await?,
+        Command::Hold { of, lasts: Lasts { time } } => inject(&of, Fault::Hold(time)).await?,
+        Command::Mend(of) => lab::mend(&of.lab.name, &of.node, &progress).await?,
+        Command::Snapshot(of) => lab::snapshot(&of.lab.name, &of.snapshot, &progress).await?,
+        Command::Restore { of, nodes } => {
+            lab::restore(&of.lab.name, &of.snapshot, &nodes, &progress).await?;
+        }
+        Command::Snapshots(lab) => lab::snapshots(&lab.name)?.iter().for_each(say),
         Command::Down { lab, all } => {
             for name in if all { lab::names() } else { vec![lab.name] } {
                 lab::down(&name, &progress).await?;
             }
         }
         Command::RunNode(of) => lab::supervise(&of.lab.name, &of.node).await?,
+        Command::DelayLine { tap, time } => lab::delay_line(&tap, time, &|line| say(line)).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn inject(of: &OneNode, fault: Fault) -> Result<()> {
+    lab::inject(&of.lab.name, &of.node, &fault, &|line| say_error(line)).await
+}
+
+/// Reads a time: `20s`, `1m30s`, `50ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let time: SignedDuration = text.parse().map_err(|e: jiff::Error| e.to_string())?;
+    let time = Duration::try_from(time).unwrap_or_default();
+    if time.is_zero() { Err("a time is more than nothing".to_owned()) } else { Ok(time) }
 }
 
 async fn up(args: Up) -> Result<()> {
@@ -132,6 +248,7 @@ async fn up(args: Up) -> Result<()> {
         dir: args.dir,
         release: args.release,
         worker_release: args.worker_release,
+        disk: args.disk,
     };
     let lab = lab::up(&wanted, &|line| say_error(line)).await?;
     say(format!("lab `{}` is up: {} nodes", lab.name, lab.nodes.len()));
@@ -142,15 +259,16 @@ async fn up(args: Up) -> Result<()> {
 }
 
 async fn status(name: &str, output: Output) -> Result<()> {
-    let (lab, states) = lab::status(name).await?;
+    let (lab, conditions) = lab::status(name).await?;
     match output {
         Output::Text => {
-            for (node, state) in lab.nodes.iter().zip(states) {
+            for (node, Condition { state, faults }) in lab.nodes.iter().zip(conditions) {
                 let (name, role, address) = (&node.name, node.role.name(), node.address);
-                say(format!("{name:<6} {role:<14} {address:<14} {}", word(state)));
+                let how = [&[word(state).to_owned()], faults.as_slice()].concat().join("; ");
+                say(format!("{name:<6} {role:<14} {address:<14} {how}"));
             }
         }
-        Output::Json => say(json(&lab, &states)?),
+        Output::Json => say(json(&lab, &conditions)?),
     }
     Ok(())
 }
@@ -163,10 +281,11 @@ fn word(state: State) -> &'static str {
     }
 }
 
-fn json(lab: &Lab, states: &[State]) -> Result<String> {
-    let nodes = lab.nodes.iter().zip(states).map(|(node, state)| {
+fn json(lab: &Lab, conditions: &[Condition]) -> Result<String> {
+    let nodes = lab.nodes.iter().zip(conditions).map(|(node, Condition { state, faults })| {
         serde_json::json!({
             "name": node.name, "role": node.role, "address": node.address, "state": state,
+            "faults": faults,
         })
     });
     let value = serde_json::json!({

@@ -15,6 +15,7 @@ mod kubeconfig;
 mod lab;
 mod log;
 mod plan;
+mod preflight;
 mod run;
 mod validate;
 mod version;
@@ -33,6 +34,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Validate(validate::Args),
+    Preflight(preflight::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Kubeconfig(kubeconfig::Args),
@@ -77,6 +79,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     }
     match cli.command {
         Command::Validate(args) => validate::run(&args),
+        Command::Preflight(args) => preflight::run(args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Apply(args) => apply::run(args).await,
         Command::Kubeconfig(args) => kubeconfig::run(&args),

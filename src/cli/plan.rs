@@ -1,24 +1,48 @@
 //! `slipway plan`: what an apply would change.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::run::{self, Options};
+use super::say_error;
 use crate::diagnostic::Result;
 use crate::event::Sink;
-use crate::session::Session;
+use crate::session::{Run, Session};
+
+/// The exit code of `--exit-code` for a plan with changes.
+const CHANGES: u8 = 2;
 
 /// Show what an apply would change, and change nothing
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     options: Options,
+    /// Save the plan in this file (0600), for `slipway apply FILE`
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Exit with 2 when something differs, with 0 when nothing does
+    #[arg(long)]
+    exit_code: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events: Arc<dyn Sink> = args.options.events();
     let trust = run::trust();
-    let session = Session::begin(&args.options.inventory.inventory, "plan", trust, &events).await?;
-    args.options.show_plan(&session.plan);
-    Ok(ExitCode::SUCCESS)
+    let session =
+        Session::begin(&args.options.inventory.inventory, Run::Plan, trust, &events).await?;
+    args.options.show_plan(&session.plan, session.last_apply.as_ref());
+    if let Some(path) = &args.out {
+        session.saved().write(path)?;
+        let path = path.display();
+        say_error(format_args!("saved: `slipway apply {path}` does this, or nothing"));
+    }
+    for error in session.unreachable.values() {
+        say_error(error);
+    }
+    if let Some(error) = session.unreachable.values().next() {
+        return Ok(ExitCode::from(error.kind().exit_code()));
+    }
+    let differs = session.plan.changes() > 0;
+    Ok(if args.exit_code && differs { ExitCode::from(CHANGES) } else { ExitCode::SUCCESS })
 }

@@ -7,6 +7,7 @@ use super::{InventoryArg, say};
 use crate::engine::Plan;
 use crate::host::{Ask, Refuse, Trust};
 use crate::report::{self, Format, Recorder, View};
+use crate::state::LastApply;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -27,11 +28,11 @@ impl Options {
         Arc::new(Recorder::new(shown))
     }
 
-    pub(super) fn show_plan(&self, plan: &Plan) {
+    pub(super) fn show_plan(&self, plan: &Plan, last: Option<&LastApply>) {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         match self.output {
-            Format::Text => say(report::plan_text(plan, View { colour, full: self.full })),
-            Format::Json => say(report::plan_json(plan)),
+            Format::Text => say(report::plan_text(plan, last, View { colour, full: self.full })),
+            Format::Json => say(report::plan_json(plan, last)),
         }
     }
 }

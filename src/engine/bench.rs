@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::fake::{Entry, FakeHost, Made, Things, World};
-use super::{Node, Outcome, Plan, apply, plan};
+use super::{Node, Outcome, Plan, Planned, apply, plan};
 use crate::cluster::Role;
 use crate::diagnostic::Result;
 use crate::event::{Event, Sink};
@@ -111,12 +111,34 @@ impl Bench {
 
     /// Nodes and things of all commands that were begun.
     pub(super) fn begun(&self) -> Vec<(String, String)> {
-        let begun = |entry: Entry| match entry {
-            Entry::Begin(node, thing) => Some((node, thing)),
-            _ => None,
-        };
-        self.take_log().into_iter().filter_map(begun).collect()
+        begun(&self.take_log())
     }
+}
+
+/// Nodes and things of all commands that were begun.
+pub(super) fn begun(log: &[Entry]) -> Vec<(String, String)> {
+    let begun = |entry: &Entry| match entry {
+        Entry::Begin(node, thing) => Some((node.clone(), thing.clone())),
+        _ => None,
+    };
+    log.iter().filter_map(begun).collect()
+}
+
+/// Every name of the resources that `plan` announces to change, with its node.
+pub(super) fn covered(plan: &Plan) -> Things {
+    let names = |(node, _, one): (&str, _, &Planned)| -> Vec<_> {
+        one.id.split(" and ").map(|name| (node.to_owned(), name.to_owned())).collect()
+    };
+    plan.resources().flat_map(names).collect()
+}
+
+/// Every name that `plan` announces to make, with its node.
+pub(super) fn announced(plan: &Plan) -> Vec<(String, String)> {
+    let names = |(node, _, one): (&str, _, &Planned)| -> Vec<_> {
+        let names = one.diff.summary.strip_prefix("new: ").unwrap().split(", ");
+        names.map(|name| (node.to_owned(), name.to_owned())).collect()
+    };
+    plan.resources().flat_map(names).collect()
 }
 
 /// Whether everything in `first` ended before anything in `then` began.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::host::Transport;
+use crate::host::{Hold, Transport};
 use crate::probe::Probe;
-use crate::resource::{Change, Drift, Resource};
+use crate::resource::{Change, Disruption, Drift, Resource};
 
 /// What every node has.
 pub(super) type Things = BTreeSet<(String, String)>;
@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) log: Vec<Entry>,
     /// The connection is lost at the command of this number.
     pub(super) cut: Option<(usize, Cut)>,
+    /// It comes back at once.
+    pub(super) brief: bool,
     /// Making these fails.
     pub(super) broken: Things,
     /// Making these seems to work, and does nothing.
@@ -97,7 +99,11 @@ impl Transport for FakeHost {
                 None => None,
             }
         };
-        let lost = || Err(Error::new(Kind::Connection, "the connection was lost"));
+        let brief = self.world.state().brief;
+        let lost = || {
+            let error = Error::new(Kind::Connection, "the connection was lost");
+            Err(if brief { error.passing() } else { error })
+        };
         if cut == Some(Cut::Before) {
             return lost();
         }
@@ -108,6 +114,14 @@ impl Transport for FakeHost {
             _ => panic!("an unknown command: {cmd}"),
         };
         if cut == Some(Cut::After) { lost() } else { Ok(output) }
+    }
+
+    async fn hold(&self, _: &Cmd, _: Duration) -> Result<Hold> {
+        Ok(Hold::default())
+    }
+
+    async fn reconnect(&self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -144,7 +158,10 @@ impl FakeHost {
             let stderr = b"the disk is full, and the password is s3cret".to_vec();
             return Output { code: 1, stderr, ..Output::default() };
         }
-        if !state.in_vain.contains(&key) {
+        if thing == RESET {
+            let stays = |name: &str| name != HALF && !name.starts_with("/etc/kubernetes/pki/");
+            state.there.retain(|(node, name)| *node != self.name || stays(name));
+        } else if !state.in_vain.contains(&key) {
             state.there.insert(key);
         }
         Output::default()
@@ -193,6 +210,35 @@ impl Resource for Made {
 fn missing(names: &[&'static str], seen: &Output) -> Vec<&'static str> {
     let text = seen.text();
     names.iter().copied().filter(|name| !text.lines().any(|line| line == *name)).collect()
+}
+
+/// What an unfinished join leaves, and the command that undoes it.
+pub(super) const HALF: &str = "half a join";
+const RESET: &str = "reset";
+
+/// Nothing is left of an unfinished join.
+pub(super) struct Undone;
+
+impl Resource for Undone {
+    fn id(&self) -> String {
+        "leftovers".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::exist(&[HALF])
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        Ok(Drift::unless(seen.stdout.is_empty(), format!("new: {RESET}")))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        vec![Change::new(RESET, Cmd::new("make").arg(RESET))]
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        Some(Disruption::Reset)
+    }
 }
 
 /// A name that comes about by itself.

@@ -1,13 +1,14 @@
 //! What would change: one look at every node, compared with what is meant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::task::JoinSet;
 
 use super::{Node, settle::differing};
+use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result};
 use crate::host::Transport;
-use crate::resource::{Diff, Disruption, Resource};
+use crate::resource::{Diff, Disruption, Reset, Resource};
 use crate::steps::{Context, Step};
 
 /// What would change, per node and step.
@@ -17,6 +18,8 @@ pub struct Plan {
     pub steps: &'static [Step],
     /// The nodes, in the inventory's order.
     pub nodes: Vec<NodePlan>,
+    /// Names of etcd's voting members now: none in a new cluster, `None` if no member answered.
+    pub voters: Option<Vec<String>>,
 }
 
 /// What would change on one node.
@@ -46,17 +49,38 @@ pub struct Planned {
     pub diff: Diff,
     /// What the change disturbs.
     pub disruption: Option<Disruption>,
+    /// Whether it is only waited for: nothing is changed then.
+    pub awaited: bool,
 }
 
-/// The right to change nodes. Only a plan that somebody agreed to gives one.
+/// The right to change what a plan announced. Only a plan that somebody agreed to gives one.
 #[derive(Debug)]
-pub struct Permit(());
+pub struct Permit {
+    announced: BTreeSet<(String, &'static str, String)>,
+}
+
+impl Permit {
+    /// Whether the plan announced that `step` changes the resource `id` of `node`.
+    #[must_use]
+    pub fn covers(&self, node: &str, step: &'static str, id: String) -> bool {
+        self.announced.contains(&(node.to_owned(), step, id))
+    }
+}
 
 impl Plan {
     /// How many resources differ.
     #[must_use]
     pub fn changes(&self) -> usize {
-        self.nodes.iter().flat_map(|node| &node.steps).map(|step| step.resources.len()).sum()
+        self.resources().count()
+    }
+
+    /// Every resource that differs, with its node and step.
+    pub fn resources(&self) -> impl Iterator<Item = (&str, &'static str, &Planned)> {
+        self.nodes.iter().flat_map(|node| {
+            node.steps.iter().flat_map(move |step| {
+                step.resources.iter().map(move |one| (node.node.as_str(), step.step, one))
+            })
+        })
     }
 
     /// Whether something differs on `node` in `step`.
@@ -67,7 +91,9 @@ impl Plan {
 
     /// The right to carry it out, if `agrees` says yes to it.
     pub fn confirm(&self, agrees: impl FnOnce(&Self) -> bool) -> Option<Permit> {
-        agrees(self).then_some(Permit(()))
+        let announced =
+            self.resources().map(|(node, step, one)| (node.to_owned(), step, one.id.clone()));
+        agrees(self).then(|| Permit { announced: announced.collect() })
     }
 }
 
@@ -81,8 +107,7 @@ pub async fn plan<T: Transport + 'static>(
 ) -> Result<Plan> {
     let mut looks = JoinSet::new();
     for (position, meant) in context.cluster.nodes.iter().enumerate() {
-        let node = nodes.get(&meant.name).cloned();
-        let node = node.ok_or_else(|| Error::new(Kind::Bug, "a node without a connection"))?;
+        let Some(node) = nodes.get(&meant.name).cloned() else { continue };
         let context = std::sync::Arc::clone(context);
         looks.spawn(async move { (position, plan_node(&context, &node).await) });
     }
@@ -103,7 +128,11 @@ pub async fn plan<T: Transport + 'static>(
     }
     match failed {
         Some(error) => Err(error),
-        None => Ok(Plan { steps: context.steps, nodes: plans.into_values().collect() }),
+        None => Ok(Plan {
+            steps: context.steps,
+            nodes: plans.into_values().collect(),
+            voters: if context.is_new() { Some(Vec::new()) } else { context.survey.voters() },
+        }),
     }
 }
 
@@ -117,20 +146,37 @@ async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<No
         desired.iter().flat_map(|(_, wants)| wants).map(AsRef::as_ref).collect();
     let mut seen = node.look_at(&wants).await?.into_iter();
     let mut steps = Vec::new();
+    let mut reset = false;
     for (step, wants) in &desired {
         let wants: Vec<&dyn Resource> = wants.iter().map(AsRef::as_ref).collect();
-        let seen = seen.by_ref().take(wants.len()).collect();
+        let mut seen: Vec<Output> = seen.by_ref().take(wants.len()).collect();
+        if reset {
+            // What must not be changed must not be reset either.
+            differing(node, &wants, seen.clone())?;
+            seen = after_reset(&wants, seen);
+        }
         let resources: Vec<Planned> = differing(node, &wants, seen)?
             .into_iter()
             .map(|one| Planned {
                 id: one.want.id(),
                 disruption: one.want.disruption(&one.seen),
+                awaited: one.want.awaited(&one.seen),
                 diff: one.diff,
             })
             .collect();
+        reset |= resources.iter().any(|one| one.disruption == Some(Disruption::Reset));
         if !resources.is_empty() {
             steps.push(StepPlan { step, resources });
         }
     }
     Ok(NodePlan { node: node.name().to_owned(), steps })
+}
+
+/// What a look will bring once the node is reset: of what that takes away, nothing.
+fn after_reset(wants: &[&dyn Resource], seen: Vec<Output>) -> Vec<Output> {
+    let nothing = || Output { code: 1, ..Output::default() };
+    let after = wants.iter().zip(seen);
+    after
+        .map(|(want, seen)| if Reset::takes_away(&want.probe()) { nothing() } else { seen })
+        .collect()
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Node, Permit};
 use crate::command::Output;
-use crate::diagnostic::{Error, Kind, Result};
+use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
 use crate::resource::{Diff, Drift, Resource};
@@ -24,7 +24,8 @@ pub struct Differing<'a> {
 /// all is as meant or the patience of a resource ends. Gives those that differed.
 ///
 /// # Errors
-/// When a look or a command fails, or something did not come about.
+/// When something differs that the plan did not announce: nothing is changed then. When a look or a
+/// command fails, or something did not come about.
 pub async fn settle<'a, T: Transport>(
     node: &Node<T>,
     step: &'static str,
@@ -35,6 +36,7 @@ pub async fn settle<'a, T: Transport>(
     let wants: Vec<&dyn Resource> = wants.iter().map(AsRef::as_ref).collect();
     let seen = node.look_at(&wants).await?;
     let differing = differing(node, &wants, seen)?;
+    refuse_unannounced(node.name(), step, &differing, permit)?;
     let mut group: Vec<&dyn Resource> = Vec::new();
     for one in &differing {
         let changes = one.want.converge(&one.seen);
@@ -66,6 +68,30 @@ pub async fn settle<'a, T: Transport>(
     }
     verify(node, &group, permit).await?;
     Ok(differing)
+}
+
+/// Changes only what the plan announced. What it announced may by now differ in another way, or
+/// not at all: an earlier step may have done part of it (a package brings its service).
+fn refuse_unannounced(
+    node: &str,
+    step: &'static str,
+    differing: &[Differing<'_>],
+    permit: &Permit,
+) -> Result<()> {
+    let unannounced = |one: &&Differing<'_>| {
+        !permit.covers(node, step, one.want.id()) && !one.want.awaited(&one.seen)
+    };
+    let found: Vec<&Differing<'_>> = differing.iter().filter(unannounced).collect();
+    let Some(first) = found.first() else { return Ok(()) };
+    let message = format!(
+        "{} on {node} differs now, and the plan did not announce it: the step changed nothing",
+        first.want.id()
+    );
+    let error = Error::new(Kind::Outdated, message);
+    let note = |error: Error, one: &&Differing<'_>| {
+        error.note(printable(&format!("{}: {}", one.want.id(), one.diff.summary)))
+    };
+    Err(found.iter().fold(error, note).hint("find out what changed it, and plan again"))
 }
 
 /// Milliseconds since `began`.
@@ -117,11 +143,8 @@ fn not_come_about(node: &str, late: &Differing<'_>) -> Error {
         Duration::ZERO => (Kind::Command, "after its commands".to_owned()),
         patience => (Kind::Timeout, format!("after {} s", patience.as_secs())),
     };
-    let message = format!(
-        "{} on {node} is not as meant {when}: {}",
-        want.id(),
-        crate::diagnostic::printable(&diff.summary)
-    );
+    let message =
+        format!("{} on {node} is not as meant {when}: {}", want.id(), printable(&diff.summary));
     let error = Error::new(kind, message)
         .hint("once that is mended, run the same command again: what is done is not repeated");
     match want.explain(seen) {

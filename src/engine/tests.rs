@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::Outcome;
-use super::bench::{Bench, NODES, STEPS, in_order, step};
-use super::fake::{Awaited, Cut, Entry, Made, Things};
+use super::bench::{Bench, NODES, STEPS, announced, begun, covered, in_order, step};
+use super::fake::{Awaited, Cut, Entry, HALF, Made, Things, Undone};
 use crate::diagnostic::Kind;
 use crate::event::Event;
 use crate::resource::boxed;
@@ -39,17 +39,49 @@ proptest! {
             assert_eq!(looks, once, "a plan is one look a node, and changes nothing");
             assert_eq!(bench.world.state().there, state);
 
-            let changes = planned.changes();
+            let (changes, mut meant) = (planned.changes(), announced(&planned));
             let outcome = bench.apply(planned).await;
             assert_eq!((outcome.changed, outcome.failures.len()), (changes, 0));
             assert_eq!(bench.world.state().there, bench.meant());
-            in_order(&bench.take_log());
+            let log = bench.take_log();
+            in_order(&log);
+            let mut made = begun(&log);
+            meant.sort();
+            made.sort();
+            assert_eq!(made, meant, "exactly what the plan announced was changed");
 
             let again = bench.plan().await.unwrap();
             assert_eq!(again.changes(), 0);
             assert_eq!(bench.take_log().len(), NODES.len());
             let outcome = bench.apply(again).await;
             assert_eq!((outcome.changed, bench.begun()), (0, vec![]));
+        });
+    }
+
+    #[test]
+    fn nothing_is_changed_that_the_plan_did_not_announce(
+        seed: u64,
+        before in prop::collection::vec(any::<bool>(), 40),
+        after in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        in_runtime(async {
+            let bench = Bench::new(STEPS, NODES, seed);
+            bench.world.state().there = some(bench.meant(), &before);
+            let planned = bench.plan().await.unwrap();
+            let covered = covered(&planned);
+            let now = some(bench.meant(), &after);
+            bench.world.state().there = now.clone();
+            bench.take_log();
+
+            let outcome = bench.apply(planned).await;
+            let begun = bench.begun();
+            assert!(begun.iter().all(|made| covered.contains(made)), "{begun:?}, {covered:?}");
+            assert!(outcome.failures.iter().all(|(.., error)| error.kind() == Kind::Outdated));
+            let lacking: Things = bench.meant().difference(&now).cloned().collect();
+            if lacking.is_subset(&covered) {
+                assert_eq!(outcome.failures.len(), 0);
+                assert_eq!(bench.world.state().there, bench.meant());
+            }
         });
     }
 
@@ -93,6 +125,28 @@ async fn a_new_cluster_cut_at_every_command_heals_when_repeated() {
             at += 1;
         }
         assert!(at > 60, "cut {at} times");
+    }
+}
+
+#[tokio::test]
+async fn a_brief_cut_at_any_command_is_survived_by_the_run_itself() {
+    for cut in [Cut::Before, Cut::After] {
+        for at in 0.. {
+            let bench = Bench::new(STEPS, NODES, 1);
+            let plan = bench.plan().await.unwrap();
+            bench.world.state().brief = true;
+            bench.world.state().cut = Some((at, cut));
+            let outcome = bench.apply(plan).await;
+            assert!(outcome.failures.is_empty() && outcome.held_back.is_empty(), "{outcome:?}");
+            assert_eq!(bench.world.state().there, bench.meant());
+            in_order(&bench.take_log());
+            let was_cut = bench.world.state().cut.take().is_none();
+            assert_eq!(bench.plan().await.unwrap().changes(), 0);
+            if !was_cut {
+                assert!(at > 50, "cut {at} times");
+                break;
+            }
+        }
     }
 }
 
@@ -168,6 +222,70 @@ async fn a_command_that_did_nothing_is_noticed() {
     let (node, step, error) = &outcome.failures[0];
     assert_eq!((node.as_str(), *step, error.kind()), ("w-1", "base", Kind::Command));
     assert_eq!(error.message(), "c on w-1 is not as meant after its commands: new: c");
+}
+
+#[tokio::test]
+async fn what_disappears_after_the_plan_is_refused_and_named() {
+    let bench = Bench::new(STEPS, NODES, 3);
+    let mut there = bench.meant();
+    there.retain(|(node, thing)| node != "w-1" || thing != "c");
+    bench.world.state().there = there;
+    let planned = bench.plan().await.unwrap();
+    bench.world.state().there.retain(|(node, thing)| node != "w-1" || thing != "a");
+    bench.take_log();
+
+    let outcome = bench.apply(planned).await;
+    let (node, step, error) = &outcome.failures[0];
+    assert_eq!((node.as_str(), *step, error.kind()), ("w-1", "base", Kind::Outdated));
+    assert_eq!(
+        error.to_string(),
+        "error: a and b on w-1 differs now, and the plan did not announce it: the step changed \
+         nothing\n  a and b: new: a\nhint: find out what changed it, and plan again"
+    );
+    assert_eq!(bench.begun(), vec![], "not even what was announced for that step");
+}
+
+#[tokio::test]
+async fn what_appears_after_the_plan_is_left_alone() {
+    let bench = Bench::new(STEPS, NODES, 3);
+    let planned = bench.plan().await.unwrap();
+    bench.world.state().there = bench.meant();
+    let outcome = bench.apply(planned).await;
+    assert_eq!((outcome.changed, outcome.failures.len(), bench.begun()), (0, 0, vec![]));
+}
+
+const LEFTOVERS: &[Step] = &[
+    step("leftovers", None, Pace::OneByOne, |_, _| Ok(vec![boxed(Undone)])),
+    step("pki", None, Pace::Together, |_, _| {
+        Ok(vec![boxed(Made(&["/etc/kubernetes/pki/ca.crt"])), boxed(Made(&["patch"]))])
+    }),
+];
+
+#[tokio::test]
+async fn a_plan_announces_what_its_reset_takes_away() {
+    let bench = Bench::new(LEFTOVERS, &["cp-1"], 0);
+    let there = [HALF, "/etc/kubernetes/pki/ca.crt", "patch"].map(|thing| ("cp-1", thing));
+    bench.world.state().there = things(&there);
+    let planned = bench.plan().await.unwrap();
+    let expected = [("cp-1", "reset"), ("cp-1", "/etc/kubernetes/pki/ca.crt")];
+    let expected = expected.map(|(node, thing)| (node.to_owned(), thing.to_owned()));
+    assert_eq!(announced(&planned), expected);
+    bench.take_log();
+    assert_eq!(bench.apply(planned).await.failures.len(), 0);
+    assert_eq!(bench.begun(), expected);
+    assert_eq!(bench.world.state().there, things(&there[1..]));
+}
+
+#[tokio::test]
+async fn what_is_only_waited_for_needs_no_announcement() {
+    let bench = Bench::new(WAITING, &["cp-1"], 0);
+    bench.world.state().there = things(&[("cp-1", "server"), ("cp-1", "ready")]);
+    let planned = bench.plan().await.unwrap();
+    bench.world.state().there.remove(&("cp-1".to_owned(), "ready".to_owned()));
+    bench.world.state().ripens.insert("ready", (1, "server"));
+    let outcome = bench.apply(planned).await;
+    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    assert_eq!(bench.begun(), [("cp-1".to_owned(), "client".to_owned())]);
 }
 
 #[tokio::test]

@@ -8,8 +8,9 @@ use std::time::Instant;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 
+use super::persevere::persevere;
 use super::settle::millis;
-use super::{Node, Permit, Plan, settle};
+use super::{Node, Permit, Plan};
 use crate::diagnostic::Error;
 use crate::event::{Event, Sink};
 use crate::host::Transport;
@@ -151,9 +152,11 @@ impl<T: Transport> Walk<T> {
         }
         let began = Instant::now();
         let Some(node) = self.nodes.get(name) else { return Ok(0) };
-        let result = settle(node, step.name, &desired, &self.permit, self.events.as_ref()).await;
+        let result = persevere(node, step.name, &desired, &self.permit, self.events.as_ref()).await;
         drop(turn);
-        let changed = result.map_err(failed)?.len();
+        let (changed, again) = result.map_err(failed)?;
+        // What an earlier attempt changed is not counted, but was.
+        let changed = changed.len().max(usize::from(again));
         if changed > 0 {
             self.events.take(Event::StepFinished {
                 node: name.to_owned(),
@@ -202,7 +205,7 @@ impl<T: Transport> Walk<T> {
                 Gate::Leader(_) => *node == self.context.survey.leader,
                 Gate::Others(_) => node != me,
                 Gate::LeaderFirst(_) => {
-                    *node == self.context.survey.leader && self.context.is_worker(me)
+                    *node == self.context.survey.leader && self.context.cluster.is_worker(me)
                 }
             };
             if !counts || position.done >= needed {

@@ -4,11 +4,14 @@
 use std::io::{self, Write};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelWriteHalf, Sig};
 use tokio::sync::mpsc;
 
+use super::Hold;
 use crate::command::{Cmd, Input, Output, Stream, quote};
 
 /// How much of standard output is kept, in bytes. More is an error: a cut answer would be misread.
@@ -112,6 +115,57 @@ pub(super) async fn exec(
         Some(code) => Ok(Output { code, ..output }),
         None => Err(Failure::Lost),
     }
+}
+
+/// Starts `line`, waits for its first line of output, and then feeds it a byte every `beat` until
+/// the guard is dropped. When it ends before that, gives its exit code and what it printed.
+pub(super) async fn hold(
+    channel: Channel<Msg>,
+    line: String,
+    beat: Duration,
+) -> Result<Result<Hold, Output>, Failure> {
+    let (mut read, write) = channel.split();
+    let open = Open(Some(write));
+    let Some(write) = open.0.as_ref() else { return Err(Failure::Lost) };
+    write.exec(true, line).await.map_err(|_| Failure::Lost)?;
+    let mut output = Output::default();
+    while !output.stdout.contains(&b'\n') {
+        match read.wait().await {
+            Some(ChannelMsg::Data { data }) => {
+                if !keep(&mut output.stdout, &data, STDERR_CAP) {
+                    return Err(Failure::TooMuch);
+                }
+            }
+            Some(ChannelMsg::ExitStatus { exit_status }) => {
+                output.code = i32::try_from(exit_status).unwrap_or(i32::MAX);
+                return Ok(Err(output));
+            }
+            Some(ChannelMsg::Failure) => return Err(Failure::Refused),
+            Some(_) => {}
+            None => return Err(Failure::Lost),
+        }
+    }
+    let lost = Arc::new(AtomicBool::new(false));
+    let gone = Arc::clone(&lost);
+    let beating = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(beat);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let Some(write) = open.0.as_ref() else { break };
+                    if write.data_bytes(b"x".to_vec()).await.is_err() {
+                        break;
+                    }
+                }
+                message = read.wait() => match message {
+                    Some(ChannelMsg::Data { .. } | ChannelMsg::ExtendedData { .. } | ChannelMsg::WindowAdjusted { .. }) => {}
+                    _ => break,
+                },
+            }
+        }
+        gone.store(true, Ordering::Relaxed);
+    });
+    Ok(Ok(Hold { lost, beating: Some(beating) }))
 }
 
 /// A channel that is closed when nobody waits for its command any more.

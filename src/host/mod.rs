@@ -5,10 +5,16 @@ pub mod ssh;
 pub mod trust;
 
 mod exec;
+mod greeting;
 mod keys;
 mod socket;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
 
 pub use ssh::SshHost;
 pub use trust::{Ask, Refuse, Trust};
@@ -25,4 +31,41 @@ pub trait Transport: Send + Sync {
     /// `Connection` when the connection was lost: what the command did is unknown then. `Timeout`
     /// when the command's limit has passed.
     fn run(&self, cmd: &Cmd) -> impl Future<Output = Result<Output>> + Send;
+
+    /// Starts `cmd` and gives its first line of output; feeds it a byte every `beat` for as long as
+    /// the [`Hold`] lives.
+    ///
+    /// # Errors
+    /// As [`Transport::run`]; `Preflight`, with what it printed, when it ends with an exit code
+    /// before it has printed a line.
+    fn hold(&self, cmd: &Cmd, beat: Duration) -> impl Future<Output = Result<Hold>> + Send;
+
+    /// Makes the connection anew, if it is lost, to the same machine (by its host key).
+    ///
+    /// # Errors
+    /// `Connection` when that fails.
+    fn reconnect(&self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A command that goes on for as long as this lives.
+#[derive(Debug, Default)]
+pub struct Hold {
+    lost: Arc<AtomicBool>,
+    beating: Option<JoinHandle<()>>,
+}
+
+impl Hold {
+    /// Whether the command has ended, or cannot be fed any more.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(beating) = &self.beating {
+            beating.abort();
+        }
+    }
 }

@@ -1,26 +1,26 @@
 //! SSH, the real [`Transport`]: one connection to one node, with bounded handshakes, verified host
 //! keys and a dead peer noticed within seconds.
 //!
-//! It never reconnects and never repeats a command: what a command did before its connection was
-//! lost is for the caller to find out. Bastions would be a second way to make the `Socket`,
+//! It never reconnects by itself and never repeats a command: what a command did before its
+//! connection was lost is for the caller to find out. Bastions would be a second way to make the `Socket`,
 //! passwords a third `Identity`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use russh::client::{self, Handle, Msg};
-use russh::keys::PublicKeyOrCertificate;
-use russh::{Channel, Disconnect, Names, Preferred, cipher, compression, kex};
+use russh::{Channel, Disconnect};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::Transport;
 use super::exec::{self, Failure};
+use super::greeting::{Refusal, Verifier, config};
 use super::keys::Identity;
-use super::known_hosts::{HostKeys, UnknownKey, Verdict};
+use super::known_hosts::HostKeys;
 use super::socket::{self, Hangup};
 use super::trust::Trust;
+use super::{Hold, Transport};
 use crate::cluster::Ssh;
 use crate::command::{Cmd, Output};
 use crate::diagnostic::{Error, Kind, Result, printable};
@@ -35,37 +35,30 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 /// and nodes may share one address.
 static HANDSHAKES: Semaphore = Semaphore::const_new(8);
 
+/// Pauses before a handshake is begun again that the machine broke off, in milliseconds: an sshd
+/// with too many at once (`MaxStartups`) drops some of them, at random.
+const AGAIN: [u64; 4] = [200, 500, 1000, 2000];
+
 /// Commands at once on one connection. sshd allows 10 sessions, but frees them late.
 const CHANNELS: usize = 4;
 
 /// Pauses before the repetitions of a channel request that sshd refused, in milliseconds.
 const PAUSES: [u64; 8] = [5, 10, 20, 50, 100, 200, 400, 800];
 
-/// Key exchange: none with SHA-1 or small groups. The last two are signals, not methods.
-const KEX: &[kex::Name] = &[
-    kex::MLKEM768X25519_SHA256,
-    kex::CURVE25519,
-    kex::CURVE25519_PRE_RFC_8731,
-    kex::ECDH_SHA2_NISTP256,
-    kex::ECDH_SHA2_NISTP384,
-    kex::ECDH_SHA2_NISTP521,
-    kex::DH_G16_SHA512,
-    kex::DH_G18_SHA512,
-    kex::EXTENSION_SUPPORT_AS_CLIENT,
-    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
-];
-
-/// Ciphers: authenticated ones only, the fastest first.
-const CIPHERS: &[cipher::Name] =
-    &[cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305];
-
 /// A connection to one node. Shared by reference or in an `Arc`; dropping it hangs up.
 pub struct SshHost {
     node: String,
-    user: String,
-    handle: Handle<Verifier>,
+    ssh: Ssh,
+    identity: Identity,
+    keys: HostKeys,
+    line: Mutex<Arc<Line>>,
     slots: Semaphore,
     execs: AtomicUsize,
+}
+
+/// What a connection consists of.
+struct Line {
+    handle: Handle<Verifier>,
     _hangup: Hangup,
 }
 
@@ -79,7 +72,7 @@ impl SshHost {
         let identity = Identity::load(ssh)?;
         let keys = HostKeys::load(ssh).map_err(|e| e.context(format!("`{node}`")))?;
         let question = match Self::handshake(ssh, node, &identity, keys.clone()).await {
-            Ok(host) => return Ok(host),
+            Ok(line) => return Ok(Self::over(line, ssh, node, identity, keys)),
             Err(Refusal::Unknown(question)) => question,
             Err(refusal) => return Err(refusal.explain(ssh, node)),
         };
@@ -89,7 +82,25 @@ impl SshHost {
         }
         keys.remember(&question.key)?;
         let keys = keys.pin(&question.key)?;
-        Self::handshake(ssh, node, &identity, keys).await.map_err(|e| e.explain(ssh, node))
+        let line = Self::handshake(ssh, node, &identity, keys.clone()).await;
+        let line = line.map_err(|e| e.explain(ssh, node))?;
+        Ok(Self::over(line, ssh, node, identity, keys))
+    }
+
+    fn over(line: Line, ssh: &Ssh, node: &str, identity: Identity, keys: HostKeys) -> Self {
+        Self {
+            node: node.to_owned(),
+            ssh: ssh.clone(),
+            identity,
+            keys,
+            line: Mutex::new(Arc::new(line)),
+            slots: Semaphore::new(CHANNELS),
+            execs: AtomicUsize::new(0),
+        }
+    }
+
+    fn line(&self) -> Arc<Line> {
+        Arc::clone(&self.line.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn handshake(
@@ -97,7 +108,22 @@ impl SshHost {
         node: &str,
         identity: &Identity,
         keys: HostKeys,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Line, Refusal> {
+        for pause in AGAIN {
+            match Self::one_handshake(ssh, node, identity, keys.clone()).await {
+                Err(refusal) if refusal.was_dropped() => sleep(Duration::from_millis(pause)).await,
+                result => return result,
+            }
+        }
+        Self::one_handshake(ssh, node, identity, keys).await
+    }
+
+    async fn one_handshake(
+        ssh: &Ssh,
+        node: &str,
+        identity: &Identity,
+        keys: HostKeys,
+    ) -> Result<Line, Refusal> {
         let _permit = HANDSHAKES.acquire().await.map_err(|_| russh::Error::Disconnect)?;
         let opening = timeout(CONNECT, socket::connect(&ssh.host, ssh.port)).await;
         let (socket, hangup) = opening
@@ -112,14 +138,7 @@ impl SshHost {
         let handle = timeout(HANDSHAKE, greeting).await.map_err(|_| {
             Refusal::Unreachable(format!("no SSH login within {} s", HANDSHAKE.as_secs()))
         })??;
-        Ok(Self {
-            node: node.to_owned(),
-            user: ssh.user.clone(),
-            handle,
-            slots: Semaphore::new(CHANNELS),
-            execs: AtomicUsize::new(0),
-            _hangup: hangup,
-        })
+        Ok(Line { handle, _hangup: hangup })
     }
 
     /// How many commands were started over this connection.
@@ -129,44 +148,53 @@ impl SshHost {
     }
 
     /// Says goodbye and hangs up; takes a second at most.
-    pub async fn close(mut self) {
-        let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
-        let _ = timeout(Duration::from_secs(1), &mut self.handle).await;
+    pub async fn close(self) {
+        let line = self.line.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let _ = line.handle.disconnect(Disconnect::ByApplication, "", "").await;
+        if let Some(mut line) = Arc::into_inner(line) {
+            let _ = timeout(Duration::from_secs(1), &mut line.handle).await;
+        }
     }
 
     async fn channel(&self) -> Result<Channel<Msg>, russh::Error> {
+        let line = self.line();
         for pause in PAUSES {
-            match self.handle.channel_open_session().await {
+            match line.handle.channel_open_session().await {
                 Err(russh::Error::ChannelOpenFailure(_)) => {
                     sleep(Duration::from_millis(pause)).await;
                 }
                 result => return result,
             }
         }
-        self.handle.channel_open_session().await
+        line.handle.channel_open_session().await
     }
 
-    async fn exec(&self, cmd: &Cmd) -> Result<Output> {
+    async fn start(&self, cmd: &Cmd) -> Result<(Channel<Msg>, String)> {
         let node = &self.node;
         let channel = self.channel().await.map_err(|e| {
             let message =
                 format!("cannot start `{cmd}` on `{node}`: {}", printable(&e.to_string()));
             Error::new(Kind::Connection, message)
                 .hint(format!("its sshd must allow {CHANNELS} sessions at once (MaxSessions)"))
+                .passing()
         })?;
         self.execs.fetch_add(1, Ordering::Relaxed);
-        let sudo = self.user != "root";
-        let result = exec::exec(channel, exec::line(cmd, sudo), cmd.input()).await;
-        let output = result.map_err(|failure| match failure {
+        Ok((channel, exec::line(cmd, self.ssh.user != "root")))
+    }
+
+    fn failed(&self, cmd: &Cmd, failure: Failure) -> Error {
+        let node = &self.node;
+        match failure {
             Failure::Lost => Error::new(
                 Kind::Connection,
                 format!(
                     "lost the connection to `{node}` while `{cmd}` ran; what it did is unknown"
                 ),
-            ),
+            )
+            .passing(),
             Failure::Refused => Error::new(
                 Kind::Connection,
-                format!("`{node}` runs no commands for the user `{}`", self.user),
+                format!("`{node}` runs no commands for the user `{}`", self.ssh.user),
             ),
             Failure::Input(e) => {
                 Error::new(Kind::Command, format!("cannot send the input of `{cmd}`: {e}"))
@@ -176,13 +204,18 @@ impl SshHost {
                 Kind::Command,
                 format!("`{cmd}` printed more than {} MiB on `{node}`", exec::STDOUT_CAP >> 20),
             ),
-        })?;
-        if sudo && exec::wants_password(&output) {
-            let message =
-                format!("the user `{}` needs sudo without a password on `{node}`", self.user);
+        }
+    }
+
+    async fn exec(&self, cmd: &Cmd) -> Result<Output> {
+        let (channel, line) = self.start(cmd).await?;
+        let output = exec::exec(channel, line, cmd.input()).await;
+        let output = output.map_err(|failure| self.failed(cmd, failure))?;
+        let (node, user) = (&self.node, &self.ssh.user);
+        if user != "root" && exec::wants_password(&output) {
+            let message = format!("the user `{user}` needs sudo without a password on `{node}`");
             return Err(Error::new(Kind::Preflight, message).hint(format!(
-                "on `{node}`, as root: echo '{} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/slipway",
-                self.user
+                "on `{node}`, as root: echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/slipway"
             )));
         }
         Ok(output)
@@ -197,99 +230,32 @@ impl Transport for SshHost {
             Err(Error::new(Kind::Timeout, message).note("it may still be running there"))
         })
     }
-}
 
-fn config(keys: &HostKeys) -> client::Config {
-    client::Config {
-        preferred: Preferred {
-            kex: KEX.into(),
-            key: keys.algorithms().into(),
-            cipher: CIPHERS.into(),
-            compression: (&[compression::NONE]).into(),
-            ..Preferred::DEFAULT
-        },
-        // No `inactivity_timeout`: it would end long commands that print nothing.
-        keepalive_interval: Some(Duration::from_secs(2)),
-        keepalive_max: 3,
-        ..client::Config::default()
+    // Not in a slot: it lasts as long as the run.
+    async fn hold(&self, cmd: &Cmd, beat: Duration) -> Result<Hold> {
+        let holding = async {
+            let (channel, line) = self.start(cmd).await?;
+            let held = exec::hold(channel, line, beat).await;
+            held.map_err(|failure| self.failed(cmd, failure))?.map_err(|output| {
+                let code = output.code;
+                Error::new(Kind::Preflight, format!("`{cmd}` on `{}`: exit code {code}", self.node))
+                    .note(output.text())
+            })
+        };
+        timeout(cmd.limit(), holding).await.unwrap_or_else(|_| {
+            let message = format!("`{cmd}` did not begin in {:?} on `{}`", cmd.limit(), self.node);
+            Err(Error::new(Kind::Timeout, message))
+        })
     }
-}
 
-/// Checks the node's key while russh shakes hands.
-struct Verifier(HostKeys);
-
-/// Why there is no connection.
-enum Refusal {
-    Unreachable(String),
-    Unknown(UnknownKey),
-    Final(Error),
-    Ssh(russh::Error),
-}
-
-impl From<russh::Error> for Refusal {
-    fn from(e: russh::Error) -> Self {
-        Self::Ssh(e)
-    }
-}
-
-impl std::fmt::Debug for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Refusal")
-    }
-}
-
-impl client::Handler for Verifier {
-    type Error = Refusal;
-
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Refusal> {
-        match self.0.judge(&shown.public_key()) {
-            Verdict::Trusted => Ok(true),
-            Verdict::Unknown(question) => Err(Refusal::Unknown(question)),
-            Verdict::Rejected(error) => Err(Refusal::Final(error)),
+    async fn reconnect(&self) -> Result<()> {
+        if !self.line().handle.is_closed() {
+            return Ok(());
         }
-    }
-
-    /// chacha20-poly1305 is safe from prefix truncation (CVE-2023-48795) only with strict exchange.
-    async fn kex_done(
-        &mut self,
-        _: Option<&[u8]>,
-        names: &Names,
-        _: &mut client::Session,
-    ) -> Result<(), Refusal> {
-        if names.cipher == cipher::CHACHA20_POLY1305 && !names.strict_kex() {
-            return Err(russh::Error::NoCommonAlgo {
-                kind: russh::AlgorithmKind::Cipher,
-                ours: vec![cipher::AES_256_GCM.as_ref().to_owned()],
-                theirs: vec![names.cipher.as_ref().to_owned()],
-            }
-            .into());
-        }
+        let keys = self.keys.clone();
+        let line = Self::handshake(&self.ssh, &self.node, &self.identity, keys).await;
+        let line = line.map_err(|refusal| refusal.explain(&self.ssh, &self.node))?;
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(line);
         Ok(())
-    }
-}
-
-impl Refusal {
-    fn explain(self, ssh: &Ssh, node: &str) -> Error {
-        let place = format!("`{node}` ({}@{}:{})", ssh.user, ssh.host, ssh.port);
-        match self {
-            Self::Unreachable(why) => {
-                Error::new(Kind::Connection, format!("cannot connect to {place}: {why}"))
-            }
-            Self::Ssh(e) => {
-                let e = printable(&e.to_string());
-                Error::new(Kind::Connection, format!("cannot connect to {place} by SSH: {e}"))
-            }
-            Self::Final(error) => error,
-            Self::Unknown(UnknownKey { host, key, fingerprint, note }) => {
-                let message = format!("the host key of `{node}` ({host}) is unknown");
-                let error = Error::new(Kind::Connection, message)
-                    .note(format!("it shows {fingerprint}"))
-                    .note(note.unwrap_or_default());
-                error.hint(format!(
-                    "compare it on the machine (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`), \
-                     then pin it in the inventory: hostKey: {key}"
-                ))
-            }
-        }
     }
 }

@@ -78,6 +78,12 @@ impl Inventory {
         self.source.path()
     }
 
+    /// Its text as it was read, without a byte order mark.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.source.text()
+    }
+
     /// The directory that the file lies in; relative paths in it start here.
     #[must_use]
     pub fn dir(&self) -> PathBuf {

@@ -134,8 +134,8 @@ mod tests {
             inventory: String::new(),
             nodes: Vec::new(),
         };
-        lab.grow(Role::ControlPlane, control_planes, Path::new("/i")).unwrap();
-        lab.grow(Role::Worker, 1, Path::new("/i")).unwrap();
+        lab.grow(Role::ControlPlane, control_planes, Path::new("/i"), None).unwrap();
+        lab.grow(Role::Worker, 1, Path::new("/i"), None).unwrap();
         lab
     }
 

@@ -193,6 +193,13 @@ fn parse_mounts(mounts: &str) -> Vec<PathBuf> {
     found.into_iter().collect()
 }
 
+/// The process that started `of`, or took it over.
+pub(super) fn parent(of: Pid) -> Option<Pid> {
+    let status = fs::read_to_string(format!("/proc/{}/status", of.as_raw_nonzero())).ok()?;
+    let id = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    id.trim().parse().ok().and_then(Pid::from_raw)
+}
+
 /// Whether a process (its `/proc/PID/status`) is number 1 in a namespace directly below ours.
 fn is_first_of_one_namespace(status: &str) -> bool {
     let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();

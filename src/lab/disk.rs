@@ -1,7 +1,13 @@
 //! A node's own disk: what is written over the image before the node first starts.
+//!
+//! Usually it is directories of this machine. With a size, it is a file system in a sparse file,
+//! mounted for the node alone, and those directories lie in there.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::quantity::Size;
+use super::run::until;
 use super::spec::{Lab, Node};
 use super::{files, store};
 use crate::diagnostic::{Error, Kind, Result};
@@ -11,14 +17,73 @@ use crate::process::Process;
 /// locks there. They lie beside the overlay, in plain directories.
 pub(super) const PLAIN: [&str; 3] = ["containerd", "kubelet", "etcd"];
 
-/// The overlay's writable layer.
-pub(super) fn upper(lab: &Lab, node: &Node) -> PathBuf {
+/// Mounts what the node's root is made of, in a mount namespace of its own, and becomes the rest of
+/// the words after those of [`mounts`].
+pub(super) const MOUNT: &str = include_str!("disk/mount.sh");
+
+/// What we write over the image: the overlay's writable layer, or a lower one where the node has a
+/// disk of its own.
+fn written(lab: &Lab, node: &Node) -> PathBuf {
     store::node_dir(lab, node).join("upper")
+}
+
+/// Where the overlay's directories and the plain ones are.
+pub(super) fn data(lab: &Lab, node: &Node) -> PathBuf {
+    let dir = store::node_dir(lab, node);
+    if node.disk.is_some() { dir.join("disk") } else { dir }
+}
+
+/// The file that fills the disk of a node that has its own, where the node cannot see it.
+pub(super) fn filler(lab: &Lab, node: &Node) -> PathBuf {
+    data(lab, node).join("filler")
+}
+
+/// Where the overlay is mounted, for the node alone.
+pub(super) fn root(lab: &Lab, node: &Node) -> PathBuf {
+    store::node_dir(lab, node).join("root")
+}
+
+/// The sparse file, for a node that has a disk of its own.
+fn file(lab: &Lab, node: &Node) -> Option<PathBuf> {
+    node.disk.map(|_| store::node_dir(lab, node).join("disk.img"))
+}
+
+/// The words for [`MOUNT`].
+pub(super) fn mounts(lab: &Lab, node: &Node) -> [String; 5] {
+    let data = data(lab, node);
+    let [upper, work] = ["upper", "work"].map(|name| data.join(name).display().to_string());
+    let image = node.image.display();
+    let lower = match node.disk {
+        Some(_) => format!("{}:{image}", written(lab, node).display()),
+        None => image.to_string(),
+    };
+    let file = file(lab, node).unwrap_or_default();
+    [
+        file.display().to_string(),
+        data.display().to_string(),
+        filler(lab, node).display().to_string(),
+        format!("lowerdir={lower},upperdir={upper},workdir={work}"),
+        root(lab, node).display().to_string(),
+    ]
+}
+
+/// Waits until the kernel has let go of a dead node's disk.
+///
+/// # Errors
+/// [`Kind::Timeout`] when something still has it.
+pub(super) async fn released(lab: &Lab, node: &Node) -> Result<()> {
+    let Some(file) = file(lab, node) else { return Ok(()) };
+    let free = async || {
+        let used = Process::new("losetup").arg("--associated").arg(&file).output().await;
+        used.is_ok_and(|used| used.text().is_empty())
+    };
+    let what = format!("the disk of `{}` is let go of", node.name);
+    until(&what, Duration::from_secs(20), free).await
 }
 
 /// The public half of a node's host key.
 pub(super) fn host_key(lab: &Lab, node: &Node) -> Result<String> {
-    let path = upper(lab, node).join("etc/ssh/ssh_host_ed25519_key.pub");
+    let path = written(lab, node).join("etc/ssh/ssh_host_ed25519_key.pub");
     files::read(&path)?.ok_or_else(|| {
         Error::new(Kind::Machine, format!("{} is missing", path.display()))
             .hint(format!("`slipway lab down --name {}`, then up", lab.name))
@@ -30,11 +95,10 @@ pub(super) fn host_key(lab: &Lab, node: &Node) -> Result<String> {
 /// # Errors
 /// [`Kind::Machine`] or [`Kind::Command`] when it cannot be written.
 pub(super) async fn make(lab: &Lab, node: &Node, public_key: &str) -> Result<()> {
-    let dir = store::node_dir(lab, node);
-    let upper = upper(lab, node);
-    // Overlay's work directory and the mount point; then what is bound over the root.
-    for name in ["work", "root"].into_iter().chain(PLAIN) {
-        files::make_dir(&dir.join(name))?;
+    let upper = written(lab, node);
+    files::make_dir(&root(lab, node))?;
+    for name in ["upper", "work"].into_iter().chain(PLAIN) {
+        files::make_dir(&data(lab, node).join(name))?;
     }
     let etc = upper.join("etc");
     files::write(&etc.join("hostname"), format!("{}\n", node.name), 0o644)?;
@@ -45,7 +109,28 @@ pub(super) async fn make(lab: &Lab, node: &Node, public_key: &str) -> Result<()>
     for home in ["root", "home/admin"] {
         authorize(&upper, home, public_key).await?;
     }
-    host_keys(&upper).await
+    host_keys(&upper).await?;
+    make_file(lab, node).await
+}
+
+/// Makes the file system of a node that has a disk of its own, with the directories that are made
+/// already.
+async fn make_file(lab: &Lab, node: &Node) -> Result<()> {
+    let (Some(Size(bytes)), Some(file)) = (node.disk, file(lab, node)) else { return Ok(()) };
+    if file.exists() {
+        return Ok(());
+    }
+    let unfinished = file.with_extension("unfinished");
+    files::remove(&unfinished)?;
+    // Nothing is kept back for root, which everyone is here.
+    Process::new("mke2fs")
+        .args(["-q", "-t", "ext4", "-m", "0", "-d"])
+        .arg(data(lab, node))
+        .arg(&unfinished)
+        .arg(format!("{}k", bytes / 1024))
+        .run()
+        .await?;
+    files::rename(&unfinished, &file)
 }
 
 /// Writes a file that the node may change later, unless it is there.

@@ -18,7 +18,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
     ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
+    ("losetup", "mount"),
+    ("mke2fs", "e2fsprogs"),
 ];
 
 /// A file that comes with a package.

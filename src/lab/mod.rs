@@ -18,19 +18,25 @@ use crate::diagnostic::{Error, Kind, Result};
 mod access;
 mod cgroup;
 mod disk;
+mod fault;
 mod files;
 mod host;
 mod image;
 mod machine;
 mod network;
 mod node;
+pub mod quantity;
 mod run;
+mod snapshot;
 pub mod spec;
 mod store;
 mod time;
 
+pub use fault::{Fault, delay_line, inject, mend};
 pub use node::supervise;
+use quantity::Size;
 use run::until;
+pub use snapshot::{restore, snapshot, snapshots};
 use spec::{Lab, Role};
 
 /// What a new lab gets, unless the user says otherwise.
@@ -53,6 +59,8 @@ pub struct Wanted {
     pub release: String,
     /// Debian release of new workers, where it is another.
     pub worker_release: Option<String>,
+    /// The size of new nodes' disks (default: they share this machine's).
+    pub disk: Option<Size>,
     /// Kubernetes version for the inventory (default 1.37.1).
     pub kubernetes: Option<String>,
 }
@@ -69,13 +77,22 @@ pub enum State {
     Off,
 }
 
-/// Makes a lab, or repairs the one there is, until every node answers by SSH.
+/// How a node is, and what was done to it.
+#[derive(Debug)]
+pub struct Condition {
+    /// Whether it answers.
+    pub state: State,
+    /// Its faults, each as the words of the command that brings it about: `loss 5%`.
+    pub faults: Vec<String>,
+}
+
+/// Makes a lab, or repairs the one there is and ends its faults, until every node answers by SSH.
 ///
 /// # Errors
 /// [`Kind::Machine`] when this machine lacks something; [`Kind::Usage`] for what cannot be made;
 /// [`Kind::Command`] and [`Kind::Timeout`] for what failed.
 pub async fn up(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
-    spec::check_name(&wanted.name)?;
+    spec::check_name("a lab", &wanted.name)?;
     machine::check().await?;
     let _lock = store::lock(say)?;
     let mut lab = planned(wanted, say).await?;
@@ -91,18 +108,27 @@ pub async fn up(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
     }
     network::make(&lab).await?;
     time::start(&lab).await?;
-    let off = lab.nodes.iter().filter(|node| !node::running(&lab, node)).count();
+    for node in &lab.nodes {
+        fault::end(&lab, node).await?;
+    }
+    boot(&lab, say).await?;
+    Ok(lab)
+}
+
+/// Switches all nodes on, and waits until each answers.
+async fn boot(lab: &Lab, say: &dyn Fn(&str)) -> Result<()> {
+    let off = lab.nodes.iter().filter(|node| !node::running(lab, node)).count();
     if off > 0 {
         say(&format!("starting {off} of {} nodes", lab.nodes.len()));
     }
     // All are switched on before the first is waited for: they boot side by side.
     for node in &lab.nodes {
-        node::start(&lab, node).await?;
+        node::start(lab, node).await?;
     }
     for node in &lab.nodes {
-        node::answers(&lab, node).await?;
+        node::answers(lab, node).await?;
     }
-    Ok(lab)
+    Ok(())
 }
 
 /// The lab as it shall be, with images for all of its nodes.
@@ -137,7 +163,7 @@ async fn planned(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
             return Err(Error::new(Kind::Usage, "a lab needs at least one control plane"));
         }
         if count != have {
-            lab.grow(role, count, &image::ensure(release, say).await?)?;
+            lab.grow(role, count, &image::ensure(release, say).await?, wanted.disk)?;
         }
     }
     Ok(lab)
@@ -171,21 +197,22 @@ pub fn inventory_path(lab: &Lab) -> PathBuf {
     lab.dir.join(access::INVENTORY)
 }
 
-/// The lab called `name`, and how each node is.
+/// The lab called `name`, and how each of its nodes is.
 ///
 /// # Errors
 /// [`Kind::Usage`] when there is no such lab.
-pub async fn status(name: &str) -> Result<(Lab, Vec<State>)> {
+pub async fn status(name: &str) -> Result<(Lab, Vec<Condition>)> {
     let lab = store::require(name)?;
-    let mut states = Vec::new();
+    let mut conditions = Vec::new();
     for node in &lab.nodes {
-        states.push(match node::running(&lab, node) {
+        let state = match node::running(&lab, node) {
             false => State::Off,
             true if node::speaks(node).await => State::Up,
             true => State::Silent,
-        });
+        };
+        conditions.push(Condition { state, faults: fault::found(&lab, node).await? });
     }
-    Ok((lab, states))
+    Ok((lab, conditions))
 }
 
 /// Names of all labs.
@@ -243,7 +270,7 @@ pub async fn reboot(name: &str, node: &str, say: &dyn Fn(&str)) -> Result<()> {
 /// # Errors
 /// [`Kind::Timeout`], [`Kind::Command`] or [`Kind::Machine`] when something cannot be removed.
 pub async fn down(name: &str, say: &dyn Fn(&str)) -> Result<()> {
-    spec::check_name(name)?;
+    spec::check_name("a lab", name)?;
     let _lock = store::lock(say)?;
     let lab = store::load(name)?;
     // Supervisors first, so that nothing starts again.
@@ -255,11 +282,15 @@ pub async fn down(name: &str, say: &dyn Fn(&str)) -> Result<()> {
     let patience = Duration::from_secs(20);
     until("the lab's control groups are gone", patience, async || cgroup::remove_lab(name)).await?;
     if let Some(lab) = &lab {
-        lab.nodes.iter().for_each(|node| node::tidy(lab, node));
+        for node in &lab.nodes {
+            node::tidy(lab, node);
+            fault::end(lab, node).await?;
+            disk::released(lab, node).await?;
+        }
         time::stop(lab).await?;
         network::remove(lab).await?;
         access::remove(lab)?;
-        files::remove(&store::lab_dir(name).join("nodes"))?;
+        files::remove(&store::nodes_dir(lab))?;
     }
     // The record goes last: until then, `down` can be run again.
     files::remove(&store::lab_dir(name))?;

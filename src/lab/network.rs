@@ -98,7 +98,8 @@ async fn ip(args: &[&str]) -> Result<String> {
     Ok(Process::new("ip").args(args).run().await?.text())
 }
 
-fn table(lab: &Lab) -> String {
+/// The name of the table that lets the nodes out; those for faults begin with it.
+pub(super) fn table(lab: &Lab) -> String {
     format!("slipway_lab_{}", lab.index)
 }
 

@@ -4,14 +4,14 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::cgroup::Group;
-use super::run::{detached, enter, until};
+use super::cgroup::{self, Group};
+use super::run::{detached, enter, own_program, until};
 use super::spec::{Lab, Node};
-use super::{disk, files, network, store};
+use super::{disk, fault, files, network, store};
 use crate::diagnostic::{Error, Kind, Result};
 
 /// How long a node may take to answer: a boot takes seconds, but five may share two processors.
@@ -53,12 +53,9 @@ pub(super) async fn start(lab: &Lab, node: &Node) -> Result<()> {
     }
     // A container whose supervisor died would hold the disk and the cable.
     group(lab, node).kill().await?;
-    let program = std::env::current_exe()
-        .map_err(|e| Error::new(Kind::Machine, format!("cannot find slipway's program: {e}")))?;
-    let program = program.to_string_lossy().into_owned();
-    let args = ["lab", "run-node", "--name", &lab.name, &node.name].map(str::to_owned);
+    let slipway = [&own_program()?, "lab", "run-node", "--name", &lab.name, &node.name];
     let log = store::node_dir(lab, node).join("supervisor.log");
-    detached(&supervisor(lab, node), [program].into_iter().chain(args), &log)
+    detached(&supervisor(lab, node), slipway.map(str::to_owned), &log).map(drop)
 }
 
 /// Runs a node until it is switched off: the supervisor's whole life.
@@ -72,7 +69,9 @@ pub async fn supervise(lab: &str, node: &str) -> Result<()> {
     let log = store::node_dir(&lab, node).join("console.log");
     let machine = |e: std::io::Error| Error::new(Kind::Machine, format!("{}: {e}", log.display()));
     loop {
+        fault::end(&lab, node).await?;
         network::remove_link(&lab.cable(node)).await?;
+        disk::released(&lab, node).await?;
         // Groups left by dead containers would make kubelet wait for a minute.
         let group = group(&lab, node);
         until("the old groups are gone", Duration::from_secs(20), async || group.remove()).await?;
@@ -95,18 +94,9 @@ pub async fn supervise(lab: &str, node: &str) -> Result<()> {
 /// The container's command line. Its disk is mounted in a mount namespace of its own, so that the
 /// mounts end with the container, however it ends.
 fn container(lab: &Lab, node: &Node) -> Vec<String> {
-    let dir = store::node_dir(lab, node);
-    let show = |path: std::path::PathBuf| path.display().to_string();
-    let root = show(dir.join("root"));
-    let layers = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        node.image.display(),
-        show(dir.join("upper")),
-        show(dir.join("work"))
-    );
-    let mount = "mount -t overlay overlay -o \"$1\" \"$2\" && shift 2 && exec \"$@\"";
     let mut command: Vec<String> =
-        ["unshare", "--mount", "sh", "-c", mount, "sh", &layers, &root].map(str::to_owned).into();
+        ["unshare", "--mount", "sh", "-c", disk::MOUNT, "sh"].map(str::to_owned).into();
+    command.extend(disk::mounts(lab, node));
     command.extend([
         "systemd-nspawn".to_owned(),
         "--quiet".to_owned(),
@@ -118,14 +108,15 @@ fn container(lab: &Lab, node: &Node) -> Vec<String> {
         "--console=pipe".to_owned(),
         "--boot".to_owned(),
         "--capability=all".to_owned(),
-        format!("--directory={root}"),
+        format!("--directory={}", disk::root(lab, node).display()),
         format!("--machine={}", lab.machine(node)),
         format!("--hostname={}", node.name),
         format!("--network-bridge={}", lab.bridge()),
         format!("--system-call-filter={SYSTEM_CALLS}"),
         "--bind=/dev/kmsg".to_owned(),
     ]);
-    let bind = |name: &str| format!("--bind={}:/var/lib/{name}", show(dir.join(name)));
+    let data = disk::data(lab, node);
+    let bind = |name: &str| format!("--bind={}:/var/lib/{name}", data.join(name).display());
     command.extend(disk::PLAIN.map(bind));
     command
 }
@@ -170,7 +161,50 @@ pub(super) async fn speaks(node: &Node) -> bool {
 /// [`Kind::Timeout`] when something of it does not die.
 pub(super) async fn kill(lab: &Lab, node: &Node) -> Result<()> {
     supervisor(lab, node).kill().await?;
-    group(lab, node).kill().await
+    group(lab, node).kill().await?;
+    disk::released(lab, node).await
+}
+
+/// Asks a node to shut down in an orderly way, if it is on; does not wait for it.
+///
+/// # Errors
+/// [`Kind::Machine`] when systemd-nspawn is not found.
+pub(super) fn power_off(lab: &Lab, node: &Node) -> Result<()> {
+    if let Some(init) = group(lab, node).init() {
+        // systemd-nspawn hands it on.
+        let _ = kill_process(runner(node, init)?, Signal::TERM);
+    }
+    Ok(())
+}
+
+/// Waits until a node that was asked to shut down is off.
+///
+/// # Errors
+/// [`Kind::Timeout`] when it stays on.
+pub(super) async fn is_off(lab: &Lab, node: &Node) -> Result<()> {
+    let off = async || !running(lab, node) && !group(lab, node).alive();
+    until(&format!("`{}` has shut down", node.name), BOOT, off).await?;
+    disk::released(lab, node).await
+}
+
+/// A node's first process.
+///
+/// # Errors
+/// [`Kind::Usage`] when the node is off.
+pub(super) fn init(lab: &Lab, node: &Node) -> Result<Pid> {
+    group(lab, node).init().ok_or_else(|| {
+        Error::new(Kind::Usage, format!("`{}` is off", node.name))
+            .hint(format!("`slipway lab start --name {} {}`", lab.name, node.name))
+    })
+}
+
+/// The systemd-nspawn that runs a node, whose first process is `init`.
+///
+/// # Errors
+/// [`Kind::Machine`] when the node ends just now.
+pub(super) fn runner(node: &Node, init: Pid) -> Result<Pid> {
+    cgroup::parent(init)
+        .ok_or_else(|| Error::new(Kind::Machine, format!("`{}` is going down", node.name)))
 }
 
 /// Removes what systemd-nspawn leaves where `/run` is not a tmpfs: an empty directory.
@@ -185,10 +219,7 @@ pub(super) fn tidy(lab: &Lab, node: &Node) {
 /// [`Kind::Usage`] when it is off; [`Kind::Timeout`] when it does not come back.
 pub(super) async fn reboot(lab: &Lab, node: &Node) -> Result<()> {
     let group = group(lab, node);
-    let Some(before) = group.init() else {
-        return Err(Error::new(Kind::Usage, format!("`{}` is off", node.name))
-            .hint(format!("`slipway lab start --name {} {}`", lab.name, node.name)));
-    };
+    let before = init(lab, node)?;
     // What Ctrl-Alt-Del sends to a machine's first process.
     let _ = kill_process(before, Signal::INT);
     let gone = async || group.init() != Some(before);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
 use super::cgroup::Group;
@@ -31,6 +32,16 @@ pub(super) async fn until(
     Ok(())
 }
 
+/// This program's path.
+///
+/// # Errors
+/// [`Kind::Machine`] when it is not known.
+pub(super) fn own_program() -> Result<String> {
+    let path = std::env::current_exe()
+        .map_err(|e| Error::new(Kind::Machine, format!("cannot find slipway's program: {e}")))?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
 /// A process that enters a control group before it becomes `command`.
 pub(super) fn enter(group: &Group, command: impl IntoIterator<Item = String>) -> Result<Process> {
     const ENTER: &str = "while [ \"$1\" != -- ]; do echo $$ >\"$1/cgroup.procs\" || exit; shift; \
@@ -40,11 +51,12 @@ pub(super) fn enter(group: &Group, command: impl IntoIterator<Item = String>) ->
 }
 
 /// Starts `command` in a control group and a session of its own: it outlives us and our terminal.
+/// What it prints goes to `log`.
 pub(super) fn detached(
     group: &Group,
     command: impl IntoIterator<Item = String>,
     log: &Path,
-) -> Result<()> {
+) -> Result<Child> {
     let failed = |e: std::io::Error| Error::new(Kind::Machine, format!("{}: {e}", log.display()));
     if let Some(dir) = log.parent() {
         files::make_dir(dir)?;
@@ -59,6 +71,5 @@ pub(super) fn detached(
         .stderr(output)
         .kill_on_drop(false)
         .spawn()
-        .map(drop)
         .map_err(failed)
 }

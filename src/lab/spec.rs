@@ -1,11 +1,12 @@
 //! What a lab is: its nodes, names and addresses. Pure; nothing here touches the machine.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use super::quantity::Size;
 use crate::diagnostic::{Error, Kind, Result};
 
 /// What a node is for.
@@ -40,6 +41,9 @@ pub struct Node {
     pub address: Ipv4Addr,
     /// The root file system below its own disk.
     pub image: PathBuf,
+    /// The size of its disk; without one, it shares this machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Size>,
 }
 
 /// One lab, as recorded on this machine.
@@ -123,11 +127,11 @@ impl Lab {
         u8::try_from(count).unwrap_or(u8::MAX)
     }
 
-    /// Adds nodes until `count` have `role`; those get `image`.
+    /// Adds nodes until `count` have `role`; those get `image` and `disk`.
     ///
     /// # Errors
     /// [`Kind::Usage`] for fewer than there are, or more than there are addresses.
-    pub fn grow(&mut self, role: Role, count: u8, image: &std::path::Path) -> Result<()> {
+    pub fn grow(&mut self, role: Role, count: u8, image: &Path, disk: Option<Size>) -> Result<()> {
         let have = self.count(role);
         if count < have {
             let what = format!("lab `{}` has {have} nodes of role {}", self.name, role.name());
@@ -144,6 +148,7 @@ impl Lab {
                 role,
                 address: Ipv4Addr::new(10, 77, self.index, base + number),
                 image: image.to_owned(),
+                disk,
             }));
         }
         self.nodes.sort_by_key(|node| node.address);
@@ -171,11 +176,12 @@ pub fn free_index(taken: &[Ipv4Net]) -> Result<u8> {
         .ok_or_else(|| Error::new(Kind::Machine, "no network 10.77.N.0/24 is free on this machine"))
 }
 
-/// Checks a lab's name: it becomes a directory, a control group and a cluster name.
+/// Checks the name of `what`: a lab's becomes a directory, a control group and a cluster name, a
+/// snapshot's a directory.
 ///
 /// # Errors
 /// [`Kind::Usage`] for anything but up to 30 lower-case letters, digits and inner hyphens.
-pub fn check_name(name: &str) -> Result<()> {
+pub fn check_name(what: &str, name: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let good = name.len() <= 30
         && name.starts_with(plain)
@@ -184,14 +190,12 @@ pub fn check_name(name: &str) -> Result<()> {
     if good {
         return Ok(());
     }
-    Err(Error::new(Kind::Usage, format!("`{name}` cannot be a lab's name"))
+    Err(Error::new(Kind::Usage, format!("`{name}` cannot be the name of {what}"))
         .hint("use up to 30 lower-case letters, digits and hyphens, say `lab-2`"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn lab(control_planes: u8, workers: u8) -> Result<Lab> {
@@ -203,8 +207,8 @@ mod tests {
             inventory: String::new(),
             nodes: Vec::new(),
         };
-        lab.grow(Role::ControlPlane, control_planes, Path::new("/i"))?;
-        lab.grow(Role::Worker, workers, Path::new("/i"))?;
+        lab.grow(Role::ControlPlane, control_planes, Path::new("/i"), None)?;
+        lab.grow(Role::Worker, workers, Path::new("/i"), None)?;
         Ok(lab)
     }
 
@@ -219,9 +223,10 @@ mod tests {
     #[test]
     fn growing_keeps_the_nodes_there_are() {
         let mut grown = lab(1, 1).unwrap();
-        grown.grow(Role::ControlPlane, 3, Path::new("/i")).unwrap();
+        grown.grow(Role::ControlPlane, 3, Path::new("/i"), None).unwrap();
         assert_eq!(grown, lab(3, 1).unwrap());
-        assert_eq!(grown.grow(Role::Worker, 0, Path::new("/i")).unwrap_err().kind(), Kind::Usage);
+        let fewer = grown.grow(Role::Worker, 0, Path::new("/i"), None);
+        assert_eq!(fewer.unwrap_err().kind(), Kind::Usage);
     }
 
     #[test]
@@ -242,10 +247,10 @@ mod tests {
     #[test]
     fn names_are_checked() {
         for good in ["lab", "t-lab-a", "7"] {
-            check_name(good).unwrap();
+            check_name("a lab", good).unwrap();
         }
         for bad in ["", "-a", "a-", "A", "a/b", "..", "a_b", &"x".repeat(31)] {
-            assert_eq!(check_name(bad).unwrap_err().kind(), Kind::Usage, "{bad}");
+            assert_eq!(check_name("a lab", bad).unwrap_err().kind(), Kind::Usage, "{bad}");
         }
     }
 }

@@ -18,9 +18,14 @@ pub(super) fn lab_dir(name: &str) -> PathBuf {
     Path::new(ROOT).join(name)
 }
 
+/// What belongs to all nodes.
+pub(super) fn nodes_dir(lab: &Lab) -> PathBuf {
+    lab_dir(&lab.name).join("nodes")
+}
+
 /// What belongs to one node: its disk, plain directories, and console.
 pub(super) fn node_dir(lab: &Lab, node: &Node) -> PathBuf {
-    lab_dir(&lab.name).join("nodes").join(&node.name)
+    nodes_dir(lab).join(&node.name)
 }
 
 /// Held while labs change. The kernel drops it when the process ends, however it ends.

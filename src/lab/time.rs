@@ -34,7 +34,7 @@ pub(super) async fn start(lab: &Lab) -> Result<()> {
         files::make_dir(Path::new(RUN))?;
         // A number left by a dead server may be another process's now: chronyd would not start.
         files::remove(&pid_file(lab))?;
-        detached(&group(lab), command(lab), &log)?;
+        drop(detached(&group(lab), command(lab), &log)?);
     }
     let patience = Duration::from_secs(20);
     until("the lab's time server answers", patience, async || answers(lab).await.is_ok())

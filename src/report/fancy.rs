@@ -92,6 +92,11 @@ impl Sink for Fancy {
             Event::Connected { node, about } => {
                 self.above(&format!("✔ {node}  {}", printable(about)));
             }
+            Event::Finding { node, severity, what, todo, .. } => {
+                let node = node.as_deref().map(|node| format!("{node}  ")).unwrap_or_default();
+                let (what, todo) = (printable(what), printable(todo));
+                self.above(&format!("! {node}{severity}: {what}; {todo}"));
+            }
             Event::StepStarted { node, step } => state.restart(node, (*step).to_owned()),
             Event::Waiting { node, step, reason } => {
                 state.restart(node, format!("{step}: waits for {}", printable(reason)));
@@ -177,13 +182,13 @@ mod tests {
 
     #[test]
     fn nothing_moves_before_the_first_step() {
-        assert!(shown(run().into_iter().take(2)).is_empty());
+        assert!(shown(run().into_iter().take(3)).is_empty());
     }
 
     #[test]
     fn every_node_has_a_line() {
         assert_eq!(
-            shown(run().into_iter().take(7)),
+            shown(run().into_iter().take(8)),
             [
                 "cp-1     | containerd: done",
                 "worker-1 | workers: waits for `control-plane/init`",

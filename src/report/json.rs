@@ -90,7 +90,7 @@ mod tests {
                 assert_eq!(&line[key], value);
             }
         }
-        assert_eq!(lines()[5]["event"], json!("step-finished"));
-        assert_eq!(lines()[7]["error"], json!("error: cannot start\n  exit\\u{7} 1"));
+        assert_eq!(lines()[6]["event"], json!("step-finished"));
+        assert_eq!(lines()[8]["error"], json!("error: cannot start\n  exit\\u{7} 1"));
     }
 }

@@ -9,12 +9,15 @@ use std::time::Duration;
 use crate::event::Sink;
 
 mod fancy;
+mod findings;
 mod json;
 mod plain;
 mod plan;
+mod radius;
 mod timeline;
 
 pub use fancy::Fancy;
+pub use findings::findings_text;
 pub use json::Json;
 pub use plain::Plain;
 pub use plan::{View, plan_json, plan_text};

@@ -69,6 +69,10 @@ fn words(event: &Event) -> Option<Words<'_>> {
             return Some((None, format!("{changes} in {}{failed}", took(millis))));
         }
         Event::Connected { node, about } => (node, "", printable(about)),
+        Event::Finding { node, severity, what, todo, .. } => {
+            let text = format!("{severity}: {}; {}", printable(what), printable(todo));
+            return Some((node.as_deref().map(|node| (node, "")), text));
+        }
         Event::StepStarted { node, step } => (node, *step, "begins".to_owned()),
         Event::Waiting { node, step, reason } => {
             (node, *step, format!("waits for {}", printable(reason)))
@@ -102,6 +106,13 @@ pub(super) mod tests {
         vec![
             Event::RunStarted { run: "apply", cluster: "prod".into(), nodes: vec![cp(), worker()] },
             Event::Connected { node: cp(), about: "Debian\u{1b}[31m 13, absent".into() },
+            Event::Finding {
+                node: Some(cp()),
+                check: "docker",
+                severity: "warning",
+                what: "Docker runs here".into(),
+                todo: "remove it".into(),
+            },
             Event::StepStarted { node: cp(), step },
             Event::Changing {
                 node: cp(),
@@ -139,14 +150,15 @@ pub(super) mod tests {
             r"
    0.0s  apply prod: 2 nodes
    0.9s  cp-1      Debian\u{1b}[31m 13, absent
-   1.8s  cp-1      containerd: begins
-   2.7s  cp-1      containerd: import 5 images
-   4.5s  cp-1      containerd: done, 1 change in 12 s
-   5.4s  worker-1  workers: waits for `control-plane/init`
-   6.3s  cp-1      control-plane/init: failed: cannot start
-   7.2s  worker-1  workers: not attempted: cp-1 failed
-   8.1s  cp-1      done
-   9.0s  1 change in 1 min 23 s, 2 nodes failed or held back
+   1.8s  cp-1      warning: Docker runs here; remove it
+   2.7s  cp-1      containerd: begins
+   3.6s  cp-1      containerd: import 5 images
+   5.4s  cp-1      containerd: done, 1 change in 12 s
+   6.3s  worker-1  workers: waits for `control-plane/init`
+   7.2s  cp-1      control-plane/init: failed: cannot start
+   8.1s  worker-1  workers: not attempted: cp-1 failed
+   9.0s  cp-1      done
+   9.9s  1 change in 1 min 23 s, 2 nodes failed or held back
 "
         );
     }
@@ -156,7 +168,7 @@ pub(super) mod tests {
         let plain = Plain::new(Vec::new());
         run().into_iter().for_each(|event| plain.take(event));
         let text = String::from_utf8(plain.state.into_inner().unwrap().out).unwrap();
-        assert_eq!(text.lines().count(), 10);
+        assert_eq!(text.lines().count(), 11);
         assert!(text.contains("  cp-1      containerd: begins\n"), "{text}");
     }
 }

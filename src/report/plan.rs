@@ -7,11 +7,12 @@ use std::cmp::Reverse;
 
 use serde_json::{Value, json};
 
-use super::counted;
+use super::{counted, radius};
 use crate::diagnostic::printable;
 use crate::engine::{Plan, Planned};
 use crate::event::SCHEMA;
 use crate::resource::Disruption;
+use crate::state::LastApply;
 
 /// How a plan is shown.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,9 +31,10 @@ const RED: &str = "31";
 const YELLOW: &str = "33";
 const BOLD: &str = "1";
 
-/// What would change, for people; ends with a summary, without a last line break.
+/// What would change, for people; ends with a summary and what it disturbs, without a last line
+/// break. `last` is the last apply, if it is known.
 #[must_use]
-pub fn plan_text(plan: &Plan, view: View) -> String {
+pub fn plan_text(plan: &Plan, last: Option<&LastApply>, view: View) -> String {
     let mut lines = Vec::new();
     for step in plan.steps {
         let groups = groups(plan, step.name);
@@ -48,18 +50,22 @@ pub fn plan_text(plan: &Plan, view: View) -> String {
         lines.push(String::new());
     }
     lines.push(summary(plan));
+    if plan.changes() > 0 {
+        lines.extend(radius::lines(plan, last));
+    }
     lines.join("\n")
 }
 
 /// What would change, for programs: one object, whose form the events' schema number covers.
 #[must_use]
-pub fn plan_json(plan: &Plan) -> Value {
+pub fn plan_json(plan: &Plan, last: Option<&LastApply>) -> Value {
     let resource = |one: &Planned| {
         json!({
             "id": one.id,
             "summary": one.diff.summary,
             "diff": one.diff.text,
             "restarts": restarts(one),
+            "awaited": one.awaited,
         })
     };
     let nodes = plan.nodes.iter().map(|node| {
@@ -74,6 +80,8 @@ pub fn plan_json(plan: &Plan) -> Value {
         "event": "plan",
         "changes": plan.changes(),
         "nodes": nodes.collect::<Vec<_>>(),
+        "blast_radius": radius::json(plan),
+        "last_apply": last,
     })
 }
 
@@ -102,7 +110,7 @@ fn groups<'a>(plan: &'a Plan, step: &str) -> Vec<Group<'a>> {
     groups
 }
 
-fn names(plan: &Plan, nodes: &[&str]) -> String {
+pub(super) fn names(plan: &Plan, nodes: &[&str]) -> String {
     match nodes.len() {
         count if count > 2 && count == plan.nodes.len() => format!("all {count} nodes"),
         _ => nodes.join(", "),
@@ -110,29 +118,19 @@ fn names(plan: &Plan, nodes: &[&str]) -> String {
 }
 
 fn restarts(one: &Planned) -> Option<&str> {
-    one.disruption.as_ref().map(|Disruption::Restart(unit)| unit.as_str())
+    match &one.disruption {
+        Some(Disruption::Restart(unit)) => Some(unit),
+        _ => None,
+    }
 }
 
-/// The last line: how much changes, and what it disturbs.
+/// How much changes, and what restarts.
 fn summary(plan: &Plan) -> String {
     if plan.changes() == 0 {
         return "no changes: the cluster is as the inventory means it".to_owned();
     }
     let touched = plan.nodes.iter().filter(|node| !node.steps.is_empty()).count();
-    let mut units: Vec<(&str, Vec<&str>)> = Vec::new();
-    for node in &plan.nodes {
-        let planned = node.steps.iter().flat_map(|step| &step.resources);
-        for unit in planned.filter_map(restarts) {
-            match units.iter_mut().find(|(other, _)| *other == unit) {
-                Some((_, nodes)) => nodes.push(&node.node),
-                None => units.push((unit, vec![&node.node])),
-            }
-        }
-    }
-    let units: Vec<String> =
-        units.iter().map(|(unit, nodes)| format!("{unit} on {}", names(plan, nodes))).collect();
-    let restarts =
-        if units.is_empty() { String::new() } else { format!(", restarts: {}", units.join("; ")) };
+    let restarts = radius::restarts(plan);
     format!("{}, {}{restarts}", counted(touched, "node"), counted(plan.changes(), "change"))
 }
 
@@ -171,30 +169,35 @@ impl View {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::engine::{NodePlan, StepPlan};
     use crate::resource::Diff;
     use crate::steps::STEPS;
 
-    fn planned(id: &str, summary: &str, text: Option<&str>) -> Planned {
+    pub(in crate::report) fn planned(id: &str, summary: &str, text: Option<&str>) -> Planned {
         let diff = Diff { summary: summary.to_owned(), text: text.map(str::to_owned) };
-        Planned { id: id.to_owned(), diff, disruption: None }
+        Planned { id: id.to_owned(), diff, disruption: None, awaited: false }
     }
 
-    type Steps = Vec<(&'static str, Vec<Planned>)>;
+    pub(in crate::report) type Steps = Vec<(&'static str, Vec<Planned>)>;
 
-    fn plan(nodes: Vec<(&str, Steps)>) -> Plan {
+    /// Changes in a cluster of three control planes.
+    pub(in crate::report) fn plan(nodes: Vec<(&str, Steps)>) -> Plan {
         let steps = |steps: Steps| {
             steps.into_iter().map(|(step, resources)| StepPlan { step, resources }).collect()
         };
         let nodes = nodes.into_iter();
         let nodes = nodes.map(|(node, s)| NodePlan { node: node.to_owned(), steps: steps(s) });
-        Plan { steps: STEPS, nodes: nodes.collect() }
+        Plan {
+            steps: STEPS,
+            nodes: nodes.collect(),
+            voters: Some(["cp-1", "cp-2", "cp-3"].map(str::to_owned).into()),
+        }
     }
 
     fn text(plan: &Plan) -> String {
-        format!("\n{}\n", plan_text(plan, View::default()))
+        format!("\n{}\n", plan_text(plan, None, View::default()))
     }
 
     #[test]
@@ -235,6 +238,7 @@ containerd  container runtime and first images
     ~ unit containerd  restart  (restarts containerd)
 
 3 nodes, 8 changes, restarts: containerd on cp-1
+etcd: 1 member may fail at the worst moment
 "
         );
     }
@@ -253,10 +257,10 @@ containerd  container runtime and first images
         let plan = plan(vec![("n", vec![("os", vec![planned("x", "new, 0644", Some(&long))])])]);
         let text = text(&plan);
         assert!(
-            text.contains("        +39\n        … 120 more lines\n\n1 node, 1 change\n"),
+            text.contains("        +39\n        … 120 more lines\n\n1 node, 1 change\netcd: "),
             "{text}"
         );
-        let full = plan_text(&plan, View { full: true, ..View::default() });
+        let full = plan_text(&plan, None, View { full: true, ..View::default() });
         assert!(full.contains("        +159\n\n"), "{full}");
     }
 
@@ -264,7 +268,7 @@ containerd  container runtime and first images
     fn colours_are_only_there_when_asked_for() {
         let plan = plan(vec![("n", vec![("os", vec![planned("x", "new", Some("+a\n"))])])]);
         assert!(!text(&plan).contains('\u{1b}'));
-        let text = plan_text(&plan, View { colour: true, full: false });
+        let text = plan_text(&plan, None, View { colour: true, full: false });
         assert!(text.contains("    \u{1b}[32m+\u{1b}[0m x  new\n        \u{1b}[32m+a\u{1b}[0m\n"));
     }
 
@@ -279,13 +283,17 @@ containerd  container runtime and first images
         let plan =
             plan(vec![("n", vec![("os", vec![planned("x", "new", Some("+a\n"))])]), ("m", vec![])]);
         assert_eq!(
-            plan_json(&plan),
-            json!({"schema": SCHEMA, "event": "plan", "changes": 1, "nodes": [
-                {"node": "n", "steps": [{"step": "os", "resources": [
-                    {"id": "x", "summary": "new", "diff": "+a\n", "restarts": null},
-                ]}]},
-                {"node": "m", "steps": []},
-            ]})
+            plan_json(&plan, None),
+            json!({
+                "schema": SCHEMA, "event": "plan", "changes": 1, "nodes": [
+                    {"node": "n", "steps": [{"step": "os", "resources": [{
+                        "id": "x", "summary": "new", "diff": "+a\n", "restarts": null,
+                        "awaited": false,
+                    }]}]},
+                    {"node": "m", "steps": []},
+                ],
+                "blast_radius": radius::json(&plan), "last_apply": null,
+            })
         );
     }
 }

@@ -42,6 +42,16 @@ impl Recorder {
         Self { next, state: Mutex::new(state) }
     }
 
+    /// How long the steps took together, and each on the node where it took longest, in the order
+    /// in which they began; `None` when nothing was changed.
+    #[must_use]
+    pub fn times(&self) -> Option<(Duration, Vec<(&'static str, Duration)>)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = state.spans.iter().map(|span| span.from).min()?;
+        let end = state.spans.iter().map(|span| span.to).max()?;
+        Some((end.saturating_sub(begin), longest(&state.spans)))
+    }
+
     /// The picture, its rows `width` columns long; empty when nothing was changed.
     #[must_use]
     pub fn timeline(&self, width: usize) -> String {
@@ -107,12 +117,9 @@ fn draw(nodes: &[String], spans: &[Span], width: usize) -> String {
     let marks: String =
         (0..4).map(|n| format!("{:<1$}", short((end - begin) * n / 4), width / 4)).collect();
     text.push_str(&format!("{:names$}  {marks}{}\n", "", short(end - begin)));
-    let longest = |step: &str| spans.iter().filter(|s| s.step == step).map(|s| s.to - s.from).max();
-    let legend: Vec<String> = letters
-        .iter()
-        .map(|(step, letter)| {
-            format!("{letter} {step} {}", short(longest(step).unwrap_or_default()))
-        })
+    let legend = letters.iter().zip(longest(spans));
+    let legend: Vec<String> = legend
+        .map(|((step, letter), (_, took))| format!("{letter} {step} {}", short(took)))
         .collect();
     for line in legend.chunks(4) {
         text.push_str(&format!("{:names$}  {}\n", "", line.join("   ")));
@@ -133,22 +140,30 @@ fn letter_at(
     most.and_then(letter).map_or('·', |(_, letter)| *letter)
 }
 
-/// A letter for each step, in order of time: if possible one of its name's last part.
-fn letters(spans: &[Span]) -> Vec<(&'static str, char)> {
+/// Each step's longest time on any node, in the order in which they began.
+fn longest(spans: &[Span]) -> Vec<(&'static str, Duration)> {
     let mut by_time: Vec<&Span> = spans.iter().collect();
     by_time.sort_by_key(|span| span.from);
-    let mut taken = BTreeSet::new();
-    let mut letters: Vec<(&'static str, char)> = Vec::new();
+    let mut longest: Vec<(&'static str, Duration)> = Vec::new();
     for span in by_time {
-        if letters.iter().any(|(step, _)| *step == span.step) {
-            continue;
+        let took = span.to.saturating_sub(span.from);
+        match longest.iter_mut().find(|(step, _)| *step == span.step) {
+            Some((_, most)) => *most = took.max(*most),
+            None => longest.push((span.step, took)),
         }
-        let name = span.step.rsplit('/').next().unwrap_or(span.step);
-        let letter = name.chars().chain('a'..='z').chain('A'..='Z');
-        let letter = letter.filter(char::is_ascii_alphabetic).find(|c| taken.insert(*c));
-        letters.push((span.step, letter.unwrap_or('?')));
     }
-    letters
+    longest
+}
+
+/// A letter for each step, in order of time: if possible one of its name's last part.
+fn letters(spans: &[Span]) -> Vec<(&'static str, char)> {
+    let mut taken = BTreeSet::new();
+    let mut letter = |step: &'static str| {
+        let name = step.rsplit('/').next().unwrap_or(step);
+        let letters = name.chars().chain('a'..='z').chain('A'..='Z');
+        letters.filter(char::is_ascii_alphabetic).find(|c| taken.insert(*c)).unwrap_or('?')
+    };
+    longest(spans).into_iter().map(|(step, _)| (step, letter(step))).collect()
 }
 
 #[cfg(test)]
@@ -189,13 +204,16 @@ w-2
     fn a_run_without_changes_has_no_picture() {
         let recorder = Recorder::new(Arc::new(Quiet));
         recorder.take(Event::RunStarted { run: "apply", cluster: "c".into(), nodes: vec![] });
-        assert_eq!(recorder.timeline(80), "");
+        assert_eq!((recorder.timeline(80).as_str(), recorder.times()), ("", None));
     }
 
     #[test]
     fn events_become_spans() {
         let recorder = Recorder::new(Arc::new(Quiet));
         crate::report::plain::tests::run().into_iter().for_each(|event| recorder.take(event));
+        let (took, longest) = recorder.times().unwrap();
+        assert_eq!(longest.len(), 2);
+        assert!(longest.iter().all(|(_, step)| *step <= took), "{took:?} {longest:?}");
         let state = recorder.state.lock().unwrap();
         let steps: Vec<_> = state.spans.iter().map(|span| span.step).collect();
         assert_eq!(steps, ["containerd", "control-plane/init"]);

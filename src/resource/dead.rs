@@ -42,7 +42,7 @@ impl Resource for NoEtcdMember {
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let what = format!("remove the dead etcd member of {}", self.node);
-        vec![Change::new(what, Cmd::shell(REMOVE).arg(&self.id))]
+        vec![Change::new(what, Cmd::shell(REMOVE).arg(&self.id)).repeatable()]
     }
 }
 
@@ -79,7 +79,7 @@ impl Resource for NoNode {
         let cmd = Cmd::shell(DELETE)
             .arg(&self.node)
             .stdin(Input::Bytes(options.to_string().into_bytes()));
-        vec![Change::new(format!("delete the old Node object {}", self.node), cmd)]
+        vec![Change::new(format!("delete the old Node object {}", self.node), cmd).repeatable()]
     }
 }
 

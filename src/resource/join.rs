@@ -3,12 +3,15 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::kubernetes::{KUBELET_CONF, kubeadm};
-use super::{Change, Drift, Resource};
+use super::kubernetes::{kubeadm, kubeadm_unless};
+use super::{Change, Disruption, Drift, Resource};
 use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::secret::Secret;
+
+/// The kubelet's client certificate: the cluster has let it in.
+const CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
 /// A further control plane, as far as etcd: `kubeadm join` up to its phase `etcd-join`, which ends
 /// when the new member votes. What comes after may go on while the next control plane joins.
@@ -32,6 +35,10 @@ impl Resource for EtcdJoin {
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         vec![Change::new("kubeadm join, up to etcd", kubeadm(&["join"], Some(&self.config)))]
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        Some(Disruption::Voter)
     }
 }
 
@@ -70,6 +77,9 @@ pub struct ControlPlaneJoin {
     pub node: String,
     /// `JoinConfiguration`, which skips the phases up to `etcd-join`.
     pub config: Secret<Vec<u8>>,
+    /// Whether an earlier run stopped in between: the token that the kubelet asks with may have
+    /// ended since.
+    pub resumed: bool,
 }
 
 /// A kubelet that was refused while its own API server started asks again after 8 s and more;
@@ -94,8 +104,16 @@ impl Resource for ControlPlaneJoin {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let config = Some(&self.config);
+        let start = ["join", "phase", "kubelet-start"];
+        let first = if self.resumed {
+            let cmd = kubeadm_unless(CREDENTIALS, &start, config);
+            Change::new("give the kubelet a new token, if it needs one", cmd)
+        } else {
+            Change::new("let the kubelet ask its API server", Cmd::shell(ASK))
+        };
         vec![
-            Change::new("let the kubelet ask its API server", Cmd::shell(ASK)),
+            first,
             Change::new("kubeadm join, from etcd on", kubeadm(&["join"], Some(&self.config))),
         ]
     }
@@ -113,7 +131,7 @@ impl Resource for Join {
     }
 
     fn probe(&self) -> Probe {
-        Probe::exist(&[KUBELET_CONF])
+        Probe::exist(&[CREDENTIALS])
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {

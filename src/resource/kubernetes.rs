@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Change, Drift, Resource};
+use super::{Absent, Change, Disruption, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -15,9 +15,10 @@ const KUBEADM: Duration = Duration::from_secs(900);
 /// Runs kubeadm with the configuration from standard input, if there is one. It holds a token: it
 /// lies in memory (`/run`), readable by root, for as long as kubeadm runs. kubeadm is a unit of its
 /// own, so that it comes to its end when the connection does not last that long; whoever comes next
-/// waits for it (`slipway-run-*` in the survey).
+/// waits for it (`slipway-run-*` in the survey). Nothing is done where `$1` is a valid certificate.
 const RUN: &str = r#"set -u; umask 077; mkdir -p /run/slipway; d=/run/slipway/kubeadm
-cat >"$d.yaml" || exit 1
+openssl x509 -noout -checkend 0 -in "$1" >/dev/null 2>&1 && exit 0
+shift; cat >"$d.yaml" || exit 1
 [ ! -s "$d.yaml" ] || set -- "$@" --config "$d.yaml"
 systemd-run --quiet --wait --collect --unit=slipway-run-kubeadm sh -c '
   exec >/run/slipway/kubeadm.log 2>&1
@@ -26,11 +27,24 @@ code=$?; tail -c 65536 "$d.log"; exit $code"#;
 
 /// `kubeadm`, with these words, and the configuration that it reads.
 pub(super) fn kubeadm(words: &[&str], config: Option<&Secret<Vec<u8>>>) -> Cmd {
-    let input = config.map_or(Input::Nothing, |config| Input::Secret(config.clone()));
-    Cmd::shell(RUN).args(words.iter().copied()).stdin(input).within(KUBEADM)
+    kubeadm_unless("-", words, config)
 }
 
-pub(super) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+/// [`kubeadm`], unless there is a valid `certificate`.
+pub(super) fn kubeadm_unless(
+    certificate: &str,
+    words: &[&str],
+    config: Option<&Secret<Vec<u8>>>,
+) -> Cmd {
+    let input = config.map_or(Input::Nothing, |config| Input::Secret(config.clone()));
+    Cmd::shell(RUN).arg(certificate).args(words.iter().copied()).stdin(input).within(KUBEADM)
+}
+
+const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+
+/// What `kubeadm init` leaves for the administrator: it outranks every access rule and is needed no
+/// more.
+pub const SUPER_ADMIN: Absent = Absent("/etc/kubernetes/super-admin.conf");
 
 /// The first control plane, by `kubeadm init`. Only ever desired when every control plane answered
 /// and none is a member.
@@ -53,8 +67,14 @@ impl Resource for Init {
         Ok(Drift::unless(seen.ok(), "start a new cluster"))
     }
 
-    fn converge(&self, _seen: &Output) -> Vec<Change> {
-        vec![Change::new("kubeadm init", kubeadm(&["init"], Some(&self.config)))]
+    fn converge(&self, seen: &Output) -> Vec<Change> {
+        let mut changes = vec![Change::new("kubeadm init", kubeadm(&["init"], Some(&self.config)))];
+        changes.extend(SUPER_ADMIN.converge(seen));
+        changes
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        Some(Disruption::Voter)
     }
 
     fn patience(&self) -> Duration {
@@ -76,6 +96,25 @@ const LEFT: &[&str] = &[
     "/var/lib/etcd/member",
 ];
 
+impl Reset {
+    /// Whether `kubeadm reset` takes away what `probe` asks for: files, or the API and etcd, which
+    /// are asked with keys among these files.
+    #[must_use]
+    pub fn takes_away(probe: &Probe) -> bool {
+        // kubeadm reference, "kubeadm reset": the folders themselves stay.
+        const GONE: &[&str] = &[
+            "/etc/kubernetes/pki/",
+            "/etc/kubernetes/manifests/",
+            "/etc/kubernetes/admin.conf",
+            "/etc/kubernetes/kubelet.conf",
+            "/var/lib/kubelet/",
+            "/var/lib/etcd/",
+        ];
+        let words = probe.words().iter().map(String::as_str);
+        words.chain([probe.text()]).any(|text| GONE.iter().any(|path| text.contains(path)))
+    }
+}
+
 impl Resource for Reset {
     fn id(&self) -> String {
         "leftovers".to_owned()
@@ -94,6 +133,10 @@ impl Resource for Reset {
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         vec![Change::new("kubeadm reset", kubeadm(&["reset", "--force"], None))]
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        Some(Disruption::Reset)
     }
 }
 
@@ -120,7 +163,7 @@ impl Resource for Token {
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let cmd =
             Cmd::shell(super::manifest::APPLY_SECRET).stdin(Input::Secret(self.object.clone()));
-        vec![Change::new("make a bootstrap token", cmd)]
+        vec![Change::new("make a bootstrap token", cmd).repeatable()]
     }
 
     fn waived(&self, _seen: &Output) -> bool {
@@ -218,16 +261,18 @@ impl Resource for Synchronised {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        // Waits for one of two: synchronised; or all sources tried (`reach` still 0) for 15 s.
+        // Waits for one of two: synchronised; or all sources tried (`reach` still 0) for 15 s. After
+        // a failure chrony takes its time, a minute and more: a burst asks at once.
         const WAIT: &str = r"i=0
-        while ! chronyc waitsync 1 0.5 0 0.1 >/dev/null 2>&1; do
+        while ! chronyc waitsync 2 0.5 0 0.1 >/dev/null 2>&1; do
+          [ $((i % 50)) != 49 ] || chronyc burst 4/4 >/dev/null 2>&1
           i=$((i + 1)); [ $i -lt 1200 ] || { echo 'a time server answers, yet the clock is not set after 2 minutes' >&2; exit 1; }
           if [ $i -ge 150 ] && ! chronyc -c -n sources | awk -F, '$6 > 0 { found = 1 } END { exit !found }'; then
             echo 'no time server answers: the clock stays as it is' >&2; exit 0
           fi
         done";
         let cmd = Cmd::shell(WAIT).within(Duration::from_secs(150));
-        vec![Change::new("wait for the clock", cmd)]
+        vec![Change::wait("wait for the clock", cmd)]
     }
 
     fn waived(&self, seen: &Output) -> bool {
@@ -242,6 +287,39 @@ mod tests {
 
     fn seen(text: &str) -> Output {
         Output { stdout: text.into(), ..Output::default() }
+    }
+
+    #[test]
+    fn what_outranks_every_access_rule_goes_as_soon_as_it_is_made() {
+        let changes = Init { config: Secret::new(Vec::new()) }.converge(&Output::default());
+        let whats: Vec<&str> = changes.iter().map(|change| change.what.as_str()).collect();
+        assert_eq!(whats, ["kubeadm init", "remove /etc/kubernetes/super-admin.conf"]);
+    }
+
+    #[test]
+    fn what_a_reset_takes_away() {
+        let gone = [
+            Probe::file("/etc/kubernetes/pki/sa.key", false),
+            Probe::exist(&[KUBELET_CONF]),
+            Probe::exist(&["/etc/kubernetes/manifests/etcd.yaml"]),
+            Probe::etcd_members(),
+            Probe::object("/api/v1/nodes/cp-1"),
+            Probe::api_server("10.0.0.1"),
+            Probe::manifest("kind: X"),
+            Probe::server_certificate("x"),
+            Probe::serving_certificate(),
+            Probe::workloads(),
+        ];
+        assert!(gone.iter().all(Reset::takes_away));
+        let stays = [
+            Probe::file("/etc/slipway/patches/kube-apiserver+json.json", true),
+            Probe::exist(&["/etc/kubernetes/manifests"]),
+            Probe::images(),
+            Probe::unit("kubelet.service"),
+            Probe::hostname(),
+            Probe::exist(&[]),
+        ];
+        assert!(!stays.iter().any(Reset::takes_away));
     }
 
     #[test]

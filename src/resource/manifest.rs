@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use serde_json::json;
 
+use super::diff::lasting;
 use super::{Change, Diff, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
@@ -41,7 +42,7 @@ impl Resource for Manifest {
         Ok(match seen.code {
             0 => Drift::None,
             1 if seen.stdout.starts_with(b"diff ") => {
-                let text = seen.text();
+                let text = lasting(&seen.text());
                 let objects = text.lines().filter(|line| line.starts_with("diff ")).count();
                 Drift::Differs(Diff { summary: format!("{objects} objects"), text: Some(text) })
             }
@@ -51,7 +52,7 @@ impl Resource for Manifest {
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let cmd = Cmd::shell(APPLY).stdin(Input::Bytes(self.text.clone().into_bytes()));
-        vec![Change::new(format!("apply {}", self.name), cmd)]
+        vec![Change::new(format!("apply {}", self.name), cmd).repeatable()]
     }
 
     // The API server itself answers that it holds what was sent.
@@ -104,7 +105,7 @@ impl Resource for Taints {
             .args(["--kubeconfig", "/etc/kubernetes/admin.conf", "taint", "--overwrite", "nodes"])
             .arg(&self.node)
             .args(taints);
-        vec![Change::new(format!("taint {}", self.node), cmd)]
+        vec![Change::new(format!("taint {}", self.node), cmd).repeatable()]
     }
 }
 
@@ -144,7 +145,7 @@ impl Resource for ServerKey {
         });
         let object = Secret::new(object.to_string().into_bytes());
         let cmd = Cmd::shell(APPLY_SECRET).stdin(Input::Secret(object));
-        vec![Change::new(format!("make the key {}", self.name), cmd)]
+        vec![Change::new(format!("make the key {}", self.name), cmd).repeatable()]
     }
 }
 

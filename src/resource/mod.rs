@@ -10,6 +10,7 @@ use crate::probe::Probe;
 
 mod block;
 mod dead;
+mod diff;
 mod file;
 mod image;
 mod join;
@@ -24,7 +25,7 @@ pub use dead::{NoEtcdMember, NoNode};
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use image::{Image, Images};
 pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join};
-pub use kubernetes::{Init, Reset, ServingCertificate, Synchronised, Token, Voter};
+pub use kubernetes::{Init, Reset, SUPER_ADMIN, ServingCertificate, Synchronised, Token, Voter};
 pub use manifest::{Healthy, Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
@@ -47,6 +48,11 @@ pub trait Resource: Send + Sync {
     /// The commands that bring it about, given what was seen. Empty for what comes about by itself
     /// and is only waited for.
     fn converge(&self, seen: &Output) -> Vec<Change>;
+
+    /// Whether it is only waited for: none of its commands changes anything.
+    fn awaited(&self, seen: &Output) -> bool {
+        self.converge(seen).iter().all(|change| change.waits)
+    }
 
     /// What these commands disturb.
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {
@@ -109,6 +115,10 @@ impl Drift {
 pub enum Disruption {
     /// This unit restarts.
     Restart(String),
+    /// `kubeadm reset`: what [`Reset::takes_away`] names is gone afterwards.
+    Reset,
+    /// etcd gets one more voting member.
+    Voter,
 }
 
 /// A command that changes a node.
@@ -118,12 +128,28 @@ pub struct Change {
     pub what: String,
     /// The command.
     pub cmd: Cmd,
+    /// Whether it may be run again after it failed half-way.
+    pub repeatable: bool,
+    /// Whether the command only waits: it changes nothing then.
+    pub waits: bool,
 }
 
 impl Change {
     /// `cmd`, which does `what`.
     pub fn new(what: impl Into<String>, cmd: Cmd) -> Self {
-        Self { what: what.into(), cmd }
+        Self { what: what.into(), cmd, repeatable: false, waits: false }
+    }
+
+    /// It may be run again after it failed half-way.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// `cmd`, which only waits.
+    pub fn wait(what: impl Into<String>, cmd: Cmd) -> Self {
+        Self { waits: true, ..Self::new(what, cmd) }
     }
 }
 

@@ -73,7 +73,7 @@ impl Resource for Packages {
         let cmd = Cmd::shell(INSTALL)
             .stdin(Input::Stream((self.archive)(&missing)))
             .within(std::time::Duration::from_secs(600));
-        vec![Change::new(format!("install {} packages", missing.len()), cmd)]
+        vec![Change::new(format!("install {} packages", missing.len()), cmd).repeatable()]
     }
 }
 

@@ -7,6 +7,7 @@
 //!     pki/…                 kubeadm's eight shared files, keys 0600
 //!     kubeconfig            0600
 //!     state.json            schema, cluster, identity, when it was made; written last
+//!     last-apply.json       how long the last apply took, step by step
 //! ```
 //!
 //! It may be lost: all of it can be read back from a living control plane.
@@ -22,8 +23,13 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::pki::{self, Identity, Pki};
 use crate::secret::Secret;
 
+mod last;
+mod saved;
 #[cfg(test)]
 mod tests;
+
+pub use last::{LastApply, StepTime};
+pub use saved::{Announced, Basis, Saved};
 
 /// The version of `state.json` that this slipway writes.
 const SCHEMA: u32 = 1;
@@ -43,7 +49,7 @@ pub(crate) struct Record {
     created: String,
 }
 
-/// What every version of `state.json` has.
+/// What every version of a file of ours has.
 #[derive(Deserialize)]
 struct Schema {
     schema: u32,
@@ -273,7 +279,8 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 
 /// Writes a file so that it is there whole or not at all, even if the machine stops.
 fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = parent.unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
         file.write_all(bytes)?;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Context, Pace, Step, digests};
-use crate::cluster::{API_PORT, Endpoint, Node, Role};
+use crate::cluster::{ALIVE_PORT, API_PORT, Endpoint, Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{File, Resource, Unit, boxed};
 use crate::template;
@@ -16,9 +16,6 @@ pub const STEP: Step = Step {
     pace: Pace::Together,
     desired,
 };
-
-/// Where haproxy tells keepalived that it lives; on the loopback interface only.
-const ALIVE_PORT: u16 = 8405;
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let Endpoint::Vip { address: vip, interface, router_id } = &context.cluster.endpoint else {
@@ -35,10 +32,11 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let position = context.control_planes().position(|n| n.name == node.name).unwrap_or(0);
     let peers: Vec<_> =
         context.control_planes().filter(|n| n.name != node.name).map(|n| n.internal).collect();
+    let carrier = || context.facts(node).interface_of(node.internal).unwrap_or_default().to_owned();
     let keepalived = template::KEEPALIVED.render(&json!({
         "vip": vip,
         "alive_port": ALIVE_PORT,
-        "interface": interface.clone().unwrap_or_else(|| carrier(context, node)),
+        "interface": interface.clone().unwrap_or_else(carrier),
         "router_id": router_id,
         "priority": 200 - position,
         "address": node.internal,
@@ -52,12 +50,4 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     ];
     let [balancer, holder] = units;
     Ok(vec![boxed(haproxy), boxed(balancer), boxed(keepalived), boxed(holder)])
-}
-
-/// The interface that has the node's own address.
-fn carrier(context: &Context, node: &Node) -> String {
-    let own = node.internal.to_string();
-    let addresses = &context.facts(node).addresses;
-    let found = addresses.iter().find(|(_, address)| address.split('/').next() == Some(&own));
-    found.map(|(interface, _)| interface.clone()).unwrap_or_default()
 }

@@ -23,9 +23,9 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         return Ok(Vec::new());
     }
     // Also a node without labels: those that it no longer has in the inventory go.
-    let labels: Vec<String> = context.cluster.nodes.iter().map(labels).collect();
+    let labels: Vec<String> = context.present().map(labels).collect();
     let mut wanted = vec![boxed(Manifest { name: "node labels", text: labels.join("\n---\n") })];
-    for node in &context.cluster.nodes {
+    for node in context.present() {
         let taints = node.taints.iter().flatten();
         let taints: Vec<_> =
             taints.map(|t| (t.key.clone(), t.value.clone(), t.effect.clone())).collect();
@@ -34,7 +34,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         }
     }
     if context.cluster.addons.calico {
-        let nodes = context.cluster.nodes.iter().map(|node| node.name.clone()).collect();
+        let nodes = context.present().map(|node| node.name.clone()).collect();
         wanted.push(boxed(Healthy { nodes, within: Duration::from_secs(600) }));
     }
     Ok(wanted)

@@ -3,7 +3,7 @@
 use super::{Context, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Absent, Init, NoEtcdMember, NoNode, Resource, Token, Voter, boxed};
+use crate::resource::{Init, NoEtcdMember, NoNode, Resource, SUPER_ADMIN, Token, Voter, boxed};
 
 /// A cluster begins on exactly one node. `init` is desired only when every control plane has
 /// answered the survey and none is a member: anything else would make a second cluster.
@@ -22,7 +22,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let mut wanted = super::all(kubeadm::patches(&context.cluster, node)).collect::<Vec<_>>();
     if context.is_new() {
         wanted.push(boxed(Init { config: kubeadm::init(context, node) }));
-    } else if context.cluster.nodes.iter().any(|n| !context.survey.is_member(&n.name)) {
+    } else if context.present().any(|n| !context.survey.is_member(&n.name)) {
         wanted.push(boxed(Token { object: kubeadm::token_object(&context.token) }));
     }
     for node in &context.cluster.nodes {
@@ -35,7 +35,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         }
     }
     wanted.push(boxed(Voter { node: node.name.clone() }));
-    // kubeadm leaves it here; it outranks every access rule and is needed no more.
-    wanted.push(boxed(Absent("/etc/kubernetes/super-admin.conf")));
+    // For a run that was cut right after kubeadm; `Init` itself removes it.
+    wanted.push(boxed(SUPER_ADMIN));
     Ok(wanted)
 }

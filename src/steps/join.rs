@@ -55,7 +55,11 @@ fn control_planes(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource
     let config = kubeadm::control_plane_join(context, node);
     Ok(vec![
         boxed(ApiServer { address: node.internal }),
-        boxed(ControlPlaneJoin { node: node.name.clone(), config }),
+        boxed(ControlPlaneJoin {
+            node: node.name.clone(),
+            config,
+            resumed: context.survey.is_finished(&node.name),
+        }),
     ])
 }
 

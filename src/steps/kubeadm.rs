@@ -34,13 +34,9 @@ pub(super) fn etcd_join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
     join(context, node, &after)
 }
 
-/// What its second `kubeadm join` reads: the phases that the first one skipped. Where an earlier
-/// run stopped in between, the kubelet gets today's token, too.
+/// What its second `kubeadm join` reads: the phases that the first one skipped.
 pub(super) fn control_plane_join(context: &Context, node: &Node) -> Secret<Vec<u8>> {
-    let mut before = vec!["preflight", "control-plane-prepare", "check-etcd", "etcd-join"];
-    if !context.survey.is_finished(&node.name) {
-        before.push("kubelet-start");
-    }
+    let before = ["preflight", "control-plane-prepare", "check-etcd", "kubelet-start", "etcd-join"];
     join(context, node, &before)
 }
 

@@ -164,10 +164,9 @@ impl Context {
         node.name == self.survey.leader
     }
 
-    /// Whether the node of that name is a worker.
-    #[must_use]
-    pub fn is_worker(&self, node: &str) -> bool {
-        self.cluster.node(node).is_some_and(|node| node.role == Role::Worker)
+    /// The nodes that answered.
+    pub fn present(&self) -> impl Iterator<Item = &Node> {
+        self.cluster.nodes.iter().filter(|node| self.survey.nodes.contains_key(&node.name))
     }
 
     /// Whether there is no cluster yet.

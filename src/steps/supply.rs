@@ -39,6 +39,12 @@ impl Program {
         Self { path: PathBuf::from("/nonexistent"), sha256: "0".repeat(64), size: 0, glibc: (2, 0) }
     }
 
+    /// Its digest (hexadecimal SHA-256).
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
     /// The oldest C library that it runs with.
     #[must_use]
     pub fn glibc(&self) -> (u32, u32) {

@@ -1,10 +1,12 @@
 //! One node's facts, as the survey's probe prints them.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::Machine;
 use crate::cluster::Node;
 use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result, printable};
@@ -41,6 +43,8 @@ pub struct Facts {
     /// Node objects, name → UID, as this control plane's own API server lists them; `None`: it does
     /// not answer.
     pub api_nodes: Option<BTreeMap<String, String>>,
+    /// Which of these have the label of a control plane.
+    pub marked: Vec<String>,
     /// kubeadm's `ClusterConfiguration`, from this control plane's own API server.
     pub configuration: Option<String>,
     /// The kubelets' configuration that the living cluster keeps.
@@ -51,6 +55,8 @@ pub struct Facts {
     pub credentials: Option<Credentials>,
     /// Units of an earlier run that still work: a `kubeadm join`, say.
     pub running: Vec<String>,
+    /// What only preflight asks for.
+    pub machine: Machine,
 }
 
 /// The state of a kubelet's client certificate.
@@ -131,6 +137,14 @@ impl Facts {
         Ok(facts)
     }
 
+    /// The interface that has `address`.
+    #[must_use]
+    pub fn interface_of(&self, address: Ipv4Addr) -> Option<&str> {
+        let own = address.to_string();
+        let has = |(_, net): &&(String, String)| net.split('/').next() == Some(own.as_str());
+        self.addresses.iter().find(has).map(|(interface, _)| interface.as_str())
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let owned = || value.to_owned();
         match key {
@@ -158,8 +172,10 @@ impl Facts {
             "ca" => self.identity = Some(identity_of(&decode(key, value)?)?),
             "nodes" => {
                 let text = String::from_utf8_lossy(&decode(key, value)?).into_owned();
-                let nodes = text.lines().filter_map(|line| line.split_once(' ').map(pair));
-                self.api_nodes = Some(nodes.collect());
+                let lines = text.lines().filter_map(|line| line.split_once(' ').map(pair));
+                let (marks, nodes): (Vec<_>, Vec<_>) = lines.partition(|(name, _)| name == "/");
+                self.api_nodes = Some(nodes.into_iter().collect());
+                self.marked = marks.into_iter().map(|(_, name)| name).collect();
             }
             "config" => self.configuration = text(&decode(key, value)?),
             "kubelet" => self.kubelet = text(&decode(key, value)?),
@@ -171,7 +187,7 @@ impl Facts {
                 });
             }
             "running" => self.running.push(owned()),
-            _ => {}
+            _ => self.machine.set(key, value),
         }
         Ok(())
     }
@@ -225,12 +241,13 @@ mod tests {
 
     #[test]
     fn api_and_etcd_are_read_back() {
-        let nodes = STANDARD.encode("cp-1 uid-1 v1.37.1\n");
+        let nodes = STANDARD.encode("cp-1 uid-1 v1.37.1\n/ cp-1\n");
         let etcd = STANDARD.encode(
             r#"{"members":[{"ID":"a1","name":"cp-1","peerURLs":["https://10.0.0.1:2380"]},
             {"ID":"ff","peerURLs":["https://10.0.0.2:2380"],"isLearner":true},{"ID":"; rm"}]}"#,
         );
         let facts = parse(&format!("os=d\nboot_id=b\nnodes={nodes}\netcd={etcd}\n")).unwrap();
+        assert_eq!(facts.marked, ["cp-1"]);
         let members = facts.etcd.unwrap();
         let about = |m: &EtcdMember| (m.id.clone(), m.name.clone(), m.votes());
         let about: Vec<_> = members.iter().map(about).collect();

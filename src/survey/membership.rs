@@ -48,6 +48,8 @@ pub(super) struct View<'a> {
     pub(super) identity: Option<&'a Identity>,
     /// Names of its nodes.
     pub(super) nodes: Option<Vec<&'a str>>,
+    /// Which of these are marked as control planes.
+    pub(super) marked: &'a [String],
     /// etcd's members.
     pub(super) etcd: Option<&'a [EtcdMember]>,
     /// On how many control planes etcd answers.
@@ -113,9 +115,15 @@ fn unfinished(node: &Node, facts: &Facts, view: &View<'_>, listed: Option<bool>)
     if listed == Some(false) {
         return Some("no Node object in the cluster".to_owned());
     }
-    let votes = view.member(node).is_some_and(EtcdMember::votes);
-    (node.role == Role::ControlPlane && view.etcd.is_some() && !votes)
-        .then(|| "no voting etcd member".to_owned())
+    if node.role == Role::Worker {
+        return None;
+    }
+    if view.etcd.is_some() && !view.member(node).is_some_and(EtcdMember::votes) {
+        return Some("no voting etcd member".to_owned());
+    }
+    // kubeadm's last phase of a join does that.
+    (listed == Some(true) && !view.marked.contains(&node.name))
+        .then(|| "not marked as a control plane".to_owned())
 }
 
 /// A reset of a node that votes, or whose part nobody can tell, could cost the cluster.

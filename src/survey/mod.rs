@@ -1,7 +1,7 @@
 //! Who are we dealing with: every node's facts and membership, the cluster's identity, the leader.
 //!
 //! All of it comes from one look at each node before any step; what a node printed is untrusted and
-//! parsed with limits. [`preflight()`] then judges everything at once.
+//! parsed with limits. [`findings`] then judges everything at once.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,9 @@ mod tests;
 
 pub use facts::{Credentials, EtcdMember, Facts};
 pub use membership::{Membership, Partial, Way};
-pub use preflight::preflight;
+pub use preflight::{
+    CHECKS, Check, Finding, Machine, Severity, findings, questions, refuse, sort, synced,
+};
 
 use membership::View;
 
@@ -82,6 +84,7 @@ impl Survey {
             nodes: view
                 .and_then(|view| view.api_nodes.as_ref())
                 .map(|nodes| nodes.keys().map(String::as_str).collect()),
+            marked: view.map(|view| view.marked.as_slice()).unwrap_or_default(),
             etcd: etcd.as_deref(),
             answering: views.iter().filter(|(_, f)| f.etcd.is_some() && ours(f)).count(),
             begun: begun.as_deref(),
@@ -146,9 +149,9 @@ impl Survey {
 
     /// Names of etcd's voting members, if any member answers.
     #[must_use]
-    pub fn voters(&self) -> Option<Vec<&str>> {
+    pub fn voters(&self) -> Option<Vec<String>> {
         let votes = |member: &&EtcdMember| member.votes();
-        Some(self.etcd.as_ref()?.iter().filter(votes).map(|m| m.name.as_str()).collect())
+        Some(self.etcd.as_ref()?.iter().filter(votes).map(|m| m.name.clone()).collect())
     }
 
     /// Whether any node of the inventory is a member.

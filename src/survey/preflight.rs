@@ -1,131 +1,153 @@
-//! Everything that forbids a run, found before anything is changed, on all nodes at once.
+//! Everything that forbids a run or deserves a word, found before anything is changed, on all nodes
+//! at once. Pure: [`questions`] says what to ask of the nodes, [`findings`] judges the answers.
 
-use super::{Membership, Partial, Survey, Way};
-use crate::cluster::{Cluster, Network};
-use crate::diagnostic::{Error, Kind, Result, printable};
+use super::{Membership, Survey, Surveyed};
+use crate::cluster::{Cluster, Endpoint, Node, Role};
 
-/// Operating systems that the bundle has packages for.
-const SYSTEMS: &[&str] = &["debian-12", "debian-13"];
+mod clock;
+mod finding;
+mod fleet;
+mod machine;
+mod membership;
+mod network;
+mod ports;
+mod sync;
+mod system;
+#[cfg(test)]
+mod tests;
 
-/// Judges the survey. `glibc` is the version of the C library that slipway itself needs, since it
-/// stays on control planes.
-///
-/// # Errors
-/// One error that lists every finding.
-pub fn preflight(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Result<()> {
-    let mut findings = Vec::new();
-    for (name, surveyed) in &survey.nodes {
-        let facts = &surveyed.facts;
-        let mut found = |what: String| findings.push(format!("{name}: {what}"));
-        if !SYSTEMS.contains(&facts.os.as_str()) {
-            let os = printable(&facts.os_name);
-            found(format!("{os} is not supported; supported are {}", SYSTEMS.join(", ")));
+pub use finding::{Check, Finding, Severity, refuse};
+pub use machine::Machine;
+pub use sync::synced;
+
+/// All checks, in the order of the documentation.
+pub const CHECKS: &[&Check] = &[
+    &system::OPERATING_SYSTEM,
+    &system::ARCHITECTURE,
+    &system::INIT,
+    &system::C_LIBRARY,
+    &system::KERNEL,
+    &system::CONTROL_GROUPS,
+    &system::PROCESSORS,
+    &system::MEMORY,
+    &system::DISK_SPACE,
+    &system::DISK_PRESSURE,
+    &sync::SLOW_DISK,
+    &system::LOCALHOST,
+    &system::OTHER_KUBERNETES,
+    &system::LEFTOVERS,
+    &system::DOCKER,
+    &system::PACKAGES,
+    &ports::PORT,
+    &fleet::SAME_MACHINE,
+    &fleet::MACHINE_ID,
+    &fleet::PRODUCT_UUID,
+    &fleet::MAC_ADDRESS,
+    &fleet::HOST_NAME,
+    &clock::CLOCK,
+    &clock::CLOCK_STUCK,
+    &system::INTERNAL_ADDRESS,
+    &network::FILTERED,
+    &network::MTU,
+    &network::PATH_MTU,
+    &network::VIRTUAL_IP,
+    &network::VIRTUAL_IP_TAKEN,
+    &network::ENDPOINT_NAME,
+    &network::ENDPOINT,
+    &network::ENDPOINT_TAKEN,
+    &membership::OTHER_CLUSTER,
+    &membership::UNFINISHED,
+    &membership::STALE,
+    &membership::NO_API,
+    &membership::UNCHANGEABLE,
+];
+
+/// Judges the survey: all findings, in the order of [`sort`]. `glibc` is the oldest C library that
+/// slipway itself runs with.
+#[must_use]
+pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Finding> {
+    let mut all = system::findings(cluster, survey, glibc);
+    all.extend(membership::findings(cluster, survey));
+    all.extend(ports::findings(cluster, survey));
+    all.extend(fleet::findings(cluster, survey));
+    all.extend(clock::findings(cluster, survey));
+    all.extend(network::findings(cluster, survey));
+    sort(&mut all, cluster);
+    all
+}
+
+/// Puts findings into order: node by node as in the inventory, then what is about several; errors
+/// first.
+pub fn sort(findings: &mut [Finding], cluster: &Cluster) {
+    let place =
+        |one: &Finding| cluster.nodes.iter().position(|node| Some(&node.name) == one.node.as_ref());
+    findings.sort_by_cached_key(|one| (place(one).unwrap_or(usize::MAX), one.severity));
+}
+
+/// How many workers a node asks whether they answer: not all, or the work would grow with the
+/// square of the fleet. Control planes are asked always.
+const ASKED: usize = 16;
+
+/// What to ask of `node` while it has not joined, as words of [`crate::probe::Probe::survey`].
+#[must_use]
+pub fn questions(cluster: &Cluster, node: &Node) -> Vec<String> {
+    let own = ports::needed(cluster, node).into_iter().map(|(port, _)| port);
+    let mut words = vec![format!("ports={}", numbers(own))];
+    // The workers that come next, so that each is asked by somebody.
+    let at = cluster.nodes.iter().position(|other| other.name == node.name).unwrap_or_default();
+    let next =
+        cluster.nodes.iter().cycle().skip(at + 1).take(cluster.nodes.len().saturating_sub(1));
+    let workers = next.filter(|other| other.role == Role::Worker).take(ASKED);
+    let control_planes =
+        cluster.with_role(Role::ControlPlane).filter(|other| other.name != node.name);
+    for peer in control_planes.chain(workers) {
+        words.push(format!("peer={} {}", peer.internal, numbers(used(node.role, peer.role))));
+    }
+    match &cluster.endpoint {
+        Endpoint::Vip { address, .. } if node.role == Role::ControlPlane => {
+            words.push(format!("vip={address}"));
         }
-        if facts.arch != "amd64" {
-            let arch = printable(&facts.arch);
-            found(format!("architecture {arch} is not supported; supported is amd64"));
-        }
-        if facts.init != "systemd" {
-            found("its init is not systemd".to_owned());
-        }
-        if facts.glibc.is_none_or(|there| there < glibc) {
-            let (major, minor) = glibc;
-            found(format!(
-                "its C library is older than {major}.{minor}, which this slipway needs; build \
-                 slipway on the oldest system that it shall serve"
-            ));
-        }
-        let internal = cluster.node(name).map(|node| node.internal.to_string());
-        let carries = |(_, address): &(String, String)| {
-            address.split('/').next().map(str::to_owned) == internal
-        };
-        if !facts.addresses.iter().any(carries) {
-            let internal = internal.unwrap_or_default();
-            found(format!("none of its interfaces has its internal address {internal}"));
-        }
-        match &surveyed.membership {
-            Membership::Foreign(identity) => found(format!(
-                "belongs to another cluster ({identity}), not to {} ({}); `kubeadm reset` on it, \
-                 by hand, frees it",
-                cluster.name,
-                survey.identity.as_ref().map_or("new".to_owned(), ToString::to_string),
-            )),
-            Membership::Partial(Partial { what, way: Way::Refuse(why) }) => {
-                found(format!("is no whole member ({what}), and is not reset, because {why}"));
-            }
-            _ => {}
+        Endpoint::External { host, port } => words.push(format!("endpoint={host} {port}")),
+        _ => {}
+    }
+    words
+}
+
+fn numbers(ports: impl IntoIterator<Item = u16>) -> String {
+    ports.into_iter().map(|port| port.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// The ports of a node that another one connects to (kubernetes.io, "Ports and Protocols").
+fn used(by: Role, of: Role) -> Vec<u16> {
+    let mut ports = Vec::new();
+    if of == Role::ControlPlane {
+        ports.push(crate::cluster::API_PORT);
+    }
+    if by == Role::ControlPlane {
+        ports.push(ports::KUBELET);
+        ports.extend(ports::ETCD.iter().filter(|_| of == Role::ControlPlane));
+    }
+    ports
+}
+
+/// Whether the node will join: what is on a member works, what is on another cluster's is its own.
+fn joining(surveyed: &Surveyed) -> bool {
+    !matches!(surveyed.membership, Membership::Member | Membership::Foreign(_))
+}
+
+/// The interface that has the node's internal address.
+fn carrier<'a>(survey: &'a Survey, node: &Node) -> Option<&'a str> {
+    survey.facts(&node.name)?.interface_of(node.internal)
+}
+
+/// `a, b and c`.
+fn list(items: &[impl AsRef<str>]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", first.join(", "), last.as_ref())
         }
     }
-    if survey.configuration.is_some() {
-        findings.extend(fixed(cluster, survey));
-    } else if survey.any_member() {
-        let message = "no control plane's API answers; start the control planes that are members";
-        findings.push(message.to_owned());
-    }
-    if findings.is_empty() {
-        return Ok(());
-    }
-    let count = findings.len();
-    let error = Error::new(Kind::Preflight, format!("{count} findings; nothing was changed"));
-    Err(findings.into_iter().fold(error, Error::note))
-}
-
-/// What a living cluster cannot have changed by an apply: each difference, with both values.
-fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
-    let read = |text: &Option<String>| -> serde_json::Value {
-        crate::yaml::read(text.as_deref().unwrap_or_default()).unwrap_or_default()
-    };
-    let live = read(&survey.configuration);
-    let mut findings: Vec<String> = [
-        ("/kubernetesVersion", "the version", format!("v{}", cluster.kubernetes)),
-        ("/networking/podSubnet", "the pod CIDR", Network::list(&cluster.network.pods)),
-        ("/networking/serviceSubnet", "the service CIDR", Network::list(&cluster.network.services)),
-        ("/networking/dnsDomain", "the DNS domain", cluster.network.domain.clone()),
-        ("/controlPlaneEndpoint", "the endpoint", cluster.endpoint.authority()),
-    ]
-    .into_iter()
-    .filter_map(|(path, what, wanted)| {
-        let now = live.pointer(path).and_then(|now| now.as_str()).unwrap_or("not set");
-        (now != wanted).then(|| cannot_change(what, now, &wanted))
-    })
-    .collect();
-    let kubelet = read(&survey.kubelet);
-    findings.extend(cluster.kubelet.iter().filter_map(|(key, wanted)| {
-        let now = kubelet.get(key).cloned().unwrap_or_default();
-        let what = format!("the kubelets' {key}");
-        (!same(&now, wanted)).then(|| cannot_change(&what, &now.to_string(), &wanted.to_string()))
-    }));
-    findings.extend(other_network(cluster, survey));
-    findings
-}
-
-fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
-    let now = printable(now);
-    format!(
-        "{what} of a living cluster cannot be changed yet: it is {now}, the inventory says {wanted}"
-    )
-}
-
-/// Whether Kubernetes would read both alike: it writes the duration `5m` as `5m0s`.
-fn same(now: &serde_json::Value, wanted: &serde_json::Value) -> bool {
-    let plain = |value: &serde_json::Value| {
-        value.as_str().map(|text| text.trim_end_matches("0s").trim_end_matches("0m").to_owned())
-    };
-    now == wanted || (plain(now).is_some() && plain(now) == plain(wanted))
-}
-
-/// A pod network on a member that is not the one that the inventory means.
-fn other_network(cluster: &Cluster, survey: &Survey) -> Option<String> {
-    let members = survey.nodes.iter().filter(|(name, _)| survey.is_member(name));
-    let mut files = members.flat_map(|(name, node)| node.facts.cni.iter().map(move |f| (name, f)));
-    let calico = |file: &str| file.contains("calico");
-    let wanted = cluster.addons.calico;
-    let (name, file) =
-        files.find(|(_, file)| calico(file) != wanted && (wanted || calico(file)))?;
-    let file = printable(file);
-    Some(format!(
-        "the pod network of a living cluster cannot be changed yet: {name} has {file} in \
-         /etc/cni/net.d, the inventory says {}",
-        if wanted { "Calico" } else { "no Calico" }
-    ))
 }

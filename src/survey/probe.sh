@@ -1,6 +1,5 @@
-# Prints facts as `key=value` lines; multi-line values as base64. Reads only.
+# The system and its part in a cluster: facts as `key=value` lines, longer ones as base64. Reads only.
 . /etc/os-release
-p() { printf '%s=%s\n' "$1" "$2"; }
 p os "$ID-${VERSION_ID:-}"
 p os_name "${PRETTY_NAME:-}"
 p arch "$(uname -m)"
@@ -22,7 +21,7 @@ for f in /etc/cni/net.d/*; do [ -e "$f" ] && p cni "${f##*/}"; done
 [ -f /etc/kubernetes/pki/ca.crt ] && p ca "$(head -c 65536 /etc/kubernetes/pki/ca.crt | base64 -w0)"
 if [ -f /etc/kubernetes/admin.conf ]; then
   k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=5s --server=https://$(awk '/advertise-address=/ { sub(/.*=/, ""); print; exit }' /etc/kubernetes/manifests/kube-apiserver.yaml):6443"
-  nodes=$($k get nodes -o 'jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.status.nodeInfo.kubeletVersion}{"\n"}{end}' 2>/dev/null) && p nodes "$(printf %s "$nodes" | base64 -w0)"
+  nodes=$($k get nodes -o 'jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.status.nodeInfo.kubeletVersion}{"\n"}{end}{range .items[?(@.metadata.labels.node-role\.kubernetes\.io/control-plane)]}/ {.metadata.name}{"\n"}{end}' 2>/dev/null) && p nodes "$(printf %s "$nodes" | base64 -w0)"
   config=$($k -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}' 2>/dev/null) && p config "$(printf %s "$config" | base64 -w0)"
   kubelet=$($k -n kube-system get configmap kubelet-config -o 'jsonpath={.data.kubelet}' 2>/dev/null) && p kubelet "$(printf %s "$kubelet" | base64 -w0)"
 fi

@@ -46,6 +46,7 @@ fn lives(nodes: &[&str], etcd: &[&str]) -> Facts {
     let uid = |name: &&str| ((*name).to_owned(), format!("uid-{name} v1.37.1"));
     Facts {
         api_nodes: Some(nodes.iter().map(uid).collect()),
+        marked: nodes.iter().map(|name| (*name).to_owned()).collect(),
         etcd: Some(etcd.iter().zip(1..).map(|(about, n)| etcd_member(about, n)).collect()),
         configuration: Some("clusterName: sample".to_owned()),
         ..facts(WHOLE)
@@ -120,6 +121,10 @@ fn an_aborted_join_is_undone_until_its_member_votes_and_finished_from_then_on() 
     assert_eq!(second(without("kubelet.conf"), alone, both), "finish: kubelet.conf missing");
     let expired = Facts { credentials: Some(Credentials::Expired), ..facts(WHOLE) };
     assert_eq!(second(expired, both, both), "finish: the kubelet's certificate expired");
+    let mut unmarked = lives(both, both);
+    unmarked.marked = vec!["cp-1".to_owned()];
+    let unmarked = survey(&[("cp-1", unmarked), ("cp-2", facts(WHOLE))]);
+    assert_eq!(word(&unmarked, "cp-2"), "finish: not marked as a control plane");
     // It voted, and lost its data: it will never vote again.
     assert_eq!(second(without("etcd-data"), both, both), "reset: etcd-data missing");
     // It votes, and what it runs by was taken away.

@@ -166,6 +166,18 @@ impl Lab {
         self.slipway(&["apply", "--yes"], inventory)
     }
 
+    /// Saves a plan in `file` beside the inventory; its exit code says whether there are changes.
+    pub fn save_plan(&self, inventory: &str, file: &str) -> Run {
+        let file = self.file(file).display().to_string();
+        self.slipway(&["plan", "--exit-code", "--out", &file], inventory)
+    }
+
+    /// Carries out a saved plan.
+    pub fn apply_plan(&self, inventory: &str, file: &str) -> Run {
+        let file = self.file(file).display().to_string();
+        self.slipway(&["apply", &file], inventory)
+    }
+
     /// Events as JSON, a log, no terminal.
     fn slipway(&self, verb: &[&str], inventory: &str) -> Run {
         let log = self.dir.path().join("log");

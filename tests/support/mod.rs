@@ -21,8 +21,10 @@ pub mod snapshot;
 pub const KUBERNETES: &str = "1.37.1";
 
 /// Exit codes of slipway that the tests expect; the README has them all.
+pub const CHANGES: i32 = 2;
 pub const CONNECTION: i32 = 66;
 pub const PREFLIGHT: i32 = 67;
+pub const OUTDATED: i32 = 73;
 
 /// What a command left.
 #[derive(Debug, Clone)]
@@ -133,6 +135,6 @@ impl Turn {
     }
 }
 
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::lab::Lab;
-use super::{PREFLIGHT, figure, shown, snapshot};
+use super::{OUTDATED, PREFLIGHT, figure, shown, snapshot};
 
 const INVENTORY: &str = "slipway.yaml";
 
@@ -38,6 +38,15 @@ pub fn changes_nothing(lab: &Lab) {
     figure(&format!("{}: commands a node by it", lab.name), format!("{least} to {most}"));
     snapshot::assert_same(&before, &snapshot::ours(lab, &all), "a second apply");
     lab.on_all(&all, "rm /etc/ssh/sshd_config.d/e2e.conf && systemctl restart ssh", "");
+}
+
+/// The plan that the cluster was made by is bound to there being none; a new one says so.
+pub fn an_old_plan_is_refused(lab: &Lab, old: &str) {
+    let words = &["does not hold any more", "identity: new when planned"];
+    lab.apply_plan(INVENTORY, old).assert_refused(OUTDATED, words, "the plan of a new cluster");
+    let plan = lab.save_plan(INVENTORY, "nothing.json");
+    assert_eq!(plan.ran.code, 0, "plan --exit-code:\n{}", plan.ran.both());
+    lab.apply_plan(INVENTORY, "nothing.json").assert_nothing_to_do("a plan without changes");
 }
 
 /// Logins and sessions since `cursor`, without the one that asks.

@@ -11,6 +11,7 @@ const TRACES: &[(&str, &str)] = &[
     ("/var/log/journal", "the journal: of logins, too"),
     ("/run/motd.dynamic", "sshd: its greeting is written anew at each login"),
     ("/run/udev", "udev: its list of devices"),
+    ("/run/slipway", "slipway: the lease of an apply, in memory, gone with the run"),
 ];
 const RUN: &str = "/run";
 

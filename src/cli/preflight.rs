@@ -1,0 +1,38 @@
+//! `slipway preflight`: may these machines become what the inventory means?
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::run::{self};
+use super::{InventoryArg, say};
+use crate::diagnostic::{Kind, Result};
+use crate::inventory;
+use crate::report::{self, Format};
+use crate::session::{Reached, Run};
+use crate::survey::Severity;
+
+/// Look at all machines, and tell everything that forbids a run or deserves a word
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    inventory: InventoryArg,
+    /// How results are shown
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Format,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode> {
+    let events = report::sink(args.output, std::io::stderr().is_terminal());
+    let inventory = inventory::load(&args.inventory.inventory)?;
+    let nothing_secret = Arc::from([]);
+    let mut reached =
+        Reached::begin(inventory, Run::Preflight, run::trust(), &nothing_secret, &events).await?;
+    reached.time_disks().await?;
+    match args.output {
+        Format::Text => say(report::findings_text(&reached.findings)),
+        Format::Json => reached.tell(events.as_ref()),
+    }
+    let errors = reached.findings.iter().any(|one| one.severity == Severity::Error);
+    Ok(ExitCode::from(if errors { Kind::Preflight.exit_code() } else { 0 }))
+}

@@ -1,0 +1,138 @@
+//! The nodes' part in a cluster, and what of a living one an apply cannot change.
+
+use super::finding::{ALL, Check, Finding, Severity};
+use crate::cluster::{Cluster, Network};
+use crate::diagnostic::printable;
+use crate::survey::{Membership, Partial, Survey, Way};
+
+pub(super) const OTHER_CLUSTER: Check = Check {
+    name: "other-cluster",
+    severity: Severity::Error,
+    of: ALL,
+    about: "The node has the CA certificate of a cluster that is not the inventory's.",
+    todo: "correct the inventory; or free the node by hand, with `kubeadm reset`",
+};
+pub(super) const UNFINISHED: Check = Check {
+    name: "unfinished",
+    severity: Severity::Error,
+    of: ALL,
+    about: "The node is no whole member, and undoing what is there might cost the cluster: nobody \
+            says that the node is no member, or it votes in etcd.",
+    todo: "mend the node by hand; or, if you know that the cluster can do without it, free it with \
+           `kubeadm reset`",
+};
+pub(super) const STALE: Check = Check {
+    name: "stale",
+    severity: Severity::Warning,
+    of: ALL,
+    about: "The node is bare, while the cluster still lists a node or an etcd member of its name.",
+    todo: "nothing if it was reinstalled: what is left of its earlier life is removed, and it joins \
+           again; else stop here, and look which machine this is",
+};
+pub(super) const NO_API: Check = Check {
+    name: "no-api",
+    severity: Severity::Error,
+    of: "control planes",
+    about: "There are members, and no control plane's API answers.",
+    todo: "start the control planes that are members",
+};
+pub(super) const UNCHANGEABLE: Check = Check {
+    name: "unchangeable",
+    severity: Severity::Error,
+    of: "the living cluster",
+    about: "The inventory says otherwise than the living cluster about the version, the networks, \
+            the DNS domain, the endpoint, the kubelets' settings or the pod network. slipway cannot \
+            change these yet.",
+    todo: "write into the inventory what the cluster has",
+};
+
+pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, surveyed) in &survey.nodes {
+        match &surveyed.membership {
+            Membership::Foreign(theirs) => {
+                let ours = survey.identity.as_ref().map_or("new".to_owned(), ToString::to_string);
+                let own = &cluster.name;
+                let what =
+                    format!("it belongs to another cluster ({theirs}), not to {own} ({ours})");
+                findings.push(OTHER_CLUSTER.on(name, what));
+            }
+            Membership::Partial(Partial { what, way: Way::Refuse(why) }) => {
+                let what = format!("it is no whole member ({what}), and is not reset: {why}");
+                findings.push(UNFINISHED.on(name, what));
+            }
+            Membership::Stale => {
+                let what = "it is bare, while the cluster still lists it";
+                findings.push(STALE.on(name, what));
+            }
+            Membership::Absent | Membership::Member | Membership::Partial(_) => {}
+        }
+    }
+    if survey.configuration.is_some() {
+        let differs = fixed(cluster, survey).into_iter();
+        findings.extend(differs.map(|what| UNCHANGEABLE.overall(what)));
+    } else if survey.any_member() {
+        findings.push(NO_API.overall("no control plane's API answers"));
+    }
+    findings
+}
+
+/// What a living cluster cannot have changed by an apply: each difference, with both values.
+fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
+    let read = |text: &Option<String>| -> serde_json::Value {
+        crate::yaml::read(text.as_deref().unwrap_or_default()).unwrap_or_default()
+    };
+    let live = read(&survey.configuration);
+    let mut findings: Vec<String> = [
+        ("/kubernetesVersion", "the version", format!("v{}", cluster.kubernetes)),
+        ("/networking/podSubnet", "the pod CIDR", Network::list(&cluster.network.pods)),
+        ("/networking/serviceSubnet", "the service CIDR", Network::list(&cluster.network.services)),
+        ("/networking/dnsDomain", "the DNS domain", cluster.network.domain.clone()),
+        ("/controlPlaneEndpoint", "the endpoint", cluster.endpoint.authority()),
+    ]
+    .into_iter()
+    .filter_map(|(path, what, wanted)| {
+        let now = live.pointer(path).and_then(|now| now.as_str()).unwrap_or("not set");
+        (now != wanted).then(|| cannot_change(what, now, &wanted))
+    })
+    .collect();
+    let kubelet = read(&survey.kubelet);
+    findings.extend(cluster.kubelet.iter().filter_map(|(key, wanted)| {
+        let now = kubelet.get(key).cloned().unwrap_or_default();
+        let what = format!("the kubelets' {key}");
+        (!same(&now, wanted)).then(|| cannot_change(&what, &now.to_string(), &wanted.to_string()))
+    }));
+    findings.extend(other_network(cluster, survey));
+    findings
+}
+
+fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
+    let now = printable(now);
+    format!(
+        "{what} of a living cluster cannot be changed yet: it is {now}, the inventory says {wanted}"
+    )
+}
+
+/// Whether Kubernetes would read both alike: it writes the duration `5m` as `5m0s`.
+fn same(now: &serde_json::Value, wanted: &serde_json::Value) -> bool {
+    let plain = |value: &serde_json::Value| {
+        value.as_str().map(|text| text.trim_end_matches("0s").trim_end_matches("0m").to_owned())
+    };
+    now == wanted || (plain(now).is_some() && plain(now) == plain(wanted))
+}
+
+/// A pod network on a member that is not the one that the inventory means.
+fn other_network(cluster: &Cluster, survey: &Survey) -> Option<String> {
+    let members = survey.nodes.iter().filter(|(name, _)| survey.is_member(name));
+    let mut files = members.flat_map(|(name, node)| node.facts.cni.iter().map(move |f| (name, f)));
+    let calico = |file: &str| file.contains("calico");
+    let wanted = cluster.addons.calico;
+    let (name, file) =
+        files.find(|(_, file)| calico(file) != wanted && (wanted || calico(file)))?;
+    let file = printable(file);
+    Some(format!(
+        "the pod network of a living cluster cannot be changed yet: {name} has {file} in \
+         /etc/cni/net.d, the inventory says {}",
+        if wanted { "Calico" } else { "no Calico" }
+    ))
+}

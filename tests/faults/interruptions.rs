@@ -1,0 +1,232 @@
+//! slipway dies, connections break and nodes lose power, in the middle of what matters.
+
+use std::time::Duration;
+
+use super::fleet::Fleet;
+use super::running::Running;
+use super::support::{eventually, pause, secs};
+use super::{Case, Start};
+
+macro_rules! case {
+    ($name:literal, $fault:literal, $answer:expr, $often:literal, $start:ident, $run:expr) => {
+        Case {
+            name: $name,
+            fault: $fault,
+            answer: $answer,
+            often: $often,
+            start: Start::$start,
+            run: $run,
+        }
+    };
+}
+
+const CUT: &str = "connects again and goes on; what it cannot do in that run, the next does";
+const POWER: &str = "fails with the node's name; the next apply ends in the same cluster";
+
+pub const CASES: &[Case] = &[
+    case!(
+        "kill -9, all the way",
+        "slipway is killed at 20 and more changes of one new cluster",
+        "the next apply goes on, each time",
+        true,
+        Bare,
+        kill_all_the_way
+    ),
+    case!(
+        "cut during init",
+        "the first control plane's network is cut for 15 s during `kubeadm init`",
+        CUT,
+        false,
+        Bare,
+        |fleet| cut(fleet, "cp-1", "kubeadm init")
+    ),
+    case!(
+        "power cut during init",
+        "the first control plane loses power during `kubeadm init`",
+        POWER,
+        false,
+        Bare,
+        |fleet| power(fleet, "cp-1", "kubeadm init")
+    ),
+    case!(
+        "cut during control-plane join",
+        "a joining control plane's network is cut for 15 s",
+        CUT,
+        false,
+        Whole,
+        |fleet| again(fleet, "cp-3", "up to etcd", cut)
+    ),
+    case!(
+        "power cut during control-plane join",
+        "a joining control plane loses power",
+        POWER,
+        false,
+        Whole,
+        |fleet| again(fleet, "cp-3", "up to etcd", power)
+    ),
+    case!(
+        "power cut after etcd's join",
+        "a control plane loses power when it votes in etcd and is no node yet",
+        POWER,
+        false,
+        Whole,
+        |fleet| again(fleet, "cp-3", "ask its API server", power)
+    ),
+    case!(
+        "cut during worker join",
+        "a joining worker's network is cut for 15 s",
+        CUT,
+        false,
+        Whole,
+        |fleet| again(fleet, "w-1", "kubeadm join", cut)
+    ),
+    case!(
+        "power cut during worker join",
+        "a joining worker loses power",
+        POWER,
+        true,
+        Whole,
+        |fleet| again(fleet, "w-1", "kubeadm join", power)
+    ),
+    case!(
+        "cut during image import",
+        "the network is cut for 15 s during the import of images",
+        CUT,
+        false,
+        Whole,
+        |fleet| again(fleet, "w-1", "import", cut)
+    ),
+    case!(
+        "power cut during image import",
+        "the node loses power during the import of images",
+        POWER,
+        false,
+        Whole,
+        |fleet| again(fleet, "w-1", "import", power)
+    ),
+    case!(
+        "apt's lock held",
+        "another program holds apt's lock for 20 s",
+        "waits for it, up to two minutes",
+        false,
+        Whole,
+        lock_held
+    ),
+    case!(
+        "disk full",
+        "a node's disk is full",
+        "fails with the node's own words; once there is room, the next apply goes on",
+        false,
+        Whole,
+        disk_full
+    ),
+    case!(
+        "bundle damaged",
+        "one byte of a program in the bundle has changed",
+        "never runs or imports it, and names the file",
+        false,
+        Whole,
+        bundle_damaged
+    ),
+];
+
+/// Kills slipway at every ninth change, and applies again, until an apply comes to its end.
+fn kill_all_the_way(fleet: &Fleet) -> String {
+    const EVERY: usize = 9;
+    let mut killed = Vec::new();
+    loop {
+        let mut running = Running::start(fleet);
+        let mut last = String::new();
+        let mut count = 0;
+        while count < EVERY {
+            match running.next_change() {
+                Some(change) => last = change,
+                None => break,
+            }
+            count += 1;
+        }
+        if count < EVERY {
+            let (code, said) = running.end();
+            assert_eq!(code, 0, "after {} kills:\n{said}", killed.len());
+            break;
+        }
+        running.kill();
+        killed.push(last);
+        assert!(killed.len() < 60, "no end in sight: {killed:#?}");
+    }
+    let had = |what: &str| killed.iter().filter(|change| change.contains(what)).count();
+    fleet.apply_whole("an apply after many kills");
+    assert!(killed.len() >= 20, "{} kills: {killed:#?}", killed.len());
+    format!(
+        "{} boundaries, all converged; {} of them during kubeadm, {} during images, {} during add-ons",
+        killed.len(),
+        had("kubeadm"),
+        had("import"),
+        had("apply ")
+    )
+}
+
+/// The network of `node` is cut for 15 s when it begins `what`.
+fn cut(fleet: &Fleet, node: &str, what: &str) -> String {
+    let mut running = Running::start(fleet);
+    assert!(running.until(node, what), "`{what}` never began on {node}");
+    pause(Duration::from_millis(800));
+    fleet.lab.lab("cut", &[node, "--for", "15s"]);
+    let (code, said) = running.end();
+    fleet.lab.lab("mend", &[node]);
+    println!("{said}");
+    fleet.apply_whole("an apply after a cut");
+    if code == 0 { "the same run went on".to_owned() } else { "the next apply went on".to_owned() }
+}
+
+/// `node` loses power a second after it begins `what`, and is switched on when the run has ended.
+fn power(fleet: &Fleet, node: &str, what: &str) -> String {
+    let mut running = Running::start(fleet);
+    assert!(running.until(node, what), "`{what}` never began on {node}");
+    pause(secs(1));
+    fleet.lab.lab("kill", &[node]);
+    pause(secs(2));
+    fleet.lab.lab("start", &[node]);
+    let (code, said) = running.end();
+    println!("{said}");
+    eventually("the node answers", secs(60), || fleet.lab.try_on(node, "true", "").tried());
+    fleet.apply_whole("an apply after a power cut");
+    if code == 0 { "the same run went on".to_owned() } else { "the next apply went on".to_owned() }
+}
+
+/// A member is reinstalled, and something happens while it joins again.
+fn again(fleet: &Fleet, node: &str, what: &str, fault: fn(&Fleet, &str, &str) -> String) -> String {
+    fleet.reinstall(node);
+    fault(fleet, node, what)
+}
+
+fn lock_held(fleet: &Fleet) -> String {
+    fleet.reinstall("w-1");
+    let lab = fleet.lab.name.clone();
+    fleet.lab.lab("hold", &["w-1", "--for", "20s"]);
+    let _ = lab;
+    fleet.apply_whole("an apply while apt's lock is held");
+    String::new()
+}
+
+fn disk_full(fleet: &Fleet) -> String {
+    fleet.reinstall("w-1");
+    fleet.lab.lab("fill", &["w-1", "--leave", "60M"]);
+    let run = fleet.lab.apply(super::fleet::INVENTORY);
+    assert_ne!(run.ran.code, 0);
+    let said = run.ran.both();
+    assert!(said.contains("w-1") && said.contains("No space left on device"), "{said}");
+    fleet.lab.lab("mend", &["w-1"]);
+    fleet.apply_whole("an apply after a full disk");
+    String::new()
+}
+
+fn bundle_damaged(fleet: &Fleet) -> String {
+    fleet.reinstall("w-1");
+    let said = super::running::with_damaged_bundle(fleet, "kubelet");
+    assert!(said.contains("kubelet") && said.contains("w-1"), "{said}");
+    let there = fleet.lab.on("w-1", "ls /usr/local/bin/kubelet 2>/dev/null; :");
+    assert_eq!(there, "", "a damaged program was written");
+    fleet.apply_whole("an apply with the good bundle");
+    String::new()
+}

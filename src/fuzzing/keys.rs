@@ -12,7 +12,7 @@ use crate::session;
 use crate::state::Record;
 
 /// `state.json`; a control plane's shared keys, as it prints them; a certificate or key, as DER.
-pub fn state(data: &[u8]) {
+pub(super) fn state(data: &[u8]) {
     if let Err(error) = Record::parse(data) {
         harmless(&error, data.len());
     }

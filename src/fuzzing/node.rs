@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{bounded, harmless, steers};
+use super::{bounded, harmless, shown};
 use crate::command::{Input, Output};
-use crate::diagnostic::{Error, Kind};
+use crate::diagnostic::{Error, Kind, last_lines};
 use crate::engine::{NodePlan, Plan, Planned, StepPlan};
 use crate::pki::Leaf;
 use crate::probe::TEXT_LIMIT;
@@ -22,41 +22,42 @@ use crate::secret::Secret;
 use crate::steps::STEPS;
 
 /// The answer to any probe: the exit code as a digit, then standard output.
-pub fn node_output(data: &[u8]) {
+pub(super) fn node_output(data: &[u8]) {
     let (code, stdout) = data.split_at_checked(1).unwrap_or_default();
     let code = code.first().map_or(0, |digit| i32::from(*digit) - i32::from(b'0'));
     let seen = Output { code, stdout: stdout.to_vec(), stderr: Vec::new() };
-    let mut planned = Vec::new();
     for want in resources() {
-        match want.compare(&seen) {
-            Err(error) => harmless(&error, data.len()),
-            Ok(Drift::None) => {}
-            Ok(Drift::Differs(diff)) => {
-                for change in want.converge(&seen) {
-                    bounded(change.what.len() + change.cmd.line().len(), data.len());
-                }
-                let why = want.explain(&seen).unwrap_or_default();
-                harmless(&Error::new(Kind::Timeout, "late").note(why), data.len());
-                want.waived(&seen);
-                let disruption = want.disruption(&seen);
-                planned.push(Planned { id: want.id(), diff, disruption });
-            }
-        }
+        look(want.as_ref(), &seen, data.len());
     }
-    show(planned, data.len());
+    let said = last_lines(&seen.text(), 15);
+    harmless(&Error::new(Kind::Command, "it failed").note(said), data.len());
     stable(&seen);
 }
 
-/// Shows a plan.
-fn show(planned: Vec<Planned>, size: usize) {
-    let count = planned.len();
+/// All that slipway could want to know of a resource that is seen so.
+pub(super) fn look(want: &dyn Resource, seen: &Output, size: usize) {
+    let diff = match want.compare(seen) {
+        Err(error) => return harmless(&error, size),
+        Ok(Drift::None) => return,
+        Ok(Drift::Differs(diff)) => diff,
+    };
+    for change in want.converge(seen) {
+        bounded(change.what.len() + change.cmd.line().len(), size);
+    }
+    let why = want.explain(seen).unwrap_or_default();
+    harmless(&Error::new(Kind::Timeout, "late").note(why), size);
+    want.waived(seen);
+    let (disruption, awaited) = (want.disruption(seen), want.awaited(seen));
+    let planned = Planned { id: want.id(), diff, disruption, awaited };
     let step = STEPS.first().map(|step| step.name).unwrap_or_default();
-    let steps = vec![StepPlan { step, resources: planned }];
-    let plan = Plan { steps: STEPS, nodes: vec![NodePlan { node: "cp-1".to_owned(), steps }] };
-    let text = plan_text(&plan, View { full: true, colour: false });
-    bounded(text.len() / count.max(1), size);
-    assert!(!steers(&text), "{text:?}");
-    bounded(plan_json(&plan).to_string().len() / count.max(1), size);
+    let steps = vec![StepPlan { step, resources: vec![planned] }];
+    let plan = Plan {
+        steps: STEPS,
+        nodes: vec![NodePlan { node: "cp-1".to_owned(), steps }],
+        voters: Some(vec!["cp-1".to_owned()]),
+    };
+    shown(&plan_text(&plan, None, View { full: true, colour: false }), size);
+    bounded(plan_json(&plan, None).to_string().len(), size);
 }
 
 /// A block is where it shall be after one change, and nothing else changes.
@@ -103,7 +104,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(Synchronised),
         boxed(EtcdJoin { config: config() }),
         boxed(ApiServer { address: Ipv4Addr::new(10, 77, 0, 11) }),
-        boxed(ControlPlaneJoin { node: node.clone(), config: config() }),
+        boxed(ControlPlaneJoin { node: node.clone(), config: config(), resumed: true }),
         boxed(Join { config: config() }),
         boxed(Manifest { name: "calico", text: String::new() }),
         boxed(Taints { node: node.clone(), taints: vec![(word("a"), word("b"), word("c"))] }),

@@ -227,13 +227,26 @@ fn matches(patterns: &HostPatterns, name: &str) -> bool {
     }
 }
 
-fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((b'*', more)), None) => glob(more, name),
-        (Some((b'*', more)), Some((_, rest))) => glob(more, name) || glob(pattern, rest),
-        (Some((p, more)), Some((c, rest))) => (*p == b'?' || p == c) && glob(more, rest),
-        _ => false,
+/// Matches `*` and `?`, in time that grows with the product of both lengths, however many stars there are.
+fn glob(mut pattern: &[u8], mut name: &[u8]) -> bool {
+    // What follows the last star, and the name as of where it is tried.
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => return true,
+            (Some((b'*', more)), _) => {
+                star = Some((more, name));
+                pattern = more;
+            }
+            (Some((p, more)), Some((c, rest))) if *p == b'?' || p == c => {
+                (pattern, name) = (more, rest);
+            }
+            _ => {
+                let Some((more, [_, rest @ ..])) = star else { return false };
+                star = Some((more, rest));
+                (pattern, name) = (more, rest);
+            }
+        }
     }
 }
 

@@ -14,6 +14,6 @@ static TARGET: LazyLock<&Target> = LazyLock::new(|| {
 });
 
 libfuzzer_sys::fuzz_target!(
-    init: drop(LazyLock::force(&TARGET)),
+    init: LazyLock::force(&TARGET),
     |data: &[u8]| (TARGET.feed)(data)
 );

@@ -34,7 +34,10 @@ mod tests {
         for text in [bomb, "{a: ".repeat(1 << 20)] {
             read::<Value>(&text).unwrap_err();
         }
-        assert_eq!(read::<Value>("a: '*'\nb: [1, &x 2]\n"), Err("it has `&` and `*`; aliases are not supported".to_owned()));
+        assert_eq!(
+            read::<Value>("a: '*'\nb: [1, &x 2]\n"),
+            Err("it has `&` and `*`; aliases are not supported".to_owned())
+        );
         assert_eq!(read::<Value>("a: '*.example.com'\n").unwrap()["a"], "*.example.com");
     }
 }

@@ -29,8 +29,10 @@ pub(super) fn inventory(data: &[u8]) {
 pub(super) fn known_hosts(data: &[u8]) {
     const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     let text = String::from_utf8_lossy(data);
-    let ours = format!("ssh-ed25519 {KEY}").parse().ok();
-    let Some(key) = text.lines().find_map(|line| line.parse().ok()).or(ours) else { return };
+    let listed = text.lines().find_map(|line| line.parse().ok());
+    let known = listed.is_some() || text.contains(KEY);
+    let ours = || format!("ssh-ed25519 {KEY}").parse().ok();
+    let Some(key) = listed.or_else(ours) else { return };
     for (host, port) in [("cp-1", 22), ("cp-1", 2222), ("a-host.with-a-long-name.example", 22)] {
         let ssh = Ssh {
             host: host.to_owned(),
@@ -41,13 +43,10 @@ pub(super) fn known_hosts(data: &[u8]) {
             host_key: None,
         };
         match HostKeys::parse(&ssh, &text).judge(&key) {
-            Verdict::Trusted => {
-                let blob = key.to_openssh().unwrap_or_default();
-                let blob = blob.split(' ').nth(1).unwrap_or_default();
-                assert!(text.contains(blob), "a key that is not there is trusted");
-            }
+            Verdict::Trusted => assert!(known, "a key that is not there is trusted"),
             Verdict::Unknown(question) => {
-                for text in [question.key, question.fingerprint, question.note.unwrap_or_default()] {
+                for text in [question.key, question.fingerprint, question.note.unwrap_or_default()]
+                {
                     shown(&text, data.len());
                 }
             }

@@ -34,7 +34,11 @@ pub const TARGETS: &[Target] = &[
     target("facts", "the survey, membership, and all of preflight's checks", survey::facts),
     target("frames", "taking apart the answers to one look", survey::frames),
     target("inventory", "inventories", files::inventory),
-    target("known_hosts", "files of known hosts, and the key that a host shows", files::known_hosts),
+    target(
+        "known_hosts",
+        "files of known hosts, and the key that a host shows",
+        files::known_hosts,
+    ),
     target("manifest", "the bundle's manifest, `slipway.lock`", files::manifest),
     target("node_output", "every resource: comparison, commands, plan, errors", node::node_output),
     target("plan", "saved plans, `last-apply.json`", files::plan),
@@ -42,7 +46,7 @@ pub const TARGETS: &[Target] = &[
 ];
 
 /// What comes of an input of so many bytes is not much larger: as many again for each time that it
-/// is shown, each of them perhaps an escape, and what frames it (a line for each of 256 findings).
+/// is shown, each of them perhaps an escape, and what frames it.
 fn bounded(size: usize, input: usize) {
     assert!(size <= (64 << 10) + 16 * input, "{size} bytes come of {input}");
 }

@@ -23,7 +23,7 @@ pub struct Fleet {
 impl Fleet {
     /// Machines, and a snapshot of them.
     pub fn up() -> Self {
-        let lab = Lab::up("t-faults", 3, 1, &["--disk", "8G"]);
+        let lab = Lab::up("t-faults", 3, 2, &["--disk", "8G"]);
         lab.lab("snapshot", &["bare"]);
         Self { lab, is: Some(Start::Bare), kept: false }
     }

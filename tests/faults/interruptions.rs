@@ -202,9 +202,7 @@ fn again(fleet: &Fleet, node: &str, what: &str, fault: fn(&Fleet, &str, &str) ->
 
 fn lock_held(fleet: &Fleet) -> String {
     fleet.reinstall("w-1");
-    let lab = fleet.lab.name.clone();
     fleet.lab.lab("hold", &["w-1", "--for", "20s"]);
-    let _ = lab;
     fleet.apply_whole("an apply while apt's lock is held");
     String::new()
 }

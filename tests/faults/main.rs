@@ -1,4 +1,4 @@
-//! What may go wrong, for real: on a lab of three control planes and a worker, things break at the
+//! What may go wrong, for real: on a lab of three control planes and two workers, things break at the
 //! worst moment, and the next apply must end in the same cluster. Needs root and the bundle.
 //!
 //! `cargo test --test faults` runs the cases marked `often`; with `SLIPWAY_SWEEP=all` all of them

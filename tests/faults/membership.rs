@@ -66,7 +66,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "dead worker",
-        fault: "one worker of the cluster is switched off while another thing is to be done",
+        fault: "one worker of five nodes is switched off while another thing is to be done",
         answer: "does it, names the dead worker, exits with 66",
         often: false,
         start: Start::Whole,
@@ -156,17 +156,18 @@ fn silent_operator(fleet: &Fleet) -> String {
     let id = first.id().to_string();
     run("kill", &["-STOP", &id], "").ok("kill -STOP");
     let began = Instant::now();
+    let mut free = Duration::ZERO;
     eventually("the nodes are free", secs(60), || {
+        free = began.elapsed();
         let second = fleet.lab.apply(INVENTORY);
         if second.ran.code == 0 { Ok(()) } else { Err(second.ran.both()) }
     });
-    let free = began.elapsed();
     run("kill", &["-CONT", &id], "").ok("kill -CONT");
     let (code, _) = first.end();
     assert_ne!(code, 0, "a run that had lost its lease went on");
     fleet.apply_whole("an apply after a silent operator");
-    assert!(free < Duration::from_secs(120));
-    format!("the second apply had ended {} s after the silence began", free.as_secs())
+    assert!(free < Duration::from_secs(30), "free after {} s", free.as_secs());
+    format!("an apply that began {} s after the silence did all", free.as_secs())
 }
 
 fn dead_worker(fleet: &Fleet) -> String {

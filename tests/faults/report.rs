@@ -74,7 +74,7 @@ impl Report {
     fn page(&self) {
         let mut text = format!(
             "# What may go wrong\n\n\
-             Written by `make sweep` on {}, commit {}: on a lab of three control planes and a worker,\n\
+             Written by `make sweep` on {}, commit {}: on a lab of three control planes and two workers,\n\
              each thing goes wrong for real, and afterwards the cluster is the one that an undisturbed\n\
              apply makes: every node Ready, every pod running, three voting etcd members, the same CA,\n\
              and one more apply changes nothing. The cases are in `tests/faults/`.\n\n\

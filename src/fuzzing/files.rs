@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 use super::{harmless, shown};
 use crate::bundle::{Manifest, lock::Lock};
 use crate::cluster::Ssh;
+use crate::diagnostic::{Error, Kind};
 use crate::host::known_hosts::{HostKeys, Verdict};
 use crate::inventory;
 use crate::state::{LastApply, Saved};
@@ -16,7 +17,7 @@ pub(super) fn inventory(data: &[u8]) {
             Ok(inventory) => {
                 for node in &inventory.cluster.nodes {
                     let excerpt = inventory.excerpt(&node.name, "here").unwrap_or_default();
-                    shown(&excerpt, data.len());
+                    harmless(&Error::new(Kind::Command, "x").snippet(excerpt), data.len());
                 }
             }
             Err(error) => harmless(&error, data.len()),
@@ -25,11 +26,16 @@ pub(super) fn inventory(data: &[u8]) {
 }
 
 /// A file of known hosts, asked about hosts of every form, which show the key of its first line
-/// that holds nothing but a key, or else one of ours.
+/// that begins with a key, or else one of ours.
 pub(super) fn known_hosts(data: &[u8]) {
     const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     let text = String::from_utf8_lossy(data);
-    let listed = text.lines().find_map(|line| line.parse().ok());
+    let key = |line: &str| {
+        // As a host shows it: without a comment.
+        let mut words = line.split_whitespace();
+        format!("{} {}", words.next()?, words.next()?).parse().ok()
+    };
+    let listed = text.lines().find_map(key);
     let known = listed.is_some() || text.contains(KEY);
     let ours = || format!("ssh-ed25519 {KEY}").parse().ok();
     let Some(key) = listed.or_else(ours) else { return };

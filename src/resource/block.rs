@@ -91,6 +91,14 @@ mod tests {
     }
 
     #[test]
+    fn carriage_returns_are_of_the_rest() {
+        let block = Block::new("/etc/hosts", "10.0.0.1 a");
+        let first = block.whole("127.0.0.1 localhost\r\n\r\r\n");
+        assert!(first.starts_with("127.0.0.1 localhost\r\n\r\r\n# slipway begin"), "{first:?}");
+        assert_eq!(block.whole(&first), first);
+    }
+
+    #[test]
     fn a_mark_without_its_other_is_refused() {
         let text = format!("127.0.0.1 localhost\n{}\n10.0.0.9 mine\n", Block::BEGIN);
         let stdout = format!("644 root:root\n{}  -\n{text}", "0".repeat(64)).into_bytes();

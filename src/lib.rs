@@ -11,6 +11,9 @@ pub mod engine;
 pub mod event;
 #[cfg(test)]
 mod fleet;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod inventory;
 pub mod lab;
@@ -25,3 +28,4 @@ pub mod state;
 pub mod steps;
 pub mod survey;
 pub mod template;
+pub mod yaml;

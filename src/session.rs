@@ -161,7 +161,7 @@ pub(crate) async fn read_back<T: Transport>(
     nodes: &BTreeMap<String, Node<T>>,
 ) -> Result<Pki> {
     let configuration = survey.configuration.as_deref().unwrap_or_default();
-    let live: serde_json::Value = serde_yaml::from_str(configuration).unwrap_or_default();
+    let live: serde_json::Value = crate::yaml::read(configuration).unwrap_or_default();
     let found = live.get("clusterName").and_then(|name| name.as_str());
     if found != Some(cluster) {
         let identity = survey.identity.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -189,7 +189,7 @@ pub(crate) async fn read_back<T: Transport>(
 }
 
 /// Takes apart what [`Probe::keys`] prints: each file's name, size and bytes.
-fn key_files(mut rest: &[u8]) -> BTreeMap<String, Secret<Vec<u8>>> {
+pub(crate) fn key_files(mut rest: &[u8]) -> BTreeMap<String, Secret<Vec<u8>>> {
     let mut files = BTreeMap::new();
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
         let (line, tail) = rest.split_at(end);

@@ -130,22 +130,24 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-/// Kills slipway at every ninth change, and once at an add-on, and applies again, until an apply
-/// comes to its end.
+/// Kills slipway at every ninth change, and at the first of each kind that matters, and applies
+/// again, until an apply comes to its end.
 fn kill_all_the_way(fleet: &Fleet) -> String {
     const EVERY: usize = 9;
+    const MATTERS: [&str; 4] = ["kubeadm init", "kubeadm join", "import", "apply "];
     let mut killed = Vec::new();
     loop {
         let mut running = Running::start(fleet);
         let mut last = String::new();
         let mut count = 0;
-        let addon = |change: &String| change.contains("apply ");
         while count < EVERY {
             match running.next_change() {
                 Some(change) => last = change,
                 None => break,
             }
-            count = if addon(&last) && !killed.iter().any(addon) { EVERY } else { count + 1 };
+            let seen = |kind: &&str| killed.iter().any(|change: &String| change.contains(kind));
+            let new = MATTERS.iter().any(|kind| last.contains(kind) && !seen(kind));
+            count = if new { EVERY } else { count + 1 };
         }
         if count < EVERY {
             let (code, said) = running.end();
@@ -158,7 +160,7 @@ fn kill_all_the_way(fleet: &Fleet) -> String {
     }
     let had = |what: &str| killed.iter().filter(|change| change.contains(what)).count();
     fleet.apply_whole("an apply after many kills");
-    assert!(had("kubeadm") > 0 && had("import") > 0 && had("apply ") > 0, "{killed:#?}");
+    assert!(MATTERS.iter().all(|kind| had(kind) > 0), "{killed:#?}");
     assert!(killed.len() >= 20, "{} kills: {killed:#?}", killed.len());
     format!(
         "{} boundaries, all converged; {} of them during kubeadm, {} during images, {} during add-ons",

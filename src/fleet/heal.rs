@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::run::{Fleet, Moment, Place};
+use super::run::{Fleet, Moment};
 use super::stage::stage;
 use super::world::World;
 use crate::diagnostic::Kind;
@@ -74,8 +74,6 @@ pub(super) enum Healed {
     By(usize),
     /// By one, after a refusal that asked for the lost keys and changed nothing.
     WithKeys,
-    /// By one more than should be needed: the last one that ended well left something to do.
-    Later,
     /// Not at all: no quorum is left, which was seen, and nothing was changed.
     Refused,
 }
@@ -117,40 +115,16 @@ pub(super) fn heal(
             Ok(_) => fleet.world().pass_a_minute(),
         }
     }
-    // Seen in a few of a thousand nested kills, where the leader is installed anew while another
-    // control plane is half a member: the apply ends well, and the next one still finds a join to
-    // finish. Why is not known yet; the one after that must find nothing.
-    let left = left(fleet)?;
-    if !left.is_empty() {
-        let join = |one: &str| one == "bootstrap token" || one.starts_with("kubeadm join");
-        if !left.keys().all(|(_, _, resource)| join(resource)) {
-            return Err(not_empty(&left));
-        }
-        healed = Some(Healed::Later);
-    }
     same(fleet, whole)?;
     healed.ok_or_else(|| "no end".to_owned())
 }
 
-/// What one more run finds to do, and does; where that is nothing, it must change nothing.
-fn left(fleet: &Arc<Fleet>) -> Result<BTreeMap<Place, bool>, String> {
+/// Whether one more run finds nothing to do, nothing went wrong on the way, and all is as in `whole`.
+pub(super) fn same(fleet: &Arc<Fleet>, whole: &BTreeMap<String, String>) -> Result<(), String> {
     let changes = fleet.world().changes;
     let again = fleet.run(Some(&stage().pki)).map_err(|e| format!("the last look: {e}"))?;
-    if again.planned.is_empty() && fleet.world().changes != changes {
-        return Err(not_empty(&again.planned));
-    }
-    Ok(again.planned)
-}
-
-fn not_empty(planned: &BTreeMap<Place, bool>) -> String {
-    format!("not empty afterwards: {planned:?}")
-}
-
-/// Whether nothing is left to do, nothing went wrong on the way, and all is as in `whole`.
-pub(super) fn same(fleet: &Arc<Fleet>, whole: &BTreeMap<String, String>) -> Result<(), String> {
-    let left = left(fleet)?;
-    if !left.is_empty() {
-        return Err(not_empty(&left));
+    if !again.planned.is_empty() || fleet.world().changes != changes {
+        return Err(format!("not empty afterwards: {:?}", again.planned));
     }
     let world = fleet.world();
     if !world.faults.is_empty() {

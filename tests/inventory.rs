@@ -123,6 +123,9 @@ transcripts! {
     node_names
     not_an_inventory
     not_yaml
+    registration
+    registration_half_by_hand
+    registration_without_a_hub
     role
     router_id
     second_document

@@ -13,6 +13,7 @@ use crate::diagnostic::{Error, Kind, Result};
 mod identity;
 mod keys;
 mod networks;
+mod registration;
 mod resolve;
 mod rules;
 mod schema;

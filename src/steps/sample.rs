@@ -29,6 +29,7 @@ impl Context {
             time_servers: Vec::new(),
             kubelet: serde_json::Map::new(),
             addons: Addons { calico: false, metrics_server: false },
+            registration: None,
             nodes,
         };
         let facts: BTreeMap<String, Facts> =

@@ -88,6 +88,8 @@ pub struct Registration {
     pub every: Duration,
     /// Labels of its `ClusterRegistration`, those for region and zone among them.
     pub labels: BTreeMap<String, String>,
+    /// What the hub may do in it beyond looking: `ApplyManifests`, `Policies`.
+    pub capabilities: Vec<String>,
     /// Whether it may take the place of another cluster of that name.
     pub replace: bool,
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::agent;
 use super::archive::MANIFEST_TYPE;
 use super::digest::sha256;
 use super::files::data;
@@ -87,6 +88,12 @@ pub(super) fn specs(release: &Release) -> Vec<Spec> {
             format!("quay.io/calico/kube-controllers:v{CALICO}"),
             &["calico-kube-controllers"],
             "/usr/bin/kube-controllers",
+        ),
+        other(
+            agent::NAME,
+            format!("slipway.dev/agent:v{}", agent::VERSION),
+            &[agent::NAME],
+            "/slipway-agent",
         ),
     ]
 }

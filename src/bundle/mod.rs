@@ -13,6 +13,7 @@
 //! [`build()`] makes it from Go modules and Debian packages; [`Bundle`] reads it, and hands out no
 //! byte whose digest it has not checked.
 
+mod agent;
 mod archive;
 mod base;
 mod build;

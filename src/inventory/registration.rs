@@ -68,5 +68,6 @@ pub(super) fn resolve(root: &Node, node: &Node, dir: &Path) -> Option<Registrati
         None => text(root, "metadata.name")?.to_owned(),
     };
     let replace = text(root, "spec.registration.replace")?.to_lowercase() == "true";
-    Some(Registration { hub, name, mode, every, labels, replace })
+    let capabilities = root.items("spec.registration.capabilities").filter_map(owned).collect();
+    Some(Registration { hub, name, mode, every, labels, capabilities, replace })
 }

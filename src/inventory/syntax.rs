@@ -55,6 +55,8 @@ syntaxes! {
         "expected a path; of `~` forms only `~/` is understood");
     HOST_KEY "a public host key" |text| unless(is_host_key(text),
         "expected a type and a key, such as `ssh-ed25519 AAAA…`");
+    CAPABILITY "a capability" |text| unless(
+        ["ApplyManifests", "Policies"].contains(&text), "expected `ApplyManifests` or `Policies`");
     INTERVAL "an interval" |text| unless(
         interval(text).is_some_and(|every| (5..=3600).contains(&every.as_secs())),
         "expected a number and `s`, `m` or `h`, from 5s to 1h");

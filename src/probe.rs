@@ -174,6 +174,19 @@ impl Probe {
         )
     }
 
+    /// The cluster's own id (the UID of `kube-system`), then what its agent's Secret says of the
+    /// hub: the cluster's name there, server and CA, each in base64, and `credential` where it has
+    /// one. Never the credential itself.
+    #[must_use]
+    pub fn registration() -> Self {
+        Self::new(
+            r#"k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s'
+            $k get namespace kube-system -o 'jsonpath={.metadata.uid}{"\n"}' || exit 1
+            $k --namespace mcp-agent get secret mcp-hub --ignore-not-found -o 'go-template={{with .data}}{{index . "cluster"}} {{index . "server"}} {{index . "ca.crt"}}{{if or (index . "tls.crt") (index . "token")}} credential{{end}}{{end}}'"#,
+            &[],
+        )
+    }
+
     /// What applying `manifest` would change, as the API server itself says (a server-side dry
     /// run): exit code 0 nothing, 1 the diff, more: no answer.
     #[must_use]

@@ -73,6 +73,8 @@ pub struct Addons {
     pub calico: bool,
     /// metrics-server, for `kubectl top` and autoscaling.
     pub metrics_server: bool,
+    /// The hub of the Multi-Cluster Platform.
+    pub hub: bool,
 }
 
 /// How the cluster shall be known to its hub, the Multi-Cluster Platform.

@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod event;
 pub mod host;
+pub mod hub;
 pub mod inventory;
 pub mod lab;
 pub mod pki;

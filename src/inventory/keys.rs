@@ -117,6 +117,7 @@ pub static KEYS: &[Key] = &[
     key("spec.addons", Map, Optional, "What is installed on top."),
     key("spec.addons.calico", Bool, Default("true"), "Calico, the pod network. Without it nodes stay NotReady until you install another."),
     key("spec.addons.metricsServer", Bool, Default("true"), "metrics-server, for `kubectl top` and autoscaling."),
+    key("spec.addons.hub", Bool, Default("false"), "Makes this cluster a hub of the Multi-Cluster Platform, which other clusters register with. See docs/registration.md."),
     key("spec.registration", Map, Optional, "Registers the cluster with a hub, the Multi-Cluster Platform, as the last step of `apply`. See docs/registration.md."),
     key("spec.registration.hub", Map, Required, "How slipway reaches the hub: either `kubeconfig`, or `endpoint`, `caFile` and `tokenFile`."),
     key("spec.registration.hub.kubeconfig", Text(&syntax::PATH), Optional, "A kubeconfig whose user may register clusters. Paths as for `identityFile`."),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::resolve::{owned, pairs, path, text};
+use super::resolve::{flag, owned, pairs, path, text};
 use super::source::Finding;
 use super::syntax;
 use super::tree::{Node, Value};
@@ -67,7 +67,7 @@ pub(super) fn resolve(root: &Node, node: &Node, dir: &Path) -> Option<Registrati
         Some(own) => owned(own)?,
         None => text(root, "metadata.name")?.to_owned(),
     };
-    let replace = text(root, "spec.registration.replace")?.to_lowercase() == "true";
+    let replace = flag(root, "spec.registration.replace")?;
     let capabilities = root.items("spec.registration.capabilities").filter_map(owned).collect();
     Some(Registration { hub, name, mode, every, labels, capabilities, replace })
 }

@@ -35,8 +35,9 @@ pub(super) fn cluster(root: &Node, dir: &Path) -> Option<Cluster> {
             _ => serde_json::Map::new(),
         },
         addons: Addons {
-            calico: text(root, "spec.addons.calico")?.to_lowercase() == "true",
-            metrics_server: text(root, "spec.addons.metricsServer")?.to_lowercase() == "true",
+            calico: flag(root, "spec.addons.calico")?,
+            metrics_server: flag(root, "spec.addons.metricsServer")?,
+            hub: flag(root, "spec.addons.hub")?,
         },
         registration: match root.get("spec.registration") {
             Some(node) => Some(registration::resolve(root, node, dir)?),
@@ -94,6 +95,11 @@ pub(super) fn text<'a>(root: &'a Node, path: &str) -> Option<&'a str> {
         (None, Presence::Default(default)) => Some(default),
         (None, _) => None,
     }
+}
+
+/// The truth at `path`.
+pub(super) fn flag(root: &Node, path: &str) -> Option<bool> {
+    Some(text(root, path)?.to_lowercase() == "true")
 }
 
 fn number(root: &Node, path: &str) -> Option<i64> {

@@ -11,6 +11,7 @@ use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::probe::Probe;
 
 /// The cluster is registered, its agent has joined, and the hub says that it is Ready.
+#[derive(Clone)]
 pub struct Registration {
     /// The cluster's name at the hub.
     pub name: String,
@@ -51,11 +52,15 @@ pub trait Hub: Send + Sync {
     fn ready(&self) -> Arc<dyn Elsewhere>;
 }
 
-/// A new Secret with a new credential, and an agent that begins with it. `kubectl` must not print
-/// what it reads.
-const CREDENTIAL: &str = "k='kubectl --kubeconfig /etc/kubernetes/admin.conf --namespace mcp-agent'
-{ $k delete secret mcp-hub --ignore-not-found && $k create -f - && \
-$k delete pod --selector app=mcp-agent --wait=false; } >/dev/null 2>&1";
+/// A new Secret with a new credential, and an agent that begins with it; what the agent has outside
+/// its namespace is owned by that, so that it goes with it. `kubectl` must not print what it reads.
+const CREDENTIAL: &str = r#"k='kubectl --kubeconfig /etc/kubernetes/admin.conf'
+{ $k -n mcp-agent delete secret mcp-hub --ignore-not-found && $k -n mcp-agent create -f - &&
+$k -n mcp-agent delete pod --selector app=mcp-agent --wait=false; } >/dev/null 2>&1 || exit
+u=$($k get namespace mcp-agent -o 'jsonpath={.metadata.uid}') || exit
+for o in $($k get clusterroles,clusterrolebindings --selector app=mcp-agent -o name); do
+$k patch "$o" --type merge --patch '{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"mcp-agent","uid":"'"$u"'"}]}}' || exit
+done"#;
 
 /// What an agent's Secret says.
 struct Told {

@@ -28,7 +28,7 @@ impl Context {
             },
             time_servers: Vec::new(),
             kubelet: serde_json::Map::new(),
-            addons: Addons { calico: false, metrics_server: false },
+            addons: Addons { calico: false, metrics_server: false, hub: false },
             registration: None,
             nodes,
         };
@@ -42,6 +42,7 @@ impl Context {
             bundle: Arc::new(empty_bundle()),
             token: Token::random(),
             program: Program::nowhere(),
+            registration: None,
         }
     }
 }

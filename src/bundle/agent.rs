@@ -14,6 +14,9 @@ pub(super) const NAME: &str = "slipway-agent";
 /// The agent's version, which is slipway's.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The image's reference.
+pub const AGENT_IMAGE: &str = concat!("slipway.dev/agent:v", env!("CARGO_PKG_VERSION"));
+
 /// The program, as it goes into the image.
 #[derive(Debug)]
 pub(super) struct Agent(Vec<u8>);

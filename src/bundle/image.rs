@@ -91,7 +91,7 @@ pub(super) fn specs(release: &Release) -> Vec<Spec> {
         ),
         other(
             agent::NAME,
-            format!("slipway.dev/agent:v{}", agent::VERSION),
+            agent::AGENT_IMAGE.to_owned(),
             &[agent::NAME],
             "/slipway-agent",
         ),

@@ -17,9 +17,12 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::resource::{self, AtHub, Doing, Elsewhere};
 use crate::secret::Secret;
 
+mod fleet;
 mod reach;
 
+pub use fleet::{Known, clusters, status, table};
 pub use reach::{error, reach};
+pub use slipway_agent::registration::Left;
 
 /// How long the agent may take to join, once it has its credential.
 const JOINING: Duration = Duration::from_secs(180);
@@ -163,6 +166,28 @@ pub fn objects(image: &str) -> Result<String> {
     let mut objects = values(&slipway_agent::api::crds())?;
     objects.extend(values(&install::objects(image).map_err(error)?)?);
     Ok(list(&objects))
+}
+
+/// Makes the API server behind `client` a hub, whose controller runs `image`.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn install(client: &Client, image: &str) -> Result<()> {
+    install::hub(client, image).await.map_err(error)
+}
+
+/// Takes the cluster out of the hub; gives what is left of it in the cluster itself, which only
+/// `force` leaves.
+///
+/// # Errors
+/// When the agent does not clean up within `limit` and there is no `force`.
+pub async fn unregister(
+    client: &Client,
+    name: &str,
+    limit: Duration,
+    force: bool,
+) -> Result<registration::Left> {
+    registration::unregister(client, name, limit, force).await.map_err(error)
 }
 
 fn list(objects: &[serde_json::Value]) -> String {

@@ -1,0 +1,95 @@
+//! `slipway hub`: the hub of the Multi-Cluster Platform.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{say, say_error};
+use crate::{bundle, cluster};
+use crate::diagnostic::Result;
+use crate::hub;
+use crate::report::Format;
+
+/// Look after the hub of the Multi-Cluster Platform, which clusters register with
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Make any API server a hub; a cluster of slipway's rather says `addons: {hub: true}`
+    Install {
+        #[command(flatten)]
+        hub: HubArg,
+        /// The image of `slipway-agent` that the controller runs
+        #[arg(long, value_name = "REFERENCE", default_value = bundle::AGENT_IMAGE)]
+        image: String,
+    },
+    /// List the clusters that the hub knows
+    Clusters {
+        #[command(flatten)]
+        hub: HubArg,
+        /// How results are shown
+        #[arg(short, long, value_enum, default_value = "text")]
+        output: Format,
+        /// Show them again every few seconds, until interrupted
+        #[arg(short, long)]
+        watch: bool,
+    },
+    /// Say how the hub itself is
+    Status {
+        #[command(flatten)]
+        hub: HubArg,
+    },
+}
+
+/// The hub, for every command that asks it.
+#[derive(Debug, clap::Args)]
+struct HubArg {
+    /// The hub's kubeconfig
+    #[arg(long, value_name = "FILE", env = "KUBECONFIG")]
+    kubeconfig: PathBuf,
+}
+
+/// How often `--watch` asks.
+const EVERY: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(args: Args) -> Result<ExitCode> {
+    match args.what {
+        What::Install { hub, image } => {
+            let client = hub.reach().await?;
+            hub::install(&client, &image).await?;
+            say_error("this API server is a hub now; see `slipway hub status`");
+        }
+        What::Clusters { hub, output, watch } => {
+            let client = hub.reach().await?;
+            loop {
+                let clusters = hub::clusters(&client).await?;
+                match output {
+                    Format::Text if watch => {
+                        // Home, then clear to the end of the screen (ECMA-48).
+                        say(format!("\x1b[H\x1b[J{}", hub::table(&clusters, Timestamp::now())));
+                    }
+                    Format::Text => say(hub::table(&clusters, Timestamp::now())),
+                    Format::Json => say(serde_json::json!({ "clusters": clusters })),
+                }
+                if !watch {
+                    break;
+                }
+                tokio::time::sleep(EVERY).await;
+            }
+        }
+        What::Status { hub } => say(hub::status(&hub.reach().await?).await?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl HubArg {
+    async fn reach(&self) -> Result<kube::Client> {
+        Ok(hub::reach(&cluster::Hub::Kubeconfig(self.kubeconfig.clone())).await?.0)
+    }
+}

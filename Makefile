@@ -20,7 +20,7 @@ demo: machine ## from nothing to a running cluster of five nodes on this machine
 	@SLIPWAY=$(SLIPWAY) scripts/demo
 
 check: machine ## format, lints, licences, documentation
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --locked --document-private-items
 	@[ -x $(DENY) ] || cargo install --locked --root $(TOOLS) cargo-deny@0.20.2

@@ -162,6 +162,12 @@ pub fn has_joined(registration: &ClusterRegistration) -> bool {
     is(registration, "Joined")
 }
 
+/// Whether the hub says that the cluster is Ready.
+#[must_use]
+pub fn is_ready(registration: &ClusterRegistration) -> bool {
+    is(registration, "Ready")
+}
+
 fn is(registration: &ClusterRegistration, kind: &str) -> bool {
     let conditions = registration.status.as_ref().map(|status| status.conditions.as_slice());
     find(conditions.unwrap_or_default(), kind)
@@ -175,7 +181,7 @@ fn is(registration: &ClusterRegistration, kind: &str) -> bool {
 pub async fn ready(hub: &Client, name: &str, limit: Duration) -> Result<ClusterRegistration> {
     let api = Api::<ClusterRegistration>::all(hub.clone());
     let joined = |found: Option<&ClusterRegistration>| {
-        found.is_some_and(|found| is(found, "Joined") && is(found, "Ready"))
+        found.is_some_and(|found| has_joined(found) && is_ready(found))
     };
     let waited = tokio::time::timeout(limit, await_condition(api.clone(), name, joined)).await;
     match waited {

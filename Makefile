@@ -5,13 +5,14 @@ SHELL := bash
 
 SLIPWAY := $(or $(CARGO_TARGET_DIR),target)/release/slipway
 TOOLS   := $(HOME)/.cache/slipway/tools
+FUZZ    := 300
 DENY    := $(TOOLS)/bin/cargo-deny
 
 help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 machine: ## install what this Debian machine lacks (needs root)
-	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test)
+	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test fuzz) $(filter fuzz,$(MAKECMDGOALS))
 
 build: ## build slipway
 	cargo build --release --locked
@@ -23,14 +24,19 @@ check: machine ## format, lints, licences, documentation
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --locked --document-private-items
-	@[ -x $(DENY) ] || cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
+	@[ -x $(DENY) ] || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
 	@scripts/deny $(DENY)
 
 test: check ## all checks and all tests, the cluster on the lab included
 	cargo build --release --locked
+	@scripts/fuzz 5
 	$(SLIPWAY) bundle build --kubernetes 1.37.1
 	$(SLIPWAY) bundle build --kubernetes 1.36.4
 	cargo test --release --locked
+
+fuzz: machine ## fuzzers for all that slipway reads and did not write, FUZZ seconds each; writes docs/fuzz.md
+	@scripts/fuzz $(FUZZ) docs/fuzz.md
 
 reproduce: build ## build the whole bundle twice, apart, and compare the digests
 	SLIPWAY=$(SLIPWAY) scripts/reproduce
@@ -42,4 +48,4 @@ sweep: build ## break a lab in every way that is known; can be interrupted; writ
 bench: build ## bare kubeadm commands against `slipway apply`, in one run
 	SLIPWAY=$(SLIPWAY) bench/compare.sh
 
-.PHONY: help machine build demo check test reproduce sweep bench
+.PHONY: help machine build demo check test fuzz reproduce sweep bench

@@ -108,7 +108,7 @@ impl Error {
     /// What to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(printable_lines(&hint.into()));
         self
     }
 
@@ -122,8 +122,8 @@ impl Error {
 
     /// A rendered excerpt of the file that the error is about; several may be added.
     #[must_use]
-    pub fn snippet(mut self, rendered: impl Into<String>) -> Self {
-        self.snippets.push(rendered.into());
+    pub fn snippet(mut self, rendered: impl AsRef<str>) -> Self {
+        self.snippets.push(printable_lines(rendered.as_ref()));
         self
     }
 
@@ -188,6 +188,12 @@ pub fn printable(text: &str) -> String {
     }
 }
 
+/// `text` with the same escapes, in as many lines as before, and not cut.
+#[must_use]
+pub fn printable_lines(text: &str) -> String {
+    text.lines().map(escaped).collect::<Vec<_>>().join("\n")
+}
+
 fn escaped(text: &str) -> String {
     let mut shown = String::new();
     for c in text.chars() {
@@ -229,6 +235,12 @@ mod tests {
     fn output_of_a_node_cannot_reach_the_terminal_as_control_characters() {
         let error = Error::new(Kind::Command, "x").note("\u{1b}[31mred\u{7}\nne\u{202e}xt");
         assert_eq!(error.to_string(), "error: x\n  \\u{1b}[31mred\\u{7}\n  ne\\u{202e}xt");
+    }
+
+    #[test]
+    fn nor_can_what_an_excerpt_or_a_hint_quotes() {
+        let error = Error::new(Kind::Inventory, "x").snippet("\n1 │ \u{9b}2J\n").hint("no \u{9e}");
+        assert_eq!(error.to_string(), "error: x\n\n1 │ \\u{9b}2J\nhint: no \\u{9e}");
     }
 
     #[test]

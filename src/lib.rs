@@ -9,6 +9,11 @@ pub mod command;
 pub mod diagnostic;
 pub mod engine;
 pub mod event;
+#[cfg(test)]
+mod fleet;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod hub;
 pub mod inventory;
@@ -24,3 +29,4 @@ pub mod state;
 pub mod steps;
 pub mod survey;
 pub mod template;
+pub mod yaml;

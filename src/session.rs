@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::diagnostic::{Error, Kind, Result};
 use crate::engine::{self, Node, Plan, Planned};
 use crate::event::Sink;
-use crate::host::{SshHost, Trust};
+use crate::host::{SshHost, Transport, Trust};
 use crate::hub::Hub;
 use crate::inventory::{self, Inventory};
 use crate::pki::{self, Pki};
@@ -24,6 +24,8 @@ use crate::survey::{self, Survey};
 
 mod reached;
 
+#[cfg(test)]
+pub(crate) use reached::facts;
 pub use reached::{Reached, Run};
 
 /// Where the bundle's pins are kept, beside the inventory.
@@ -85,8 +87,7 @@ impl Session {
         let bundle = Arc::new(bundle);
         let registration = register(&cluster, &bundle, &pki).await?;
         let steps = STEPS;
-        let context =
-            Context { steps, cluster, survey, pki, bundle, token, program, registration };
+        let context = Context { steps, cluster, survey, pki, bundle, token, program, registration };
         let context = Arc::new(context);
         let plan = engine::plan(&context, &nodes).await?;
         let last_apply = state.last_apply();
@@ -96,25 +97,7 @@ impl Session {
     /// The plan, fit to be kept in a file.
     #[must_use]
     pub fn saved(&self) -> Saved {
-        let context = &self.context;
-        let identity = context.survey.identity.as_ref();
-        let basis = Basis {
-            cluster: context.cluster.name.clone(),
-            identity: identity.map_or_else(|| Basis::NEW.to_owned(), ToString::to_string),
-            inventory: sha256(self.inventory.text().as_bytes()),
-            bundle: context.bundle.digest().to_owned(),
-            slipway: env!("CARGO_PKG_VERSION").to_owned(),
-            program: context.program.sha256().to_owned(),
-        };
-        let announced = |(node, step, one): (&str, &str, &Planned)| Announced {
-            node: node.to_owned(),
-            step: step.to_owned(),
-            resource: one.id.clone(),
-            summary: one.diff.summary.clone(),
-            diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
-            awaited: one.awaited,
-        };
-        Saved::now(basis, self.plan.resources().map(announced).collect())
+        saved(&self.context, &self.plan, self.inventory.text())
     }
 
     /// Keeps what the run needs to be repeated: keys first, before any node is changed.
@@ -161,15 +144,37 @@ async fn register(cluster: &Cluster, bundle: &Bundle, pki: &Pki) -> Result<Optio
     Ok(Some(Registered { agent, with: hub.registration(known) }))
 }
 
+/// `plan`, fit to be kept in a file; `inventory` is the text that it was made from.
+pub(crate) fn saved(context: &Context, plan: &Plan, inventory: &str) -> Saved {
+    let identity = context.survey.identity.as_ref();
+    let basis = Basis {
+        cluster: context.cluster.name.clone(),
+        identity: identity.map_or_else(|| Basis::NEW.to_owned(), ToString::to_string),
+        inventory: sha256(inventory.as_bytes()),
+        bundle: context.bundle.digest().to_owned(),
+        slipway: env!("CARGO_PKG_VERSION").to_owned(),
+        program: context.program.sha256().to_owned(),
+    };
+    let announced = |(node, step, one): (&str, &str, &Planned)| Announced {
+        node: node.to_owned(),
+        step: step.to_owned(),
+        resource: one.id.clone(),
+        summary: one.diff.summary.clone(),
+        diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
+        awaited: one.awaited,
+    };
+    Saved::now(basis, plan.resources().map(announced).collect())
+}
+
 /// The cluster's keys from a living control plane, for an operator's machine that has lost its own.
 /// Only from a member of the cluster that the inventory names.
-async fn read_back(
+pub(crate) async fn read_back<T: Transport>(
     survey: &Survey,
     cluster: &str,
-    nodes: &BTreeMap<String, Node<SshHost>>,
+    nodes: &BTreeMap<String, Node<T>>,
 ) -> Result<Pki> {
     let configuration = survey.configuration.as_deref().unwrap_or_default();
-    let live: serde_json::Value = serde_yaml::from_str(configuration).unwrap_or_default();
+    let live: serde_json::Value = crate::yaml::read(configuration).unwrap_or_default();
     let found = live.get("clusterName").and_then(|name| name.as_str());
     if found != Some(cluster) {
         let identity = survey.identity.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -197,7 +202,7 @@ async fn read_back(
 }
 
 /// Takes apart what [`Probe::keys`] prints: each file's name, size and bytes.
-fn key_files(mut rest: &[u8]) -> BTreeMap<String, Secret<Vec<u8>>> {
+pub(crate) fn key_files(mut rest: &[u8]) -> BTreeMap<String, Secret<Vec<u8>>> {
     let mut files = BTreeMap::new();
     while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
         let (line, tail) = rest.split_at(end);

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
-use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::certification_request::{X509CertificationRequest, X509CertificationRequestInfo};
 use x509_parser::cri_attributes::ParsedCriAttribute;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
@@ -151,7 +151,7 @@ fn decode(request: &str) -> Option<Vec<u8>> {
     BASE64.decode(body.replace('\n', "")).ok()
 }
 
-fn check_pkcs10(
+pub(crate) fn check_pkcs10(
     request: &[u8],
     username: &str,
     node: &str,
@@ -165,7 +165,16 @@ fn check_pkcs10(
     request
         .verify_signature()
         .map_err(|_| "its certificate request is not signed by its own key".to_owned())?;
-    let info = &request.certification_request_info;
+    check_info(&request.certification_request_info, username, node, addresses)
+}
+
+/// Checks what is signed.
+pub(crate) fn check_info(
+    info: &X509CertificationRequestInfo<'_>,
+    username: &str,
+    node: &str,
+    addresses: &[IpAddr],
+) -> Result<(), String> {
     check_subject(&info.subject, username)?;
     let [attribute] = info.attributes() else { return Err(no_names()) };
     let ParsedCriAttribute::ExtensionRequest(wanted) = attribute.parsed_attribute() else {

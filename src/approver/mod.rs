@@ -19,8 +19,8 @@ use std::path::Path;
 use crate::diagnostic::{Error, Kind, Result};
 
 mod der;
-mod judge;
-mod objects;
+pub(crate) mod judge;
+pub(crate) mod objects;
 mod service;
 #[cfg(test)]
 mod tests;

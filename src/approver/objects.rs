@@ -5,12 +5,12 @@
 //! not keep the service from the next.
 
 /// Requests of kubelets have some 2 KiB.
-const MAX_OBJECT: usize = 128 * 1024;
+pub(crate) const MAX_OBJECT: usize = 128 * 1024;
 
 /// Splits a stream into the objects at its top level. Only strings and braces are understood;
 /// whether an object is valid, its parser will say.
 #[derive(Debug, Default)]
-pub(super) struct Objects {
+pub(crate) struct Objects {
     buffer: Vec<u8>,
     too_large: bool,
     depth: usize,
@@ -20,7 +20,7 @@ pub(super) struct Objects {
 
 /// One object of the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Object {
+pub(crate) enum Object {
     /// Its text.
     Text(Vec<u8>),
     /// It was larger than allowed.
@@ -29,7 +29,7 @@ pub(super) enum Object {
 
 impl Objects {
     /// Takes the next bytes of the stream; gives the objects that end in them.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Object> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Object> {
         bytes.iter().filter_map(|byte| self.step(*byte)).collect()
     }
 

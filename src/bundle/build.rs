@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use super::agent::{self, Agent};
 use super::debian::{self, Apt, Deb};
 use super::digest::sha256;
 use super::files::{self, unwritable};
 use super::go::Built;
 use super::layer::{Layer, Written};
 use super::recipe::{CALICO, METRICS_SERVER, Release};
-use super::agent::{self, Agent};
 use super::{Bundle, Manifest, PackageEntry, SCHEMA, base, go, image, sha256_file};
 use crate::diagnostic::{Error, Kind, Result};
 

@@ -89,12 +89,7 @@ pub(super) fn specs(release: &Release) -> Vec<Spec> {
             &["calico-kube-controllers"],
             "/usr/bin/kube-controllers",
         ),
-        other(
-            agent::NAME,
-            agent::AGENT_IMAGE.to_owned(),
-            &[agent::NAME],
-            "/slipway-agent",
-        ),
+        other(agent::NAME, agent::AGENT_IMAGE.to_owned(), &[agent::NAME], "/slipway-agent"),
     ]
 }
 

@@ -90,13 +90,17 @@ impl Lock {
     /// # Errors
     /// [`Kind::Inventory`] when it cannot be read or understood.
     pub fn read(path: &Path) -> Result<Self> {
-        let bad = |why: String| {
+        let text = std::fs::read_to_string(path).map_err(|e| e.to_string());
+        text.and_then(|text| Self::parse(&text)).map_err(|why| {
             Error::new(Kind::Inventory, format!("cannot read `{}`: {why}", path.display()))
-        };
-        let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-        let lock: Self = serde_yaml::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        })
+    }
+
+    /// What a lock file that holds `text` says, or why it says nothing.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let lock: Self = crate::yaml::read(text)?;
         if lock.schema != SCHEMA {
-            return Err(bad(format!("schema {} (this slipway reads {SCHEMA})", lock.schema)));
+            return Err(format!("schema {} (this slipway reads {SCHEMA})", lock.schema));
         }
         Ok(lock)
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{say, say_error};
-use crate::{bundle, cluster};
 use crate::diagnostic::Result;
 use crate::hub;
 use crate::report::Format;
+use crate::{bundle, cluster};
 
 /// Look after the hub of the Multi-Cluster Platform, which clusters register with
 #[derive(Debug, clap::Args)]
@@ -89,7 +89,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
 }
 
 impl HubArg {
-    async fn reach(&self) -> Result<kube::Client> {
+    async fn reach(&self) -> Result<hub::Client> {
         Ok(hub::reach(&cluster::Hub::Kubeconfig(self.kubeconfig.clone())).await?.0)
     }
 }

@@ -2,7 +2,9 @@
 //! looked at again then, so nothing is repeated blindly.
 
 use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::settle::{Differing, settle};
 use super::{Node, Permit};

@@ -1,7 +1,9 @@
 //! Bringing about what one step wants of one node. It looks and compares as a plan does
 //! ([`differing`] serves both), changes what differs, and looks again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Node, Permit};
 use crate::command::Output;

@@ -117,7 +117,7 @@ pub(super) async fn exec(
     }
 }
 
-/// Starts `line`, waits for its first line of output, and then feeds it a byte every `beat` until
+/// Starts `line`, waits until it prints the line `held`, and then feeds it a byte every `beat` until
 /// the guard is dropped. When it ends before that, gives its exit code and what it printed.
 pub(super) async fn hold(
     channel: Channel<Msg>,
@@ -128,8 +128,8 @@ pub(super) async fn hold(
     let open = Open(Some(write));
     let Some(write) = open.0.as_ref() else { return Err(Failure::Lost) };
     write.exec(true, line).await.map_err(|_| Failure::Lost)?;
-    let mut output = Output::default();
-    while !output.stdout.contains(&b'\n') {
+    let (mut output, mut code) = (Output::default(), None);
+    while !output.stdout.split(|byte| *byte == b'\n').any(|line| line == b"held") {
         match read.wait().await {
             Some(ChannelMsg::Data { data }) => {
                 if !keep(&mut output.stdout, &data, STDERR_CAP) {
@@ -137,12 +137,12 @@ pub(super) async fn hold(
                 }
             }
             Some(ChannelMsg::ExitStatus { exit_status }) => {
-                output.code = i32::try_from(exit_status).unwrap_or(i32::MAX);
-                return Ok(Err(output));
+                code = Some(i32::try_from(exit_status).unwrap_or(i32::MAX));
             }
             Some(ChannelMsg::Failure) => return Err(Failure::Refused),
             Some(_) => {}
-            None => return Err(Failure::Lost),
+            // The exit code may overtake the output.
+            None => return code.map(|code| Err(Output { code, ..output })).ok_or(Failure::Lost),
         }
     }
     let lost = Arc::new(AtomicBool::new(false));

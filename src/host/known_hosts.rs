@@ -30,7 +30,7 @@ const ALGORITHMS: [Algorithm; 6] = [
 
 /// What is known about one host's keys.
 #[derive(Debug, Clone)]
-pub(super) struct HostKeys {
+pub(crate) struct HostKeys {
     /// The host as `known_hosts` names it: `host`, or `[host]:port`.
     name: String,
     file: PathBuf,
@@ -50,7 +50,7 @@ struct Line {
 
 /// What follows for a key that a host has shown.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// It is the host's.
     Trusted,
     /// Nothing is known about this host.
@@ -78,24 +78,24 @@ impl HostKeys {
     /// # Errors
     /// `Inventory` when the pinned key is none; `Machine` when the file cannot be read.
     pub(super) fn load(ssh: &Ssh) -> Result<Self> {
+        match &ssh.host_key {
+            Some(pinned) => Self { pinned: true, ..Self::parse(ssh, "") }.pin(pinned),
+            None => Ok(Self::parse(ssh, &read(&ssh.known_hosts)?)),
+        }
+    }
+
+    /// What `text`, a file of known hosts, says about the host.
+    pub(crate) fn parse(ssh: &Ssh, text: &str) -> Self {
         let host = ssh.host.to_lowercase();
         let name = if ssh.port == 22 { host } else { format!("[{host}]:{}", ssh.port) };
         let file = ssh.known_hosts.clone();
-        if let Some(pinned) = &ssh.host_key {
-            return Self { name, file, pinned: true, lines: Vec::new() }.pin(pinned);
-        }
-        let text = match fs::read(&file) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(cannot("read", &file, &e)),
-        };
         let numbered = text.lines().zip(1..);
         let lines = numbered
             .filter_map(|(line, number)| {
                 Line::parse(line, &name, format!("{}:{number}", file.display()))
             })
             .collect();
-        Ok(Self { name, file, pinned: false, lines })
+        Self { name, file, pinned: false, lines }
     }
 
     /// The same host with exactly this key, in OpenSSH's form.
@@ -128,7 +128,7 @@ impl HostKeys {
     }
 
     /// Whether `offered` is the host's key.
-    pub(super) fn judge(&self, offered: &PublicKey) -> Verdict {
+    pub(crate) fn judge(&self, offered: &PublicKey) -> Verdict {
         let same = |line: &&Line| {
             line.key.as_ref().is_some_and(|key| key.key_data() == offered.key_data())
         };
@@ -180,11 +180,7 @@ impl HostKeys {
     /// # Errors
     /// `Machine` when the file cannot be written.
     pub(super) fn remember(&self, key: &str) -> Result<()> {
-        let text = match fs::read(&self.file) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(cannot("read", &self.file, &e)),
-        };
+        let text = read(&self.file)?;
         let hashed = text.lines().any(|line| line.starts_with("|1|"));
         let name = if hashed { hash(&self.name) } else { self.name.clone() };
         let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
@@ -231,13 +227,26 @@ fn matches(patterns: &HostPatterns, name: &str) -> bool {
     }
 }
 
-fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((b'*', more)), None) => glob(more, name),
-        (Some((b'*', more)), Some((_, rest))) => glob(more, name) || glob(pattern, rest),
-        (Some((p, more)), Some((c, rest))) => (*p == b'?' || p == c) && glob(more, rest),
-        _ => false,
+/// Matches `*` and `?`, in time that grows with the product of both lengths, however many stars there are.
+fn glob(mut pattern: &[u8], mut name: &[u8]) -> bool {
+    // What follows the last star, and the name as of where it is tried.
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => return true,
+            (Some((b'*', more)), _) => {
+                star = Some((more, name));
+                pattern = more;
+            }
+            (Some((p, more)), Some((c, rest))) if *p == b'?' || p == c => {
+                (pattern, name) = (more, rest);
+            }
+            _ => {
+                let Some((more, [_, rest @ ..])) = star else { return false };
+                star = Some((more, rest));
+                (pattern, name) = (more, rest);
+            }
+        }
     }
 }
 
@@ -251,6 +260,15 @@ fn hash(name: &str) -> String {
     match digest(&salt, name) {
         Some(hash) => HostPatterns::HashedName { salt: salt.to_vec(), hash }.to_string(),
         None => name.to_owned(),
+    }
+}
+
+/// The file's text; none where there is no file.
+fn read(file: &Path) -> Result<String> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(String::new()),
+        Err(e) => Err(cannot("read", file, &e)),
     }
 }
 

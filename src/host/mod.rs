@@ -32,12 +32,12 @@ pub trait Transport: Send + Sync {
     /// when the command's limit has passed.
     fn run(&self, cmd: &Cmd) -> impl Future<Output = Result<Output>> + Send;
 
-    /// Starts `cmd` and gives its first line of output; feeds it a byte every `beat` for as long as
-    /// the [`Hold`] lives.
+    /// Starts `cmd` and waits until it prints the line `held`; feeds it a byte every `beat` for as
+    /// long as the [`Hold`] lives.
     ///
     /// # Errors
     /// As [`Transport::run`]; `Preflight`, with what it printed, when it ends with an exit code
-    /// before it has printed a line.
+    /// before that.
     fn hold(&self, cmd: &Cmd, beat: Duration) -> impl Future<Output = Result<Hold>> + Send;
 
     /// Makes the connection anew, if it is lost, to the same machine (by its host key).

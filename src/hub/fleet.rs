@@ -125,13 +125,18 @@ pub fn table(clusters: &[Known], now: Timestamp) -> String {
     for one in clusters {
         rows.push([
             one.name.clone(),
-            if one.why.is_empty() { one.ready.clone() } else { format!("{} ({})", one.ready, one.why) },
+            if one.why.is_empty() {
+                one.ready.clone()
+            } else {
+                format!("{} ({})", one.ready, one.why)
+            },
             or_dash(one.region.clone()),
             or_dash(one.version.clone()),
             one.nodes.map_or_else(|| "-".to_owned(), |(ready, all)| format!("{ready}/{all}")),
             or_dash(one.health.clone()),
             one.last_sync.map_or_else(|| "-".to_owned(), |at| format!("{} ago", apart(at, now))),
-            one.certificates.map_or_else(|| "-".to_owned(), |at| format!("{} left", apart(now, at))),
+            one.certificates
+                .map_or_else(|| "-".to_owned(), |at| format!("{} left", apart(now, at))),
         ]);
     }
     let mut widths = [0; 8];

@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::ResourceExt as _;
 use kube::api::Api;
-use kube::{Client, ResourceExt as _};
 use slipway_agent::api::{Capability, ClusterRegistration, ClusterRegistrationSpec, Mode};
 use slipway_agent::credential::Endpoint;
 use slipway_agent::{install, registration};
@@ -21,6 +21,7 @@ mod fleet;
 mod reach;
 
 pub use fleet::{Known, clusters, status, table};
+pub use kube::Client;
 pub use reach::{error, reach};
 pub use slipway_agent::registration::Left;
 
@@ -46,14 +47,11 @@ impl Hub {
     /// be reached.
     pub async fn of(cluster: &Cluster, registration: &Registration, ca: &[u8]) -> Result<Self> {
         let (client, endpoint) = reach(&registration.hub).await?;
-        let encode = |bytes| {
-            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
-        };
+        let encode =
+            |bytes| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
         let has = |name: &str| registration.capabilities.iter().any(|one| one == name);
-        let more = [
-            ("ApplyManifests", Capability::ApplyManifests),
-            ("Policies", Capability::Policies),
-        ];
+        let more =
+            [("ApplyManifests", Capability::ApplyManifests), ("Policies", Capability::Policies)];
         let more = more.into_iter().filter(|(name, _)| has(name)).map(|(_, one)| one);
         let spec = ClusterRegistrationSpec {
             api_endpoint: format!("https://{}", cluster.endpoint.authority()),
@@ -247,8 +245,10 @@ impl Hub {
     /// Registers the cluster. With `anew`, its agent's Secret comes back, as JSON, with a credential
     /// that is good for one certificate, within an hour.
     async fn register(&self, cluster_id: &str, anew: bool) -> Result<Secret<Vec<u8>>> {
-        let spec =
-            ClusterRegistrationSpec { cluster_id: Some(cluster_id.to_owned()), ..self.spec.clone() };
+        let spec = ClusterRegistrationSpec {
+            cluster_id: Some(cluster_id.to_owned()),
+            ..self.spec.clone()
+        };
         let labels: Vec<(&str, &str)> =
             self.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let prepared =

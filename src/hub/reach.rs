@@ -32,7 +32,10 @@ pub async fn reach(hub: &Hub) -> Result<(Client, Endpoint)> {
 
 async fn kubeconfig(path: &Path) -> Result<(Client, Endpoint)> {
     let wrong = |why: String| {
-        Error::new(Kind::Inventory, format!("cannot use the kubeconfig `{}`: {why}", path.display()))
+        Error::new(
+            Kind::Inventory,
+            format!("cannot use the kubeconfig `{}`: {why}", path.display()),
+        )
     };
     let read = Kubeconfig::read_from(path).map_err(|e| wrong(e.to_string()))?;
     let options = KubeConfigOptions::default();
@@ -61,9 +64,8 @@ fn pem(der: &[u8]) -> String {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| {
-        Error::new(Kind::Inventory, format!("cannot read `{}`: {e}", path.display()))
-    })
+    std::fs::read(path)
+        .map_err(|e| Error::new(Kind::Inventory, format!("cannot read `{}`: {e}", path.display())))
 }
 
 /// Refuses a token that others may read.

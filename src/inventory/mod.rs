@@ -21,7 +21,7 @@ mod source;
 mod syntax;
 mod tree;
 
-use source::{Finding, Source};
+use source::Source;
 
 pub use keys::{KEYS, Key, LATEST, Presence, VERSIONS};
 
@@ -39,7 +39,7 @@ pub struct Inventory {
 /// # Errors
 /// When it cannot be read or is wrong in any way; every finding is in the one error.
 pub fn load(path: &Path) -> Result<Inventory> {
-    read(path, |_| None)
+    parse(path, source::read(path)?, false)
 }
 
 /// As [`load`], for a cluster that does not exist yet: what [`Inventory::check_new`] refuses is
@@ -48,11 +48,12 @@ pub fn load(path: &Path) -> Result<Inventory> {
 /// # Errors
 /// As [`load`] and [`Inventory::check_new`].
 pub fn load_new(path: &Path) -> Result<Inventory> {
-    read(path, rules::even_control_planes)
+    parse(path, source::read(path)?, true)
 }
 
-fn read(path: &Path, also: fn(&tree::Node) -> Option<Finding>) -> Result<Inventory> {
-    let source = Source::read(path)?;
+/// As [`load`] or, for a `new` cluster, [`load_new`]; `bytes` is what the file holds.
+pub(crate) fn parse(path: &Path, bytes: Vec<u8>, new: bool) -> Result<Inventory> {
+    let source = Source::new(path, bytes)?;
     let mut findings = Vec::new();
     let root = tree::parse(source.text(), &mut findings).unwrap_or_else(|fatal| {
         findings.push(fatal);
@@ -61,7 +62,7 @@ fn read(path: &Path, also: fn(&tree::Node) -> Option<Finding>) -> Result<Invento
     if !root.is_empty() {
         schema::check(&root, &mut findings);
         rules::check(&root, source.dir(), &mut findings);
-        findings.extend(also(&root));
+        findings.extend(new.then(|| rules::even_control_planes(&root)).flatten());
     }
     if !findings.is_empty() {
         return Err(source.error(findings));

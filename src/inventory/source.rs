@@ -55,16 +55,23 @@ pub(super) struct Source {
     text: String,
 }
 
+/// What the file at `path` holds, as far as an inventory may be large, and a byte more.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)).map_err(
+        |e| {
+            let message = format!("cannot read the inventory {}: {e}", path.display());
+            Error::new(Kind::Inventory, message)
+                .hint("name it with `-i FILE`; docs/inventory.md says how to write one")
+        },
+    )?;
+    Ok(bytes)
+}
+
 impl Source {
-    pub fn read(path: &Path) -> Result<Self> {
+    /// `bytes` is what the file at `path` holds.
+    pub fn new(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let shown = path.display();
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes))
-            .map_err(|e| {
-                Error::new(Kind::Inventory, format!("cannot read the inventory {shown}: {e}"))
-                    .hint("name it with `-i FILE`; docs/inventory.md says how to write one")
-            })?;
         if bytes.len() as u64 > SIZE_LIMIT {
             return Err(Error::new(Kind::Inventory, format!("{shown} is larger than 1 MiB")));
         }

@@ -24,7 +24,8 @@ impl Block {
     fn whole(&self, now: &str) -> String {
         let mut lines = Vec::new();
         let mut inside = false;
-        for line in now.lines() {
+        // Not `lines`: a carriage return belongs to the rest, which stays as it is.
+        for line in now.split('\n') {
             match line {
                 Self::BEGIN => inside = true,
                 Self::END if inside => inside = false,
@@ -60,7 +61,7 @@ impl Resource for Block {
             return Err(Error::new(Kind::Preflight, message));
         }
         let text = seen.text();
-        let count = |mark| text.lines().filter(|line| *line == mark).count();
+        let count = |mark| text.split('\n').filter(|line| *line == mark).count();
         if text.contains('\u{fffd}') || count(Self::BEGIN) != count(Self::END) {
             let message = format!("{} cannot be edited without loss", self.path);
             return Err(Error::new(Kind::Preflight, message).hint(
@@ -87,6 +88,14 @@ mod tests {
         assert_eq!(block.whole(&first), first);
         let moved = Block::new("/etc/hosts", "10.0.0.2 a").whole(&first);
         assert!(moved.contains("10.0.0.2 a") && !moved.contains("10.0.0.1 a"), "{moved}");
+    }
+
+    #[test]
+    fn carriage_returns_are_of_the_rest() {
+        let block = Block::new("/etc/hosts", "10.0.0.1 a");
+        let first = block.whole("127.0.0.1 localhost\r\n\r\r\n");
+        assert!(first.starts_with("127.0.0.1 localhost\r\n\r\r\n# slipway begin"), "{first:?}");
+        assert_eq!(block.whole(&first), first);
     }
 
     #[test]

@@ -150,34 +150,39 @@ impl Resource for Registration {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl Registration {
+    /// That of `a` at a hub that is nowhere.
+    pub(crate) fn sample(known: AtHub, replace: bool) -> Self {
+        let (server, ca) = ("https://hub:6443".to_owned(), b"ca".to_vec());
+        Self { name: "a".into(), server, ca, replace, known, hub: Arc::new(Nowhere) }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+#[derive(Debug)]
+struct Nowhere;
+
+#[cfg(any(test, fuzzing))]
+impl Elsewhere for Nowhere {
+    fn act(&self) -> super::Doing<'_> {
+        Box::pin(async { Ok(crate::secret::Secret::new(Vec::new())) })
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Hub for Nowhere {
+    fn register(&self, _: &str, _: bool) -> Arc<dyn Elsewhere> {
+        Arc::new(Self)
+    }
+    fn ready(&self) -> Arc<dyn Elsewhere> {
+        Arc::new(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::Doing;
-    use crate::secret::Secret;
-
-    #[derive(Debug)]
-    struct Nowhere;
-
-    impl Elsewhere for Nowhere {
-        fn act(&self) -> Doing<'_> {
-            Box::pin(async { Ok(Secret::new(Vec::new())) })
-        }
-    }
-
-    impl Hub for Nowhere {
-        fn register(&self, _: &str, _: bool) -> Arc<dyn Elsewhere> {
-            Arc::new(Self)
-        }
-        fn ready(&self) -> Arc<dyn Elsewhere> {
-            Arc::new(Self)
-        }
-    }
-
-    fn registration(known: AtHub, replace: bool) -> Registration {
-        let (server, ca) = ("https://hub:6443".to_owned(), b"ca".to_vec());
-        Registration { name: "a".into(), server, ca, replace, known, hub: Arc::new(Nowhere) }
-    }
 
     fn known(id: &str) -> AtHub {
         let cluster_id = Some(id.to_owned());
@@ -201,24 +206,37 @@ mod tests {
             (AtHub::default(), &nothing, "register as a", 2),
             (AtHub::default(), &whole, "register as a", 2),
             (known("uid-1"), &seen(""), "a new credential for the agent", 2),
-            (AtHub { joined: false, ..known("uid-1") }, &whole, "a new credential for the agent", 2),
-            (AtHub { current: false, ..known("uid-1") }, &whole, "what the hub shall know of it", 2),
+            (
+                AtHub { joined: false, ..known("uid-1") },
+                &whole,
+                "a new credential for the agent",
+                2,
+            ),
+            (
+                AtHub { current: false, ..known("uid-1") },
+                &whole,
+                "what the hub shall know of it",
+                2,
+            ),
             (AtHub { ready: false, ..known("uid-1") }, &whole, "wait until the hub says Ready", 1),
         ];
         for (known, seen, summary, changes) in cases {
-            let wanted = registration(known, false);
+            let wanted = Registration::sample(known, false);
             assert_eq!(wanted.compare(seen).unwrap(), Drift::differs(summary));
             assert_eq!(wanted.converge(seen).len(), changes, "{summary}");
         }
-        assert_eq!(registration(known("uid-1"), false).compare(&whole).unwrap(), Drift::None);
+        assert_eq!(
+            Registration::sample(known("uid-1"), false).compare(&whole).unwrap(),
+            Drift::None
+        );
     }
 
     #[test]
     fn another_cluster_of_that_name_is_replaced_only_if_told_so() {
         for seen in [seen(""), Output { code: 1, ..Output::default() }] {
-            let error = registration(known("uid-2"), false).compare(&seen).unwrap_err();
+            let error = Registration::sample(known("uid-2"), false).compare(&seen).unwrap_err();
             assert!(error.to_string().contains("uid-2"), "{error}");
-            let wanted = registration(known("uid-2"), true);
+            let wanted = Registration::sample(known("uid-2"), true);
             assert_eq!(wanted.compare(&seen).unwrap(), Drift::differs("register as a"));
             assert_eq!(wanted.converge(&seen).len(), 2);
         }

@@ -11,7 +11,7 @@ use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::engine::{self, Node};
 use crate::event::{Event, Sink};
-use crate::host::{SshHost, Trust};
+use crate::host::{SshHost, Transport, Trust};
 use crate::inventory::Inventory;
 use crate::pki::Pki;
 use crate::probe::Probe;
@@ -174,9 +174,9 @@ fn holder() -> String {
 const EARLIER: Duration = Duration::from_secs(900);
 
 /// Every node's facts, once nothing that an earlier run began works on any of them.
-async fn facts(
+pub(crate) async fn facts<H: Transport + 'static>(
     cluster: &Cluster,
-    nodes: &BTreeMap<String, Node<SshHost>>,
+    nodes: &BTreeMap<String, Node<H>>,
     events: &dyn Sink,
 ) -> Result<BTreeMap<String, Facts>> {
     // Nobody is asked about those that nobody can reach.
@@ -219,8 +219,8 @@ impl Answer {
 }
 
 /// Asks nodes all at once, each its question, and reads their answers.
-async fn ask<T: Send + 'static>(
-    nodes: &BTreeMap<String, Node<SshHost>>,
+async fn ask<H: Transport + 'static, T: Send + 'static>(
+    nodes: &BTreeMap<String, Node<H>>,
     questions: BTreeMap<String, Probe>,
     read: fn(Answer) -> Result<T>,
 ) -> Result<BTreeMap<String, T>> {

@@ -71,7 +71,7 @@ impl LastApply {
     }
 
     /// `None` for whatever this slipway does not understand.
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let last: Self = serde_json::from_slice(bytes).ok()?;
         (last.schema == SCHEMA && last.day().is_some()).then_some(last)
     }

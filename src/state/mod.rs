@@ -42,7 +42,7 @@ pub struct State {
 
 /// `state.json`.
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+pub(crate) struct Record {
     schema: u32,
     cluster: String,
     identity: Identity,
@@ -53,6 +53,23 @@ struct Record {
 #[derive(Deserialize)]
 struct Schema {
     schema: u32,
+}
+
+impl Record {
+    /// Reads `state.json`.
+    ///
+    /// # Errors
+    /// [`Kind::Machine`] when it is none, or was written by a newer slipway.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        let broken = |why: String| Error::new(Kind::Machine, format!("`state.json` {why}"));
+        let unreadable = |e| broken(format!("cannot be read: {e}"));
+        let Schema { schema } = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if schema != SCHEMA {
+            return Err(broken(format!("has schema {schema}, not {SCHEMA}"))
+                .hint("use the version of slipway that wrote it, or a newer one"));
+        }
+        serde_json::from_slice(bytes).map_err(unreadable)
+    }
 }
 
 impl State {
@@ -161,15 +178,9 @@ impl State {
     }
 
     fn record(&self) -> Result<Option<Record>> {
-        let Some(bytes) = read(&self.record_path())? else { return Ok(None) };
-        let unreadable = |e| self.broken(format!("`state.json` cannot be read: {e}"));
-        let Schema { schema } = serde_json::from_slice(&bytes).map_err(unreadable)?;
-        if schema != SCHEMA {
-            return Err(self
-                .broken(format!("`state.json` has schema {schema}, not {SCHEMA}"))
-                .hint("use the version of slipway that wrote it, or a newer one"));
-        }
-        serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+        let bytes = read(&self.record_path())?;
+        let record = bytes.map(|bytes| Record::parse(&bytes)).transpose();
+        record.map_err(|e| e.context(self.dir.display()))
     }
 
     fn write_record(&self, cluster: &str, keys: &Pki) -> Result<()> {

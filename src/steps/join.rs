@@ -3,7 +3,9 @@
 use super::{Context, Gate, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{ApiServer, ControlPlaneJoin, EtcdJoin, Join, Resource, Voter, boxed};
+use crate::resource::{
+    Absent, ApiServer, ControlPlaneJoin, EtcdJoin, Join, Resource, Voter, boxed,
+};
 
 /// One at a time: etcd admits one learner (`DefaultMaxLearners`), and each must vote, healthy,
 /// before the next, so that no moment of the joins can cost the quorum.
@@ -67,5 +69,10 @@ fn workers(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if node.role != Role::Worker {
         return Ok(Vec::new());
     }
-    Ok(vec![boxed(Join { config: kubeadm::worker_join(context, node) })])
+    let mut wanted = vec![boxed(Join { config: kubeadm::worker_join(context, node) })];
+    if context.survey.is_member(&node.name) {
+        // kubeadm removes it at the end of a join. It holds a token.
+        wanted.push(boxed(Absent("/etc/kubernetes/bootstrap-kubelet.conf")));
+    }
+    Ok(wanted)
 }

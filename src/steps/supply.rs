@@ -24,13 +24,14 @@ impl Program {
     /// # Errors
     /// [`Kind::Machine`] when it cannot be read.
     pub fn running() -> Result<Self> {
-        let unreadable = |e: std::io::Error| {
-            Error::new(Kind::Machine, format!("cannot read slipway itself: {e}"))
-        };
-        let path = std::env::current_exe().map_err(unreadable)?;
-        let (sha256, size) = crate::bundle::sha256_file(&path)?;
-        let glibc = needed_glibc(&std::fs::read(&path).map_err(unreadable)?);
-        Ok(Self { path, sha256, size, glibc })
+        Self::read(&std::env::current_exe().map_err(unreadable)?)
+    }
+
+    /// The program at `path`.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let (sha256, size) = crate::bundle::sha256_file(path)?;
+        let glibc = needed_glibc(&std::fs::read(path).map_err(unreadable)?);
+        Ok(Self { path: path.to_owned(), sha256, size, glibc })
     }
 
     /// One that is nowhere, for tests.
@@ -54,6 +55,10 @@ impl Program {
     pub(super) fn file(&self, target: &str) -> File {
         File::program(target, &self.sha256, Arc::new(self.clone()))
     }
+}
+
+fn unreadable(e: std::io::Error) -> Error {
+    Error::new(Kind::Machine, format!("cannot read slipway itself: {e}"))
 }
 
 /// The newest of the symbol versions (`GLIBC_2.34`) that an ELF program asks for.

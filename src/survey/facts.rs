@@ -38,8 +38,10 @@ pub struct Facts {
     pub addresses: Vec<(String, String)>,
     /// Which of the files that make a member are there, relative to `/etc/kubernetes`.
     pub files: Vec<String>,
-    /// The cluster whose CA certificate is there.
+    /// The cluster whose CA certificate is there, in a file of its own or in a kubeconfig.
     pub identity: Option<Identity>,
+    /// Whether `kubeadm init` began here and certainly did not come to its end.
+    pub begun: bool,
     /// Node objects, name → UID, as this control plane's own API server lists them; `None`: it does
     /// not answer.
     pub api_nodes: Option<BTreeMap<String, String>>,
@@ -169,6 +171,7 @@ impl Facts {
             }
             "address" => self.addresses.extend(value.split_once(' ').map(pair)),
             "file" => self.files.push(owned()),
+            "begun" => self.begun = value == "init",
             "ca" => self.identity = Some(identity_of(&decode(key, value)?)?),
             "nodes" => {
                 let text = String::from_utf8_lossy(&decode(key, value)?).into_owned();

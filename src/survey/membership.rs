@@ -56,6 +56,8 @@ pub(super) struct View<'a> {
     pub(super) answering: usize,
     /// The node on which an init began and did not finish.
     pub(super) begun: Option<&'a str>,
+    /// No control plane has anything of etcd's: there is no cluster that a reset could cost.
+    pub(super) nothing: bool,
 }
 
 impl View<'_> {
@@ -132,7 +134,7 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     if facts.identity.is_none() || facts.identity.as_ref() != view.identity {
         return refuse("whose they are cannot be told: no CA certificate of ours is there");
     }
-    if view.begun == Some(&node.name) {
+    if view.begun == Some(&node.name) || view.nothing {
         return Way::Reset;
     }
     if view.nodes.is_none() {

@@ -28,8 +28,8 @@ use membership::View;
 pub struct Survey {
     /// Per node.
     pub nodes: BTreeMap<String, Surveyed>,
-    /// The control plane that acts for the cluster: a member whose API answers, else the first of
-    /// the inventory.
+    /// The control plane that acts for the cluster: a member whose API answers, else the one on which
+    /// an init began, else the first of the inventory.
     pub leader: String,
     /// The cluster that was found, if any.
     pub identity: Option<Identity>,
@@ -67,18 +67,22 @@ impl Survey {
         let views: Vec<(&String, &Facts)> =
             control_planes().filter_map(|name| Some((name, facts.get(name)?))).collect();
         let answers = |facts: &Facts| facts.api_nodes.is_some() && facts.identity == identity;
-        let view = views.iter().find(|(name, facts)| {
+        let begun = unfinished_init(&facts);
+        // An init that did not finish is no cluster: what answers there goes with it.
+        let lives = begun.is_none();
+        let view = views.iter().filter(|_| lives).find(|(name, facts)| {
             answers(facts)
                 && facts.api_nodes.as_ref().is_some_and(|nodes| nodes.contains_key(*name))
         });
         let first = control_planes().next();
-        let leader = view.map(|(name, _)| *name).or(first).cloned().unwrap_or_default();
+        let leader = view.map(|(name, _)| *name).or(begun.as_ref()).or(first);
+        let leader = leader.cloned().unwrap_or_default();
         let configuration = view.and_then(|(_, facts)| facts.configuration.clone());
         let kubelet = view.and_then(|(_, facts)| facts.kubelet.clone());
         let view = view.map(|(_, facts)| *facts);
         let ours = |facts: &Facts| facts.identity.is_some() && facts.identity == identity;
-        let etcd = views.iter().find_map(|(_, f)| f.etcd.clone().filter(|_| ours(f)));
-        let begun = unfinished_init(&facts, configuration.is_some());
+        let etcd = views.iter().find_map(|(_, f)| f.etcd.clone().filter(|_| lives && ours(f)));
+        let traces = ["etcd-data", "manifests/etcd.yaml"];
         let seen = View {
             identity: identity.as_ref(),
             nodes: view
@@ -88,6 +92,7 @@ impl Survey {
             etcd: etcd.as_deref(),
             answering: views.iter().filter(|(_, f)| f.etcd.is_some() && ours(f)).count(),
             begun: begun.as_deref(),
+            nothing: !views.iter().any(|(_, f)| traces.iter().any(|trace| f.has(trace))),
         };
         let listed = view.and_then(|view| view.api_nodes.clone()).unwrap_or_default();
         let mut nodes = BTreeMap::new();
@@ -134,17 +139,21 @@ impl Survey {
     /// it voted, or it lost its data. It will never come back.
     #[must_use]
     pub fn dead_member(&self, node: &Node) -> Option<&EtcdMember> {
-        let dead =
-            self.membership(&node.name) == Some(&Membership::Stale) || self.is_reset(&node.name);
-        self.etcd.iter().flatten().find(|member| dead && member.is_of(node))
+        let begins_anew = self.begins_anew(&node.name);
+        self.etcd.iter().flatten().find(|member| begins_anew && member.is_of(node))
     }
 
-    /// The UID of the Node object of an earlier life of `node`, which was reinstalled.
+    /// The UID of the Node object of an earlier life of `node`. While it is Ready, which it stays for
+    /// 40 s after the kubelet's end, `kubeadm join` refuses another one of its name.
     #[must_use]
     pub fn dead_node(&self, node: &Node) -> Option<&str> {
-        let stale = self.membership(&node.name) == Some(&Membership::Stale);
-        let about = self.listed.get(&node.name).filter(|_| stale)?;
+        let about = self.listed.get(&node.name).filter(|_| self.begins_anew(&node.name))?;
         about.split(' ').next()
+    }
+
+    /// Whether whatever the cluster knows of that node is of an earlier life.
+    fn begins_anew(&self, node: &str) -> bool {
+        self.membership(node) == Some(&Membership::Stale) || self.is_reset(node)
     }
 
     /// Names of etcd's voting members, if any member answers.
@@ -161,12 +170,12 @@ impl Survey {
     }
 }
 
-/// The node on which an init began and did not finish: it still has `super-admin.conf`, no cluster
-/// knows its own configuration, and no other node has joined.
-fn unfinished_init(facts: &BTreeMap<String, Facts>, configured: bool) -> Option<String> {
+/// The node on which an init began and did not finish, unless another node has joined.
+fn unfinished_init(facts: &BTreeMap<String, Facts>) -> Option<String> {
     let mut joined = facts.iter().filter(|(_, f)| f.has("kubelet.conf") || f.has("etcd-data"));
     let (name, only) = joined.next()?;
-    (!configured && joined.next().is_none() && only.has("super-admin.conf")).then(|| name.clone())
+    let alone = only.api_nodes.iter().flatten().all(|(node, _)| node == name);
+    (only.begun && alone && joined.next().is_none()).then(|| name.clone())
 }
 
 /// The one cluster whose certificates are on the nodes; the operator's own first, so that another

@@ -18,12 +18,26 @@ c=/var/lib/kubelet/pki/kubelet-client-current.pem
 [ -e $c ] && p credentials "$(openssl x509 -noout -checkend 0 -in $c >/dev/null 2>&1 && echo valid || echo expired)"
 systemctl list-units --plain --no-legend --state=active,activating 'slipway-run-*' 2>/dev/null | awk '{ print "running=" $1 }'
 for f in /etc/cni/net.d/*; do [ -e "$f" ] && p cni "${f##*/}"; done
-[ -f /etc/kubernetes/pki/ca.crt ] && p ca "$(head -c 65536 /etc/kubernetes/pki/ca.crt | base64 -w0)"
+if [ -f /etc/kubernetes/pki/ca.crt ]; then
+  p ca "$(head -c 65536 /etc/kubernetes/pki/ca.crt | base64 -w0)"
+else
+  # A reset that was cut short leaves kubeconfigs, which hold it, too.
+  ca=$(cat /etc/kubernetes/*.conf 2>/dev/null | awk '/certificate-authority-data:/ { print $2; exit }')
+  [ -n "$ca" ] && p ca "$ca"
+fi
 if [ -f /etc/kubernetes/admin.conf ]; then
   k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=5s --server=https://$(awk '/advertise-address=/ { sub(/.*=/, ""); print; exit }' /etc/kubernetes/manifests/kube-apiserver.yaml):6443"
   nodes=$($k get nodes -o 'jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.status.nodeInfo.kubeletVersion}{"\n"}{end}{range .items[?(@.metadata.labels.node-role\.kubernetes\.io/control-plane)]}/ {.metadata.name}{"\n"}{end}' 2>/dev/null) && p nodes "$(printf %s "$nodes" | base64 -w0)"
   config=$($k -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}' 2>/dev/null) && p config "$(printf %s "$config" | base64 -w0)"
   kubelet=$($k -n kube-system get configmap kubelet-config -o 'jsonpath={.data.kubelet}' 2>/dev/null) && p kubelet "$(printf %s "$kubelet" | base64 -w0)"
+fi
+if [ -e /etc/kubernetes/super-admin.conf ]; then
+  # kubeadm init's last phase makes kube-proxy; one before it takes the certificate itself out of kubelet.conf.
+  if [ -n "${k:-}" ] && addon=$($k -n kube-system get configmap kube-proxy --ignore-not-found -o name 2>/dev/null); then
+    [ -n "$addon" ] || p begun init
+  else
+    grep -qs 'client-certificate: ' /etc/kubernetes/kubelet.conf || p begun init
+  fi
 fi
 if [ -f /etc/kubernetes/pki/etcd/healthcheck-client.crt ]; then
   set -- --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key --command-timeout=3s

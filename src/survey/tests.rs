@@ -143,6 +143,8 @@ fn where_nobody_can_tell_nothing_is_undone() {
     assert_eq!(word(&whole, "cp-1"), "member", "whole files are never a reason to start over");
     let unmarked = survey(&[("cp-1", facts(&["kubelet.conf", "etcd-data"]))]);
     assert!(word(&unmarked, "cp-1").starts_with("refuse: whose they are"));
+    let left = facts(&["pki/ca.crt", "admin.conf", "etcd-data"]);
+    assert_eq!(word(&survey(&[("cp-1", left)]), "cp-1"), silent);
     let mut first = lives(&["cp-1"], &[]);
     first.etcd = None;
     let unknown = survey(&[("cp-1", first), ("cp-2", without("etcd-data"))]);
@@ -152,10 +154,29 @@ fn where_nobody_can_tell_nothing_is_undone() {
 
 #[test]
 fn an_init_that_did_not_finish_begins_again() {
-    let begun = facts(&[WHOLE, &["super-admin.conf"]].concat());
-    let init = survey(&[("cp-1", begun), ("cp-2", Facts::default())]);
-    assert_eq!(word(&init, "cp-1"), "reset: `kubeadm init` did not finish");
-    assert!(!init.any_member());
+    let begun = |facts: Facts| Facts { begun: true, ..facts };
+    let again = |facts: Facts| {
+        let init = survey(&[("cp-1", facts), ("cp-2", Facts::default())]);
+        // Nothing of it is a cluster, even what its API and its etcd say.
+        assert!(!init.any_member() && init.configuration.is_none() && init.etcd.is_none());
+        assert_eq!((init.leader.as_str(), init.dead_member(&node("cp-1"))), ("cp-1", None));
+        word(&init, "cp-1")
+    };
+    let reset = "reset: `kubeadm init` did not finish";
+    assert_eq!(again(begun(facts(WHOLE))), reset);
+    assert_eq!(again(begun(lives(&["cp-1"], &["cp-1"]))), reset);
+    let early = again(facts(&["pki/ca.crt", "admin.conf"]));
+    assert!(early.starts_with("reset: kubelet.conf"), "{early}");
+
+    // It finished, or others have joined it, or nobody can tell: it stays.
+    let super_admin = facts(&[WHOLE, &["super-admin.conf"]].concat());
+    assert_eq!(word(&survey(&[("cp-1", super_admin)]), "cp-1"), "member");
+    let joined = survey(&[("cp-1", begun(lives(&["cp-1"], &["cp-1"]))), ("w-1", facts(WHOLE))]);
+    assert_eq!(word(&joined, "cp-1"), "member");
+    let joined = survey(&[("cp-1", begun(lives(&["cp-1", "other"], &["cp-1"])))]);
+    assert_eq!(word(&joined, "cp-1"), "member");
+    let elsewhere = survey(&[("cp-2", begun(facts(WHOLE)))]);
+    assert_eq!(elsewhere.leader, "cp-2");
 }
 
 #[test]
@@ -183,9 +204,9 @@ fn only_what_is_provably_dead_is_removed() {
     };
     let (a2, uid) = (Some("a2".to_owned()), Some("uid-cp-2".to_owned()));
     assert_eq!(dead(Facts::default(), both, both), (a2.clone(), uid.clone()), "reinstalled");
-    assert_eq!(dead(Facts::default(), both, &["cp-1"]), (None, uid));
+    assert_eq!(dead(Facts::default(), both, &["cp-1"]), (None, uid.clone()));
     assert_eq!(dead(facts(WHOLE), &["cp-1"], &["cp-1", "?cp-2?"]), (a2.clone(), None));
-    assert_eq!(dead(without("etcd-data"), both, both), (a2, None));
+    assert_eq!(dead(without("etcd-data"), both, both), (a2, uid), "it is reset");
     assert_eq!(dead(facts(WHOLE), both, both), (None, None), "a member");
     assert_eq!(dead(facts(WHOLE), &["cp-1"], both), (None, None), "it votes");
     // Another machine's member: same name, another address; or the address, another name.

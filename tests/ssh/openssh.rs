@@ -78,6 +78,21 @@ async fn commands_work() {
 }
 
 #[tokio::test]
+async fn who_comes_second_hears_who_was_first() {
+    let sshd = Sshd::start("ed25519").await;
+    let host = sshd.connect().await;
+    let beat = Duration::from_millis(50);
+    let hold = host.hold(&Cmd::shell("echo held; cat >/dev/null"), beat).await.unwrap();
+    for _ in 0..10 {
+        let taken = Cmd::shell("echo somebody, since then; exit 75");
+        let error = host.hold(&taken, beat).await.err().unwrap();
+        assert_eq!(error.kind(), Kind::Preflight);
+        assert_eq!(error.notes(), ["somebody, since then"]);
+    }
+    assert!(!hold.is_lost());
+}
+
+#[tokio::test]
 async fn many_more_commands_than_sshd_allows_at_once() {
     let sshd = Sshd::start("rsa").await;
     let host = Arc::new(sshd.connect().await);

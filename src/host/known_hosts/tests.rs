@@ -94,6 +94,15 @@ fn the_file_means_what_sshd_says() {
 }
 
 #[test]
+fn many_stars_take_no_time() {
+    let (stars, name) = ("*a".repeat(500), "a".repeat(253));
+    for (pattern, expected) in [("*a".repeat(200), true), (stars, false), ("*".repeat(900), true)] {
+        assert_eq!(glob(pattern.as_bytes(), name.as_bytes()), expected);
+    }
+    assert!(!glob(format!("{}b", "*a".repeat(200)).as_bytes(), name.as_bytes()));
+}
+
+#[test]
 fn a_changed_key_shows_both_fingerprints_and_the_line() {
     let Verdict::Rejected(error) = verdict(&format!("# old\n\ncp-1 {B}"), "cp-1", 22) else {
         panic!()

@@ -147,7 +147,8 @@ impl Saved {
         Self::parse(&bytes).map_err(|e| e.context(path.display()))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    /// The plan that `bytes` hold; see [`Self::read`].
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let no_plan = |why: String| {
             Error::new(Kind::Inventory, format!("no saved plan: {}", printable(&why)))
                 .hint("`slipway plan --out FILE` saves one; an inventory is named with `-i FILE`")

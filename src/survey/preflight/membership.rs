@@ -80,7 +80,7 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
 /// What a living cluster cannot have changed by an apply: each difference, with both values.
 fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
     let read = |text: &Option<String>| -> serde_json::Value {
-        serde_yaml::from_str(text.as_deref().unwrap_or_default()).unwrap_or_default()
+        crate::yaml::read(text.as_deref().unwrap_or_default()).unwrap_or_default()
     };
     let live = read(&survey.configuration);
     let mut findings: Vec<String> = [

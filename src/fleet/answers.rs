@@ -1,0 +1,225 @@
+//! What the probes' shell texts print, given the world.
+
+use serde_json::{Value, json};
+
+use super::asked::{Asked, Question};
+use super::deeds::documents;
+use super::effects::name_of;
+use super::kubeadm::key;
+use super::machine::{Machine, SERVING, is_swap};
+use super::world::{NodeObject, World};
+
+/// Exit code and standard output.
+type Answer = (i32, String);
+
+fn yes(if_so: bool) -> Answer {
+    (i32::from(!if_so), String::new())
+}
+
+fn lines(lines: impl IntoIterator<Item = String>) -> Answer {
+    (0, lines.into_iter().map(|line| line + "\n").collect())
+}
+
+impl World {
+    /// The answer of the machine `name`.
+    pub(super) fn answer(&self, name: &str, asked: &Asked) -> Answer {
+        let machine = self.machine(name);
+        let words = &asked.words;
+        match asked.question {
+            Question::File => file(machine, words),
+            Question::Exist => lines(words.iter().filter(|path| machine.exists(path)).cloned()),
+            Question::Packages => {
+                let there = words.iter().filter(|name| machine.packages.contains(*name));
+                lines(there.map(|name| format!("{name} 1 installed")))
+            }
+            Question::Unit => unit(machine, &words[0]),
+            Question::Sysctls => {
+                let value = |key: &String| Some(format!("{key}={}", machine.sysctls.get(key)?));
+                lines(words.iter().filter_map(value))
+            }
+            Question::Swap => {
+                let on = machine.swap.then(|| "/dev/vda2 partition 1 0 -2".to_owned());
+                let fstab = machine.text("/etc/fstab");
+                let later = fstab.lines().filter(|line| is_swap(line)).map(str::to_owned);
+                lines(on.into_iter().chain(later))
+            }
+            Question::Hostname => {
+                let file = machine.text("/etc/hostname");
+                lines([machine.hostname.clone(), file.trim_end().to_owned()])
+            }
+            Question::MissingModules => {
+                let missing = |name: &&str| !machine.modules.contains(*name);
+                lines(["overlay", "br_netfilter"].into_iter().filter(missing).map(str::to_owned))
+            }
+            Question::Clock => clock(machine),
+            Question::Images => {
+                let runs = machine.active("containerd.service");
+                let pinned = "io.cri-containerd.image=managed,io.cri-containerd.pinned=pinned";
+                let images = machine.images.iter().filter(|_| runs);
+                lines(images.map(|(reference, digest)| format!("{reference} {digest} {pinned}")))
+            }
+            Question::ServingCertificate => {
+                yes(machine.has(SERVING) && machine.has(&key("ca.crt")))
+            }
+            Question::EtcdMembers => self.members(machine),
+            Question::Object => self.object(machine, &words[0]),
+            Question::ApiServer => {
+                let own = |other: &&Machine| other.address.to_string() == words[0];
+                let there = self.machines.values().find(own).and_then(|other| self.api(other));
+                let store = there.filter(|_| machine.has("/etc/kubernetes/admin.conf"));
+                yes(store.is_some_and(|store| self.stores[store].objects.admin))
+            }
+            Question::ServerCertificate => {
+                let store = self.admin(machine);
+                yes(store.is_some_and(|s| self.stores[s].objects.secrets.contains(&words[0])))
+            }
+            Question::Workloads => self.workloads(machine),
+            Question::Manifest => self.differences(machine, &asked.input),
+            Question::BootId => (0, format!("{name}-{}\n", machine.boots)),
+            Question::Running => lines(running(machine)),
+            Question::Survey => (0, self.survey(machine, words)),
+            Question::Keys => keys(machine, words),
+        }
+    }
+
+    pub(super) fn members(&self, machine: &Machine) -> Answer {
+        let certificate = machine.has(&key("etcd/healthcheck-client.crt"));
+        let Some(store) = self.etcd(machine).filter(|_| certificate) else { return yes(false) };
+        let member = |member: &super::world::Member| {
+            let mut line = json!({
+                "ID": format!("{:x}", member.id),
+                "name": member.name,
+                "peerURLs": [format!("https://{}:2380", member.address)],
+            });
+            if member.learner {
+                line["isLearner"] = Value::from(true);
+            }
+            line
+        };
+        let members: Vec<Value> = self.stores[store].members.iter().map(member).collect();
+        (0, json!({ "members": members }).to_string())
+    }
+
+    fn object(&self, machine: &Machine, path: &str) -> Answer {
+        let Some(store) = self.admin(machine) else { return yes(false) };
+        let objects = &self.stores[store].objects;
+        let configs = "/api/v1/namespaces/kube-system/configmaps/";
+        if let Some(config) = path.strip_prefix(configs) {
+            return yes(objects.configs.contains_key(config));
+        }
+        let name = path.strip_prefix("/api/v1/nodes/");
+        let name = name.unwrap_or_else(|| panic!("an unknown object: {path}"));
+        match objects.nodes.get(name) {
+            Some(node) => (0, node_object(name, node).to_string()),
+            None => yes(false),
+        }
+    }
+
+    /// What `kubectl diff --server-side` says.
+    fn differences(&self, machine: &Machine, manifest: &str) -> Answer {
+        let Some(store) = self.admin(machine) else { return (2, String::new()) };
+        let objects = &self.stores[store].objects;
+        let differs = |wanted: &Value| match wanted["kind"].as_str() {
+            Some("Node") => {
+                let node = objects.nodes.get(wanted["metadata"]["name"].as_str().unwrap());
+                node.and_then(|node| node.own.as_ref()) != Some(wanted)
+            }
+            _ => objects.applied.get(&name_of(wanted)) != Some(wanted),
+        };
+        let all = documents(manifest);
+        let differing = all.iter().filter(|wanted| differs(wanted));
+        let text: String = differing.map(|wanted| format!("diff {}\n", name_of(wanted))).collect();
+        (i32::from(!text.is_empty()), text)
+    }
+
+    fn workloads(&self, machine: &Machine) -> Answer {
+        let Some(store) = self.admin(machine) else { return yes(false) };
+        let objects = &self.stores[store].objects;
+        let nodes: Vec<Value> =
+            objects.nodes.iter().map(|(name, node)| node_object(name, node)).collect();
+        let has = |node: &str, image: &str| {
+            let machine = self.machines.get(node);
+            machine.is_some_and(|machine| machine.registered && machine.has_image(image))
+        };
+        let everywhere = |image: &&str| {
+            let ready = objects.nodes.keys().filter(|node| has(node, image)).count();
+            json!({
+                "metadata": {"name": image, "namespace": "kube-system"},
+                "status": {"desiredNumberScheduled": objects.nodes.len(), "numberReady": ready},
+            })
+        };
+        let somewhere = |image: &&str| {
+            let ready = objects.nodes.iter().any(|(node, about)| about.ready && has(node, image));
+            json!({
+                "metadata": {"name": image, "namespace": "kube-system"},
+                "spec": {"replicas": 1},
+                "status": {"readyReplicas": i32::from(ready)},
+            })
+        };
+        let calico = objects.applied.contains_key("DaemonSet/kube-system/calico-node");
+        let metrics = objects.applied.contains_key("Deployment/kube-system/metrics-server");
+        let mut sets = vec!["kube-proxy"];
+        sets.extend(calico.then_some("calico-node"));
+        let mut deployments = vec!["coredns"];
+        deployments.extend(calico.then_some("calico-kube-controllers"));
+        deployments.extend(metrics.then_some("metrics-server"));
+        let sets: Vec<Value> = sets.iter().map(everywhere).collect();
+        let deployments: Vec<Value> = deployments.iter().map(somewhere).collect();
+        let lists = [nodes, deployments, sets].map(|items| json!({ "items": items }).to_string());
+        (0, lists.join("\n"))
+    }
+}
+
+pub(super) fn running(machine: &Machine) -> Option<String> {
+    machine.kubeadm.is_some().then(|| "slipway-run-kubeadm.service".to_owned())
+}
+
+fn file(machine: &Machine, words: &[String]) -> Answer {
+    let Some(file) = machine.files.get(&words[0]) else {
+        return (if machine.exists(&words[0]) { 2 } else { 1 }, String::new());
+    };
+    let limit: usize = words[1].parse().unwrap();
+    let shown = file.bytes.get(..limit.min(file.bytes.len())).unwrap();
+    let text = String::from_utf8_lossy(shown);
+    (0, format!("{:o} root:root\n{} *stdin\n{text}", file.mode, file.digest))
+}
+
+fn unit(machine: &Machine, name: &str) -> Answer {
+    let state = machine.unit(name);
+    let enabled = match (machine.has_unit(name), state.enabled) {
+        (false, _) => "",
+        (true, true) => "enabled",
+        (true, false) => "disabled",
+    };
+    let active = if state.active { "active" } else { "inactive" };
+    let stamp = machine.stamps.get(name).cloned().unwrap_or_default();
+    (0, format!("ActiveState={active}\nUnitFileState={enabled}\nStamp={stamp}\n"))
+}
+
+fn clock(machine: &Machine) -> Answer {
+    if !machine.active("chrony.service") {
+        return yes(false);
+    }
+    let leap = if machine.on_time { "Normal" } else { "Not synchronised" };
+    (0, format!("7F7F0101,,0,0,0,0,0,0,0,0,0,0,0,{leap}\n^,?,10.0.0.250,0,6,1,-,0,0,0\n"))
+}
+
+fn keys(machine: &Machine, names: &[String]) -> Answer {
+    let file = |name: &String| {
+        let text = machine.text(&key(name));
+        format!("{name} {}\n{text}", text.len())
+    };
+    (0, names.iter().map(file).collect())
+}
+
+fn node_object(name: &str, node: &NodeObject) -> Value {
+    let taint = |(key, value, effect): &(String, String, String)| json!({"key": key, "value": value, "effect": effect});
+    let labels: serde_json::Map<String, Value> =
+        node.labels.iter().map(|label| (label.clone(), Value::from(""))).collect();
+    let ready = if node.ready { "True" } else { "False" };
+    json!({
+        "metadata": {"name": name, "uid": format!("uid-{}", node.uid), "labels": labels},
+        "spec": {"taints": node.taints.iter().map(taint).collect::<Vec<_>>()},
+        "status": {"conditions": [{"type": "Ready", "status": ready}]},
+    })
+}

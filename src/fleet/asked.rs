@@ -1,0 +1,101 @@
+//! Looks: the framed script of a look is taken apart into its probes, each recognised by the shell
+//! text that its constructor gives.
+
+use std::sync::OnceLock;
+
+use crate::probe::Probe;
+
+/// What a probe asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    ApiServer,
+    BootId,
+    Clock,
+    EtcdMembers,
+    Exist,
+    File,
+    Hostname,
+    Images,
+    Keys,
+    Manifest,
+    MissingModules,
+    Object,
+    Packages,
+    Running,
+    ServerCertificate,
+    ServingCertificate,
+    Survey,
+    Swap,
+    Sysctls,
+    Unit,
+    Workloads,
+}
+
+/// A probe as it stands in a script.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) question: Question,
+    pub(super) words: Vec<String>,
+    pub(super) input: String,
+}
+
+fn texts() -> &'static [(&'static str, Question)] {
+    static TEXTS: OnceLock<Vec<(&'static str, Question)>> = OnceLock::new();
+    TEXTS.get_or_init(|| {
+        use Question::*;
+        let probes = [
+            (Probe::api_server(""), ApiServer),
+            (Probe::boot_id(), BootId),
+            (Probe::clock(), Clock),
+            (Probe::etcd_members(), EtcdMembers),
+            (Probe::exist(&[]), Exist),
+            (Probe::file("", false), File),
+            (Probe::hostname(), Hostname),
+            (Probe::images(), Images),
+            (Probe::keys(&[]), Keys),
+            (Probe::manifest(""), Manifest),
+            (Probe::missing_modules(), MissingModules),
+            (Probe::object(""), Object),
+            (Probe::packages(&[]), Packages),
+            (Probe::running(), Running),
+            (Probe::server_certificate(""), ServerCertificate),
+            (Probe::serving_certificate(), ServingCertificate),
+            (Probe::survey(&[]), Survey),
+            (Probe::swap(), Swap),
+            (Probe::sysctls(&[]), Sysctls),
+            (Probe::unit(""), Unit),
+            (Probe::workloads(), Workloads),
+        ];
+        probes.map(|(probe, question)| (probe.text(), question)).to_vec()
+    })
+}
+
+/// The probes of a script of [`crate::probe::script`], and the mark that separates their answers.
+pub(super) fn read(script: &str) -> (Vec<Asked>, String) {
+    let (_, mut rest) = script.split_once('\n').unwrap();
+    let mut probes = Vec::new();
+    let mut mark = "";
+    while !rest.is_empty() {
+        let (words, after) = rest.strip_prefix("(set -- ").unwrap().split_once('\n').unwrap();
+        let known = texts().iter().find_map(|(text, question)| {
+            Some((after.strip_prefix(text)?.strip_prefix("\n) 2>/dev/null ")?, *question))
+        });
+        let (after, question) = known.unwrap_or_else(|| panic!("an unknown probe: {after}"));
+        let (input, after) = match after.strip_prefix("<<'") {
+            None => ("", after.strip_prefix("</dev/null\n").unwrap()),
+            Some(document) => {
+                let (end, document) = document.split_once("'\n").unwrap();
+                document.split_once(&format!("\n{end}\n")).unwrap()
+            }
+        };
+        let (answer, after) = after.split_once('\n').unwrap();
+        mark = answer.strip_prefix("printf '\\n").unwrap().split(' ').next().unwrap();
+        probes.push(Asked {
+            question,
+            words: shlex::split(words).unwrap(),
+            input: input.to_owned(),
+        });
+        rest = after;
+    }
+    (probes, mark.to_owned())
+}

@@ -1,0 +1,68 @@
+//! An apply that is killed after any change is finished by the next one, and makes the same cluster.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use super::heal::{WAYS, Way, all, heal, killed, same, tell};
+use super::run::{Fleet, Moment, Place};
+use super::stage::{Shape, stage};
+use super::world::World;
+
+/// An apply that nothing disturbed.
+pub(super) struct Undisturbed {
+    /// The world at first, and after every change.
+    pub(super) moments: Vec<Moment>,
+    /// The world at last.
+    pub(super) whole: BTreeMap<String, String>,
+}
+
+/// Applies to `world`, which nothing disturbs, and once more.
+pub(super) fn undisturbed(world: World, seed: u64) -> Result<Undisturbed, String> {
+    let fleet = Fleet::new(world, seed);
+    fleet.keep_history();
+    let run = fleet.run(Some(&stage().pki)).map_err(|e| e.to_string())?;
+    let moments = fleet.history();
+    if !run.outcome.failures.is_empty() || !run.outcome.held_back.is_empty() {
+        return Err(format!("{:?}", run.outcome));
+    }
+    // kubeadm itself taints a node that joins.
+    let mut differing: Vec<Place> =
+        run.announced().symmetric_difference(&run.changed).cloned().collect();
+    differing.retain(|place| run.changed.contains(place) || !place.2.starts_with("taints of "));
+    if !differing.is_empty() {
+        return Err(format!("announced or done, not both: {differing:?}"));
+    }
+    let whole = fleet.world().portrait();
+    same(&fleet, &whole)?;
+    Ok(Undisturbed { moments, whole })
+}
+
+/// Three control planes and two workers, from bare machines.
+pub(super) fn three_and_two() -> &'static Undisturbed {
+    static RUN: OnceLock<Undisturbed> = OnceLock::new();
+    RUN.get_or_init(|| undisturbed(World::new(Shape::whole().cluster()), 1).unwrap())
+}
+
+#[test]
+fn an_apply_killed_after_any_change_is_finished_by_the_next() {
+    let Undisturbed { moments, whole } = three_and_two();
+    let kubeadm_works =
+        |moment: &Moment| moment.world.machines.values().any(|m| m.kubeadm.is_some());
+    // What slipway can least count on after each moment, one of the others after every third.
+    let ways = |(at, moment)| {
+        let others = WAYS[1..].iter().cycle().skip(at / 3).take(usize::from(at % 3 == 0));
+        WAYS[..1].iter().chain(others).map(move |way| (moment, *way))
+    };
+    let cases: Vec<(&Moment, Way)> = moments.iter().enumerate().flat_map(ways).collect();
+    let within = moments.iter().filter(|moment| kubeadm_works(moment)).count();
+    tell(format_args!("{} moments, {within} of them within kubeadm", moments.len()));
+    all(
+        "kills",
+        &cases,
+        |(moment, way)| format!("{}; killed after: {:.90}", way.name, moment.event),
+        |(moment, way)| {
+            let fleet = Fleet::new(killed(moment, *way), 1);
+            Ok(vec![(way.name, heal(&fleet, *way, whole)?)])
+        },
+    );
+}

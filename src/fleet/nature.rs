@@ -1,0 +1,176 @@
+//! What comes about by itself: kubelets start pods, get certificates and register their nodes; etcd
+//! and API servers come up; a pod network makes nodes Ready. One event at a time.
+
+use super::machine::{API_MANIFEST, BOOTSTRAP, CREDENTIALS, Data, ETCD_MANIFEST, KUBELET_CONF};
+use super::machine::{Machine, Pod, SERVING};
+use super::world::{Member, NodeObject, Store, World};
+
+/// Looks at one machine and does one thing there, or nothing.
+type Rule = fn(&mut World, &str) -> bool;
+
+/// What comes about, and how.
+const RULES: &[(&str, Rule)] = &[
+    ("etcd without data or membership ends", |world, name| {
+        let machine = world.machine(name);
+        // A reset takes the data away shortly before it ends the pods.
+        let reset = machine.kubeadm.as_ref().is_some_and(|process| process.verb == "reset");
+        let ends = machine.pods.contains(&Pod::Etcd) && world.member(machine).is_none() && !reset;
+        ends && world.machine_mut(name).pods.remove(&Pod::Etcd)
+    }),
+    ("a static pod ends", |world, name| {
+        let machine = world.machine(name);
+        let gone = [(Pod::Etcd, ETCD_MANIFEST), (Pod::ApiServer, API_MANIFEST)]
+            .into_iter()
+            .find(|(pod, path)| machine.pods.contains(pod) && !machine.has(path));
+        let gone = gone.filter(|_| machine.kubelet_works());
+        gone.is_some_and(|(pod, _)| world.machine_mut(name).pods.remove(&pod))
+    }),
+    ("etcd starts", etcd),
+    ("an API server starts", |world, name| {
+        let machine = world.machine(name);
+        let wanted = machine.kubelet_works()
+            && machine.has(API_MANIFEST)
+            && machine.has_image("kube-apiserver");
+        wanted && world.machine_mut(name).pods.insert(Pod::ApiServer)
+    }),
+    ("a kubelet says where its certificate will be", |world, name| {
+        let machine = world.machine(name);
+        let asks = machine.kubelet_works() && machine.has(BOOTSTRAP) && !machine.has(KUBELET_CONF);
+        if asks {
+            world.write(name, KUBELET_CONF, "the rotated certificate");
+        }
+        asks
+    }),
+    ("a kubelet gets its certificate", credentials),
+    ("a kubelet registers its node", register),
+    ("a kubelet gets its serving certificate", serving),
+    ("the pod network comes up", network),
+];
+
+impl World {
+    /// Lets one thing come about by itself; gives what.
+    pub(super) fn nature(&mut self) -> Option<String> {
+        let names: Vec<String> = self.machines.keys().cloned().collect();
+        for name in names {
+            for (what, rule) in RULES {
+                if rule(self, &name) {
+                    return Some(format!("{what} on {name}"));
+                }
+            }
+        }
+        None
+    }
+
+    /// Where a kubelet's API server is: on a control plane its own.
+    fn of_kubelet(&self, machine: &Machine) -> Option<usize> {
+        if self.is_worker(&machine.name) { self.endpoint() } else { self.api(machine) }
+    }
+}
+
+fn etcd(world: &mut World, name: &str) -> bool {
+    let machine = world.machine(name);
+    let wanted = machine.kubelet_works()
+        && machine.has(ETCD_MANIFEST)
+        && machine.has_image("etcd")
+        && !machine.pods.contains(&Pod::Etcd);
+    if !wanted {
+        return false;
+    }
+    let address = machine.address;
+    let found = match &machine.data {
+        // Removed from the list, it ends at once.
+        Some(data) => world.member(machine).map(|_| *data),
+        None if machine.text(ETCD_MANIFEST).ends_with("=new") => {
+            // etcd computes it from the member's addresses alone.
+            let id = u64::from(address.to_bits());
+            let member = Member { id, name: String::new(), address, learner: false };
+            world.stores.push(Store { members: vec![member], ..Store::default() });
+            Some(Data { store: world.stores.len() - 1, member: id })
+        }
+        // Known to the others, and never started.
+        None => (0..world.stores.len()).filter(|store| world.quorum(*store)).find_map(|store| {
+            let new = |m: &&Member| m.address == address && m.name.is_empty();
+            let member = world.stores[store].members.iter().find(new)?.id;
+            Some(Data { store, member })
+        }),
+    };
+    let Some(data) = found else { return false };
+    let members = &mut world.stores[data.store].members;
+    for member in members.iter_mut().filter(|member| member.id == data.member) {
+        member.name = name.to_owned();
+    }
+    let machine = world.machine_mut(name);
+    machine.data = Some(data);
+    machine.pods.insert(Pod::Etcd)
+}
+
+fn credentials(world: &mut World, name: &str) -> bool {
+    let machine = world.machine(name);
+    if !machine.kubelet_works() || machine.text(CREDENTIALS) == "valid" {
+        return false;
+    }
+    let token = machine.text(BOOTSTRAP);
+    let bootstraps = machine.has(BOOTSTRAP)
+        && world
+            .of_kubelet(machine)
+            .is_some_and(|store| world.stores[store].objects.tokens.contains(&token));
+    let gets = machine.text(KUBELET_CONF) == "embedded" || bootstraps;
+    if gets {
+        world.write(name, CREDENTIALS, "valid");
+    }
+    gets
+}
+
+fn register(world: &mut World, name: &str) -> bool {
+    let machine = world.machine(name);
+    let may = machine.kubelet_works()
+        && machine.has(KUBELET_CONF)
+        && machine.text(CREDENTIALS) == "valid"
+        && !machine.registered;
+    let Some(store) = world.of_kubelet(machine).filter(|_| may) else { return false };
+    let flags = machine.text("/var/lib/kubelet/kubeadm-flags.env");
+    let uid = world.number();
+    world.machine_mut(name).registered = true;
+    world.stores[store].objects.nodes.entry(name.to_owned()).or_insert_with(|| NodeObject {
+        uid,
+        taints: serde_json::from_str(&flags).unwrap(),
+        ..NodeObject::default()
+    });
+    true
+}
+
+/// Asked for by the kubelet, and granted by an approver whose list has the node.
+fn serving(world: &mut World, name: &str) -> bool {
+    let machine = world.machine(name);
+    if !machine.registered || machine.has(SERVING) || world.of_kubelet(machine).is_none() {
+        return false;
+    }
+    let approves = |other: &Machine| {
+        let list: serde_json::Value =
+            serde_json::from_str(&other.text("/etc/slipway/nodes.json")).unwrap_or_default();
+        other.active("slipway-approver.service")
+            && world.admin(other).is_some()
+            && list[name][0] == machine.address.to_string()
+    };
+    let granted = world.machines.values().any(approves);
+    if granted {
+        world.write(name, SERVING, "signed by the cluster");
+    }
+    granted
+}
+
+fn network(world: &mut World, name: &str) -> bool {
+    let machine = world.machine(name);
+    let Some(store) = world.endpoint() else { return false };
+    let objects = &world.stores[store].objects;
+    let calico = objects.applied.contains_key("DaemonSet/kube-system/calico-node");
+    let images = ["calico-node", "calico-cni", "kube-proxy"];
+    let up = machine.registered && calico && images.iter().all(|image| machine.has_image(image));
+    let ready = objects.nodes.get(name).is_some_and(|node| node.ready);
+    if !up || ready || !objects.nodes.contains_key(name) {
+        return false;
+    }
+    world.write(name, "/etc/cni/net.d/10-calico.conflist", "calico");
+    world.stores[store].objects.nodes.entry(name.to_owned()).and_modify(|node| node.ready = true);
+    true
+}

@@ -1,0 +1,305 @@
+//! Runs: the fleet behind a [`Transport`], and what a session does between connecting and applying.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::asked;
+use super::deeds::{Deed, deeds};
+use super::kubeadm::Went;
+use super::stage::stage;
+use super::world::World;
+use crate::command::{Cmd, Input, Output};
+use crate::diagnostic::Result;
+use crate::engine::{self, Node, Outcome, Plan};
+use crate::event::{Event, Sink};
+use crate::host::{Hold, Transport};
+use crate::pki::Pki;
+use crate::session;
+use crate::steps::{Context, STEPS, Token};
+use crate::survey::{self, Survey};
+
+/// Longer than any run takes that comes to an end, on a clock that jumps to what is waited for next.
+const LIMIT: Duration = Duration::from_secs(4 * 3600);
+
+/// kubeadm looks twice a second, for five minutes (`cmd/kubeadm/app/constants/constants.go`).
+const POLL: Duration = Duration::from_millis(500);
+const PATIENCE: usize = 600;
+
+/// Machines that runs work on.
+pub(super) struct Fleet {
+    world: Mutex<World>,
+    /// What happened and the world after it, if that is kept.
+    history: Mutex<Option<Vec<Moment>>>,
+    seed: u64,
+    pauses: AtomicU64,
+}
+
+/// An event, and the world after it.
+#[derive(Clone)]
+pub(super) struct Moment {
+    pub(super) event: String,
+    pub(super) world: World,
+}
+
+/// One machine of a fleet, as a run reaches it.
+pub(super) struct Host {
+    name: String,
+    fleet: Arc<Fleet>,
+}
+
+/// A node, a step, a resource.
+pub(super) type Place = (String, &'static str, String);
+
+/// A run that came to its end.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// What the plan said, and whether it is only waited for.
+    pub(super) planned: BTreeMap<Place, bool>,
+    /// What was changed by a command; not what was only waited for.
+    pub(super) changed: BTreeSet<Place>,
+    pub(super) outcome: Outcome,
+}
+
+/// A plan, and all that it takes to apply it.
+pub(super) struct Planned {
+    pub(super) context: Arc<Context>,
+    nodes: BTreeMap<String, Node<Host>>,
+    pub(super) plan: Plan,
+}
+
+#[derive(Default)]
+struct Told(Mutex<Vec<Event>>);
+
+impl Sink for Told {
+    fn take(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+/// Runs `future` to its end, or gives up after [`LIMIT`].
+pub(super) fn in_runtime<T>(future: impl Future<Output = T>) -> Option<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async { tokio::time::timeout(LIMIT, future).await }).ok()
+}
+
+impl Fleet {
+    pub(super) fn new(world: World, seed: u64) -> Arc<Self> {
+        let (world, history) = (Mutex::new(world), Mutex::new(None));
+        Arc::new(Self { world, history, seed, pauses: AtomicU64::new(0) })
+    }
+
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// Keeps every moment from now on, this one first.
+    pub(super) fn keep_history(&self) {
+        let world = self.world().clone();
+        let start = Moment { event: "the start".to_owned(), world };
+        *self.history.lock().unwrap() = Some(vec![start]);
+    }
+
+    pub(super) fn history(&self) -> Vec<Moment> {
+        self.history.lock().unwrap().take().unwrap_or_default()
+    }
+
+    /// Something happens, and then all that comes about by itself.
+    fn happens<R>(&self, act: impl FnOnce(&mut World) -> (Option<String>, R)) -> R {
+        let mut world = self.world();
+        let (event, result) = act(&mut world);
+        let mut next = event;
+        while let Some(event) = next {
+            world.check(&event);
+            if let Some(history) = self.history.lock().unwrap().as_mut() {
+                history.push(Moment { event, world: world.clone() });
+            }
+            next = if world.still { None } else { world.nature() };
+        }
+        result
+    }
+
+    /// Lets others go first, now and then.
+    async fn dawdle(&self) {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, self.pauses.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
+        for _ in 0..hasher.finish() % 4 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// One run from its survey to its end. `kept` are the keys, where the operator's machine has
+    /// them.
+    pub(super) fn run(self: &Arc<Self>, kept: Option<&Pki>) -> Result<Run> {
+        let run = async { Ok(self.plan(kept).await?.apply().await) };
+        in_runtime(run).unwrap_or_else(|| {
+            let left = in_runtime(self.plan(kept)).unwrap().map(|planned| planned.planned());
+            panic!("no end in sight; left: {left:?}")
+        })
+    }
+
+    /// As [`session::Session::begin`] does it.
+    pub(super) async fn plan(self: &Arc<Self>, kept: Option<&Pki>) -> Result<Planned> {
+        let cluster = (*self.world().meant).clone();
+        let token = Token::random();
+        let masked = Arc::from([token.secret.clone()]);
+        let node = |node: &crate::cluster::Node| {
+            let host = Host { name: node.name.clone(), fleet: Arc::clone(self) };
+            (node.name.clone(), Node::new(&node.name, Arc::new(host), Arc::clone(&masked)))
+        };
+        let nodes: BTreeMap<String, Node<Host>> = cluster.nodes.iter().map(node).collect();
+        let events: Arc<dyn Sink> = Arc::new(Told::default());
+        engine::take_leases(&nodes, "the test").await?;
+        let facts = session::facts(&cluster, &nodes, events.as_ref()).await?;
+        let own = kept.map(Pki::identity);
+        let survey = Survey::new(&cluster, own.as_ref(), facts)?;
+        let program = stage().program.clone();
+        survey::refuse(&survey::findings(&cluster, &survey, program.glibc()))?;
+        let pki = match kept {
+            Some(pki) => pki.clone(),
+            None if survey.identity.is_some() => {
+                session::read_back(&survey, &cluster.name, &nodes).await?
+            }
+            None => stage().pki.clone(),
+        };
+        let bundle = Arc::clone(&stage().bundle);
+        let (steps, registration) = (STEPS, None);
+        let context = Context { steps, cluster, survey, pki, bundle, token, program, registration };
+        let context = Arc::new(context);
+        let plan = engine::plan(&context, &nodes).await?;
+        Ok(Planned { context, nodes, plan })
+    }
+}
+
+impl Planned {
+    pub(super) fn planned(&self) -> BTreeMap<Place, bool> {
+        let place = |(node, step, one): (&str, &'static str, &engine::Planned)| {
+            ((node.to_owned(), step, one.id.clone()), one.awaited)
+        };
+        self.plan.resources().map(place).collect()
+    }
+
+    pub(super) async fn apply(self) -> Run {
+        let planned = self.planned();
+        let told = Arc::new(Told::default());
+        let events: Arc<dyn Sink> = told.clone();
+        let permit = self.plan.confirm(|_| true).unwrap();
+        let plan = Arc::new(self.plan);
+        let outcome = engine::apply(&self.context, plan, permit, &self.nodes, &events).await;
+        let changing = |event: &Event| match event {
+            Event::Changing { node, step, resource, .. } => {
+                Some((node.clone(), *step, resource.clone()))
+            }
+            _ => None,
+        };
+        let mut changed: BTreeSet<Place> =
+            told.0.lock().unwrap().iter().filter_map(changing).collect();
+        changed.retain(|place| planned.get(place) != Some(&true));
+        Run { planned, changed, outcome }
+    }
+}
+
+impl Run {
+    /// What the plan said that it changes.
+    pub(super) fn announced(&self) -> BTreeSet<Place> {
+        self.planned
+            .iter()
+            .filter(|(_, awaited)| !**awaited)
+            .map(|(place, _)| place.clone())
+            .collect()
+    }
+
+    /// What was changed and not announced.
+    pub(super) fn unannounced(&self) -> Vec<&Place> {
+        self.changed.iter().filter(|place| !self.planned.contains_key(*place)).collect()
+    }
+}
+
+impl Transport for Host {
+    async fn run(&self, cmd: &Cmd) -> Result<Output> {
+        self.fleet.dawdle().await;
+        if let (["sh", "-s"], Input::Bytes(script)) =
+            (cmd.words().iter().map(String::as_str).collect::<Vec<_>>().as_slice(), cmd.input())
+        {
+            return Ok(self.look(std::str::from_utf8(script).unwrap()));
+        }
+        {
+            let mut world = self.fleet.world();
+            world.changes += 1;
+            world.still = false;
+        }
+        for deed in deeds(cmd) {
+            self.fleet.dawdle().await;
+            if let Err(why) = self.carry_out(&deed).await {
+                let stderr = format!("{why}\n").into_bytes();
+                return Ok(Output { code: 1, stderr, ..Output::default() });
+            }
+        }
+        Ok(Output::default())
+    }
+
+    async fn hold(&self, cmd: &Cmd, _: Duration) -> Result<Hold> {
+        assert!(cmd.words()[2].contains("/run/slipway/lease"), "an unknown command: {cmd}");
+        Ok(Hold::default())
+    }
+
+    async fn reconnect(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Host {
+    async fn carry_out(&self, deed: &Deed) -> Result<(), String> {
+        self.fleet.happens(|world| {
+            let result = world.carry_out(&self.name, deed);
+            (Some(format!("{} does {deed:?}", self.name)), result)
+        })?;
+        if self.fleet.world().machine(&self.name).kubeadm.is_none()
+            || !matches!(deed, Deed::Kubeadm { .. })
+        {
+            return Ok(());
+        }
+        loop {
+            self.fleet.dawdle().await;
+            match self.kubeadm(PATIENCE) {
+                Went::On(_) => {}
+                Went::NotYet => tokio::time::sleep(POLL).await,
+                Went::Ended(result) => return result,
+            }
+        }
+    }
+
+    fn kubeadm(&self, patience: usize) -> Went {
+        self.fleet.happens(|world| {
+            let went = world.kubeadm(&self.name, patience);
+            let event = match &went {
+                Went::On(phase) => Some(format!("{} goes through {phase}", self.name)),
+                Went::Ended(result) => Some(format!("{} ends kubeadm: {result:?}", self.name)),
+                Went::NotYet => None,
+            };
+            (event, went)
+        })
+    }
+
+    fn look(&self, script: &str) -> Output {
+        let (probes, mark) = asked::read(script);
+        let mut stdout = String::new();
+        for probe in &probes {
+            let (code, text) = self.fleet.world().answer(&self.name, probe);
+            stdout.push_str(&format!("{text}\n{mark} {code}\n"));
+        }
+        // Nobody looks while the own run's kubeadm works: it is an earlier run's, and goes on.
+        while self.fleet.world().machine(&self.name).kubeadm.is_some() {
+            if matches!(self.kubeadm(3), Went::NotYet) {
+                break;
+            }
+        }
+        Output { stdout: stdout.into_bytes(), ..Output::default() }
+    }
+}

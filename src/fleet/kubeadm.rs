@@ -53,6 +53,8 @@ const INIT: &[&str] = &[
     "kubelet-finalize",
     "addon/coredns",
     "addon/kube-proxy",
+    // Not kubeadm's own: the unit that runs it does it at its end.
+    "no-super-admin",
 ];
 
 /// Phases as `skipPhases` names them, and their parts.
@@ -228,6 +230,9 @@ impl World {
             "kubeconfig/admin" => self.write(name, "/etc/kubernetes/admin.conf", "administrator"),
             "kubeconfig/super-admin" => {
                 self.write(name, "/etc/kubernetes/super-admin.conf", "super");
+            }
+            "no-super-admin" => {
+                self.machine_mut(name).remove("/etc/kubernetes/super-admin.conf");
             }
             "kubeconfig/kubelet" => self.write(name, KUBELET_CONF, "embedded"),
             "etcd/new" => self.write(name, ETCD_MANIFEST, "initial-cluster-state=new"),

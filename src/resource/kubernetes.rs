@@ -16,13 +16,15 @@ const KUBEADM: Duration = Duration::from_secs(900);
 /// lies in memory (`/run`), readable by root, for as long as kubeadm runs. kubeadm is a unit of its
 /// own, so that it comes to its end when the connection does not last that long; whoever comes next
 /// waits for it (`slipway-run-*` in the survey). Nothing is done where `$1` is a valid certificate.
+/// [`SUPER_ADMIN`] is gone with the end of the `init` that made it.
 const RUN: &str = r#"set -u; umask 077; mkdir -p /run/slipway; d=/run/slipway/kubeadm
 openssl x509 -noout -checkend 0 -in "$1" >/dev/null 2>&1 && exit 0
 shift; cat >"$d.yaml" || exit 1
 [ ! -s "$d.yaml" ] || set -- "$@" --config "$d.yaml"
 systemd-run --quiet --wait --collect --unit=slipway-run-kubeadm sh -c '
   exec >/run/slipway/kubeadm.log 2>&1
-  kubeadm "$@"; code=$?; rm -f /run/slipway/kubeadm.yaml; exit $code' slipway "$@"
+  kubeadm "$@"; code=$?; rm -f /run/slipway/kubeadm.yaml
+  [ $code != 0 ] || rm -f /etc/kubernetes/super-admin.conf; exit $code' slipway "$@"
 code=$?; tail -c 65536 "$d.log"; exit $code"#;
 
 /// `kubeadm`, with these words, and the configuration that it reads.
@@ -67,10 +69,8 @@ impl Resource for Init {
         Ok(Drift::unless(seen.ok(), "start a new cluster"))
     }
 
-    fn converge(&self, seen: &Output) -> Vec<Change> {
-        let mut changes = vec![Change::new("kubeadm init", kubeadm(&["init"], Some(&self.config)))];
-        changes.extend(SUPER_ADMIN.converge(seen));
-        changes
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        vec![Change::new("kubeadm init", kubeadm(&["init"], Some(&self.config)))]
     }
 
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {

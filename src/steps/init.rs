@@ -35,7 +35,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         }
     }
     wanted.push(boxed(Voter { node: node.name.clone() }));
-    // For a run that was cut right after kubeadm; `Init` itself removes it.
+    // `Init` removes it; for a node that lost power before that.
     wanted.push(boxed(SUPER_ADMIN));
     Ok(wanted)
 }

@@ -41,9 +41,11 @@ large() {
     { ping -q -c 1 -W 1 "$1" >/dev/null && p lost "$1 $mtu"; }
 }
 
-# ADDRESS: who has the virtual IP, if not this node. A living neighbour answers within milliseconds.
+# ADDRESS: who has the virtual IP, if not this node. A living neighbour answers within milliseconds;
+# one that is only remembered is forgotten first.
 vip() {
   ip -o -4 addr show | grep -qF " $1/" && return
+  ip neigh flush to "$1"
   said=$(answer "$1" 6443 0.5)
   p vip "$said $(ip -o neigh show to "$1" | awk '{
     for (i = 2; i < NF; i++) if ($i == "lladdr") mac = $(i + 1)

@@ -41,7 +41,7 @@ impl Plane {
     pub async fn start(name: &str, controllers: Option<&str>) -> Self {
         let dir =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
+        clear(name);
         fs::create_dir_all(&dir).unwrap();
         let keys = Keys::new();
         for (file, text) in [
@@ -211,6 +211,18 @@ impl Drop for Plane {
         }
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// Removes what earlier runs left: logs, and keys that are worth nothing.
+fn clear(name: &str) {
+    for entry in fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().flatten() {
+        let file = entry.file_name();
+        let pid = file.to_str().and_then(|file| file.strip_prefix(name)?.strip_prefix('-'));
+        let pid = pid.and_then(|pid| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

@@ -2,7 +2,7 @@
 //! server. `bench/hub.sh` runs it and says what it measures.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::disallowed_methods)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -110,7 +110,6 @@ async fn where_the_hub_signs_nothing_a_token_takes_the_certificates_place() {
     assert_eq!(crds.list(&Default::default()).await.unwrap().items.len(), 2);
     let running = controller(&hub, Duration::from_secs(3)).await;
     let mut spec = spec(&member.admin()).await;
-    spec.credential.kind = CredentialType::Certificate;
     let mut agent = Agent::register(&hub, &member, "token", &spec).await;
     agent.options().issue_limit = Duration::from_secs(5);
     agent.start();
@@ -130,5 +129,12 @@ async fn where_the_hub_signs_nothing_a_token_takes_the_certificates_place() {
     })
     .await;
     becomes(&hub.admin(), "token", "Ready", ConditionStatus::True, PATIENCE).await;
+    // Who asked for a token gets one, and waits for no certificate.
+    spec.credential.kind = CredentialType::Token;
+    let mut asked = Agent::register(&hub, &member, "asked", &spec).await;
+    asked.options().issue_limit = Duration::from_hours(1);
+    asked.start();
+    registration::ready(&hub.admin(), "asked", PATIENCE).await.unwrap();
+    kept(&member, &asked, "token").await.expect("a token");
     running.abort();
 }

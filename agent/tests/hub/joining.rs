@@ -111,7 +111,7 @@ async fn installing_twice_changes_nothing() {
         cluster: "x",
         hub: &endpoint,
         token: None,
-        lifetime: "2160h",
+        credential: &spec.credential,
         capabilities: &spec.capabilities,
         image: "slipway-agent:test",
     };

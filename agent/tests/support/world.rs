@@ -125,7 +125,7 @@ impl Agent {
             cluster,
             hub: &hub.endpoint,
             token: Some(&bootstrap.token),
-            lifetime: &spec.credential.duration,
+            credential: &spec.credential,
             capabilities: &spec.capabilities,
             image: "slipway-agent:test",
         });

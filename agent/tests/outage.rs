@@ -129,6 +129,9 @@ async fn where_the_hub_signs_nothing_a_token_takes_the_certificates_place() {
     })
     .await;
     becomes(&hub.admin(), "token", "Ready", ConditionStatus::True, PATIENCE).await;
+    // Another replica takes over when the leader is gone.
+    let second = controller(&hub, Duration::from_secs(3)).await;
+    running.abort();
     // Who asked for a token gets one, and waits for no certificate.
     spec.credential.kind = CredentialType::Token;
     let mut asked = Agent::register(&hub, &member, "asked", &spec).await;
@@ -136,5 +139,5 @@ async fn where_the_hub_signs_nothing_a_token_takes_the_certificates_place() {
     asked.start();
     registration::ready(&hub.admin(), "asked", PATIENCE).await.unwrap();
     kept(&member, &asked, "token").await.expect("a token");
-    running.abort();
+    second.abort();
 }

@@ -9,7 +9,7 @@ use slipway_agent::install::{self, Member};
 use slipway_agent::registration;
 
 use crate::support::eventually;
-use crate::support::world::{Agent, PATIENCE, log, spec, world};
+use crate::support::world::{Agent, PATIENCE, becomes, log, spec, world};
 
 #[tokio::test]
 async fn a_cluster_joins_reports_and_its_bootstrap_credential_is_gone() {
@@ -83,7 +83,7 @@ async fn nodes(member: &crate::support::plane::Plane) {
 }
 
 #[tokio::test]
-async fn installing_twice_changes_nothing() {
+async fn installing_twice_changes_nothing_and_an_agent_can_be_abandoned() {
     log();
     let world = world();
     let (hub, member) = (world.hub.admin(), world.member.admin());
@@ -124,6 +124,14 @@ async fn installing_twice_changes_nothing() {
     let before = versions(&member, &paths).await;
     install::member(&member, &wanted).await.unwrap();
     assert_eq!(versions(&member, &paths).await, before);
+    // And where the hub is no more, all of it goes by itself.
+    assert!(registration::abandon(&member, PATIENCE).await.unwrap());
+    assert!(!registration::abandon(&member, PATIENCE).await.unwrap());
+    let request = http::Request::get(paths[1]).body(Vec::new()).unwrap();
+    eventually("the agent's rights are gone", PATIENCE, || async {
+        member.request::<serde_json::Value>(request.clone()).await.is_err().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -142,6 +150,14 @@ async fn a_name_belongs_to_one_cluster_until_it_is_replaced() {
     let text = refused.to_string();
     assert!(text.contains("knows another cluster as rebuilt"), "{text}");
     assert!(text.contains(&first.cluster_id.unwrap()), "{text}");
+    let replaced = registration::prepare(&hub, "rebuilt", &second, &[], true).await.unwrap();
+    assert_eq!(replaced.spec.cluster_id, second.cluster_id);
+    assert!(!registration::has_joined(&replaced));
+    // An agent in another cluster than the registration means: it says so, and touches nothing.
+    let mut agent = Agent::install(&world.hub, &world.member, "rebuilt", &second).await;
+    agent.start();
+    registration::ready(&hub, "rebuilt", PATIENCE).await.unwrap();
+    becomes(&hub, "rebuilt", "Degraded", ConditionStatus::True, PATIENCE).await;
 }
 
 #[tokio::test]
@@ -153,14 +169,7 @@ async fn a_registration_that_nobody_accepted_gets_nothing() {
     spec.accepted = false;
     let mut agent = Agent::register(&world.hub, &world.member, "unaccepted", &spec).await;
     agent.start();
-    crate::support::world::becomes(
-        &hub,
-        "unaccepted",
-        "Accepted",
-        ConditionStatus::False,
-        PATIENCE,
-    )
-    .await;
+    becomes(&hub, "unaccepted", "Accepted", ConditionStatus::False, PATIENCE).await;
     let requests =
         Api::<k8s_openapi::api::certificates::v1::CertificateSigningRequest>::all(hub.clone());
     let denied = eventually("the denial", PATIENCE, || async {

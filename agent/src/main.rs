@@ -50,11 +50,12 @@ enum Role {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // What kube's client says of failed calls, whoever called says better.
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
         .json()
         .with_writer(std::io::stderr)
-        .with_env_filter(filter.unwrap_or_else(|_| "info,kube=warn".into()))
+        .with_env_filter(filter.unwrap_or_else(|_| "info,kube_client=off".into()))
         .init();
     let arguments = Arguments::parse();
     let ended = tokio::select! {

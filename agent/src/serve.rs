@@ -76,3 +76,51 @@ fn answer(request: &Request<Incoming>, vitals: &impl Vitals) -> Response<Full<By
 pub fn figure(name: &str, kind: &str, help: &str, value: impl std::fmt::Display) -> String {
     format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    struct Sick(AtomicBool);
+
+    impl Vitals for Sick {
+        fn healthy(&self) -> bool {
+            !self.0.load(Ordering::Relaxed)
+        }
+
+        fn metrics(&self) -> String {
+            figure("x_total", "counter", "Things.", 3)
+        }
+    }
+
+    async fn ask(address: SocketAddr, head: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{head} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn health_and_figures_are_told_and_nothing_else() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let vitals = Arc::new(Sick(AtomicBool::new(false)));
+        tokio::spawn(serve(address, vitals.clone()));
+        while TcpStream::connect(address).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        assert!(ask(address, "GET /healthz").await.starts_with("HTTP/1.1 200"));
+        vitals.0.store(true, Ordering::Relaxed);
+        assert!(ask(address, "GET /healthz").await.starts_with("HTTP/1.1 500"));
+        assert!(ask(address, "GET /metrics").await.ends_with("\nx_total 3\n"));
+        assert!(ask(address, "GET /").await.starts_with("HTTP/1.1 404"));
+        assert!(ask(address, "POST /metrics").await.starts_with("HTTP/1.1 404"));
+    }
+}

@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use super::{AGENT_NAMESPACE, AGENT_SECRET, MANAGER, set_image};
 use crate::access::AGENT;
-use crate::api::Capability;
+use crate::api::{Capability, Credential};
 use crate::apply::{Applier, dynamic, parse};
 use crate::credential::Endpoint;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What an agent needs to know of its cluster and its hub.
 pub struct Member<'a> {
@@ -23,8 +23,8 @@ pub struct Member<'a> {
     pub hub: &'a Endpoint,
     /// The one-time token; `None` where the agent has joined already.
     pub token: Option<&'a Zeroizing<String>>,
-    /// How long the first certificate is asked for, as in the registration.
-    pub lifetime: &'a str,
+    /// What the agent shall prove itself with, as in the registration.
+    pub credential: &'a Credential,
     /// What the agent may do.
     pub capabilities: &'a [Capability],
     /// The image that it runs.
@@ -82,10 +82,12 @@ pub fn member_objects(member: &Member<'_>) -> Result<Vec<DynamicObject>> {
             objects.insert(before, dynamic(&binding(role))?);
         }
     }
+    let credential = serde_json::to_string(member.credential);
+    let credential = credential.map_err(|error| Error::Invalid(error.to_string()))?;
     let mut data = vec![
         ("cluster", member.cluster.as_bytes()),
         ("server", member.hub.server.as_bytes()),
-        ("lifetime", member.lifetime.as_bytes()),
+        ("credential", credential.as_bytes()),
         ("ca.crt", member.hub.ca.as_slice()),
     ];
     data.extend(member.token.map(|token| ("bootstrap-token", token.as_bytes())));

@@ -9,6 +9,9 @@ use super::sync::{condition, report};
 use super::{Keep, Shared};
 use crate::error::{Context as _, Error, Result};
 
+/// How often in a row, ever later, the hub must refuse before the agent goes without telling it.
+const REFUSALS: u32 = 6;
+
 /// Cleans up, tells the hub, and removes the agent.
 pub(super) async fn depart(shared: &Shared, keep: &Keep) {
     tracing::info!("the registration is being deleted: cleans up");
@@ -18,10 +21,13 @@ pub(super) async fn depart(shared: &Shared, keep: &Keep) {
     while let Err(error) = keep.depart().await {
         backoff.wait(&error).await;
     }
-    let mut backoff = Backoff::new();
+    let (mut backoff, mut refusals) = (Backoff::new(), 0);
     while let Err(error) = detached(shared, &left).await {
-        // Rights that are gone mean that somebody used force.
-        if matches!(error.code(), Some(401 | 403 | 404)) {
+        // Rights that are gone mean that somebody used force; an API server that has just started
+        // refuses everybody for a moment.
+        let refused = matches!(error.code(), Some(401 | 403 | 404));
+        refusals = if refused { refusals + 1 } else { 0 };
+        if refusals >= REFUSALS {
             break;
         }
         backoff.wait(&error).await;

@@ -16,6 +16,7 @@ use super::backoff::Backoff;
 use super::keep::{BOOTSTRAP, CERTIFICATE, KEY, NEXT_KEY, TOKEN, TOKEN_EXPIRES};
 use super::{Hub, Keep, Kept, Shared};
 use crate::access::{self, AGENT};
+use crate::api::{Credential, CredentialType};
 use crate::credential::{Proof, client};
 use crate::error::printable;
 use crate::error::{Context as _, Error, Result};
@@ -95,9 +96,11 @@ async fn turn(shared: &Shared, keep: &Keep, fresh: bool) -> Result<Duration> {
             return Ok(wait.clamp(FLOOR, Duration::from_hours(1)));
         }
         tracing::info!(expires = %valid.until, "renews its credential");
-        match valid.proof {
-            Proof::Certificate { .. } => obtain(shared, keep, &kept, &hub.client, true).await?,
-            Proof::Token(_) => token(shared, keep, &hub.client).await?,
+        let token_wanted = wanted(shared, &kept).kind == CredentialType::Token;
+        if token_wanted && matches!(valid.proof, Proof::Token(_)) {
+            token(shared, keep, &hub.client).await?;
+        } else {
+            obtain(shared, keep, &kept, &hub.client, true).await?;
         }
         return Ok(Duration::ZERO);
     }
@@ -138,6 +141,12 @@ fn renewal(valid: &Valid, left: f64) -> Timestamp {
     valid.until.checked_sub(life.mul_f64(left.clamp(0.0, 1.0))).unwrap_or(valid.from)
 }
 
+/// What the agent shall prove itself with.
+fn wanted(shared: &Shared, kept: &Kept) -> Credential {
+    let registration = shared.registration();
+    registration.map_or_else(|| kept.credential.clone(), |found| found.spec.credential.clone())
+}
+
 /// Asks for a certificate, and for a token if the hub does not issue any.
 async fn obtain(
     shared: &Shared,
@@ -158,16 +167,13 @@ async fn obtain(
             &generated
         }
     };
-    let lifetime = match shared.registration() {
-        Some(registration) => registration.spec.credential.lifetime(),
-        None => kept.lifetime,
-    };
-    match request(shared, hub, key, lifetime, renewal).await? {
+    match request(shared, hub, key, &wanted(shared, kept), renewal).await? {
         Issued::Certificate(certificate) => {
             keep.save(&[
                 (KEY, Some(key)),
                 (CERTIFICATE, Some(&certificate)),
                 (NEXT_KEY, None),
+                (TOKEN, None),
                 (BOOTSTRAP, None),
             ])
             .await?;
@@ -184,7 +190,7 @@ async fn request(
     shared: &Shared,
     hub: &Client,
     key: &str,
-    lifetime: Duration,
+    wanted: &Credential,
     renewal: bool,
 ) -> Result<Issued> {
     let cluster = &shared.options.cluster;
@@ -194,7 +200,7 @@ async fn request(
     let pem = access::signing_request(cluster, &pair)?;
     let api = Api::<CertificateSigningRequest>::all(hub.clone());
     let ours = access::key_of(pem.as_bytes())?;
-    let new = access::request(cluster, renewal, pem, lifetime);
+    let new = access::request(cluster, renewal, pem, wanted.lifetime());
     match answer(&name, api.create(&PostParams::default(), &new)).await {
         Err(error) if error.code() == Some(409) => {
             let found = answer(&name, api.get(&name)).await?;
@@ -212,10 +218,14 @@ async fn request(
         other => drop(other?),
     }
     let (began, mut approved) = (tokio::time::Instant::now(), None);
+    let issue_limit = match wanted.kind {
+        CredentialType::Certificate => shared.options.issue_limit,
+        CredentialType::Token => Duration::ZERO,
+    };
     loop {
         let found = answer(&name, api.get(&name)).await?;
         let status = found.status.unwrap_or_default();
-        if let Some(certificate) = status.certificate {
+        if let Some(certificate) = status.certificate.filter(|_| !issue_limit.is_zero()) {
             let text = String::from_utf8(certificate.0);
             let text =
                 text.map_err(|_| Error::Invalid("the certificate is not text".to_owned()))?;
@@ -235,7 +245,7 @@ async fn request(
         }
         if conditions.iter().any(|condition| condition.type_ == "Approved") {
             let since = approved.get_or_insert_with(tokio::time::Instant::now);
-            if since.elapsed() > shared.options.issue_limit {
+            if since.elapsed() >= issue_limit {
                 return Ok(Issued::Nothing);
             }
         } else if began.elapsed() > APPROVAL {

@@ -1,7 +1,6 @@
 //! The agent's Secret: where its hub is, and what it proves itself with, across restarts.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -13,7 +12,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::{MANAGER, Options};
-use crate::api::{Credential, duration};
+use crate::api::Credential;
 use crate::credential::Endpoint;
 use crate::error::{Context as _, Error, Result};
 
@@ -27,8 +26,8 @@ pub struct Keep {
 pub struct Kept {
     /// Where the hub is.
     pub hub: Endpoint,
-    /// How long the first certificate is asked for: the registration cannot be read before it is here.
-    pub lifetime: Duration,
+    /// What the first credential shall be: the registration cannot be read before there is one.
+    pub credential: Credential,
     /// The one-time token, until it was used.
     pub bootstrap: Option<Zeroizing<String>>,
     /// The key in use.
@@ -80,9 +79,9 @@ impl Keep {
         };
         Ok(Kept {
             hub: Endpoint { server: server.to_string(), ca: ca.as_bytes().to_vec() },
-            lifetime: text("lifetime")
-                .and_then(|text| duration(&text))
-                .unwrap_or_else(|| Credential::default().lifetime()),
+            credential: text("credential")
+                .and_then(|text| serde_json::from_str(&text).ok())
+                .unwrap_or_default(),
             bootstrap: text(BOOTSTRAP),
             key: text(KEY),
             certificate: text(CERTIFICATE).map(|text| text.to_string()),

@@ -18,7 +18,7 @@ use crate::api::{
     Capability, Condition, ManifestSet, ManifestSetStatus, ObjectResult, Outcome, clip,
 };
 use crate::apply::Applier;
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 
 /// All sets are applied anew after so many intervals, against drift.
 const RESYNC: u32 = 10;
@@ -173,21 +173,18 @@ async fn apply(
     let deletion = set.spec.deletion_policy;
     let all = wanted.iter().chain(&surplus).cloned().collect();
     inventories.save(&name, &Inventory { deletion, objects: all }).await?;
-    let mut results = Vec::new();
+    let (mut results, mut kept) = (Vec::new(), Vec::new());
     for object in objects {
-        let result = match object {
-            Ok(object) => {
-                let applied = applier.apply(&object).await;
-                result(Entry::of(&object), applied.map(|_| Outcome::Applied), Outcome::Failed)
-            }
-            Err(error) => {
-                let error = crate::error::Error::Invalid(format!("this is no object: {error}"));
-                result(None, Err(error), Outcome::Failed)
-            }
+        let (entry, applied) = match object {
+            Ok(object) => (Entry::of(&object), applier.apply(&object).await),
+            Err(error) => (None, Err(Error::Invalid(format!("this is no object: {error}")))),
         };
-        results.push(result);
+        // What never came about is nothing to take away later.
+        let there =
+            applied.is_ok() || entry.as_ref().is_some_and(|one| before.objects.contains(one));
+        kept.extend(entry.clone().filter(|_| there));
+        results.push(result(entry, applied.map(|_| Outcome::Applied), Outcome::Failed));
     }
-    let mut kept = wanted;
     if set.spec.prune {
         for entry in surplus.into_iter().rev() {
             if let Err(error) = entry.delete(applier).await {

@@ -64,6 +64,33 @@ pub async fn unregister(hub: &Client, name: &str, limit: Duration, force: bool) 
     ]))
 }
 
+/// Removes the agent from its cluster, where there is no hub any more to ask it to. What it applied stays.
+/// Returns whether there was one.
+///
+/// # Errors
+/// If the member refuses, or the agent's namespace is not gone within `limit`.
+pub async fn abandon(member: &Client, limit: Duration) -> Result<bool> {
+    let (api, name) = (Api::<Namespace>::all(member.clone()), AGENT_NAMESPACE);
+    let found = api.get_opt(name).await.context(|| format!("reading the namespace {name}"))?;
+    let Some(uid) = found.and_then(|found| found.uid()) else { return Ok(false) };
+    gone(api.delete(name, &DeleteParams::background()).await)
+        .context(|| format!("removing the namespace {name}"))?;
+    within(limit, name, await_condition(api, name, is_deleted(&uid))).await.map(|()| true)
+}
+
+/// Waits for a namespace to go.
+async fn within<T>(
+    limit: Duration,
+    name: &str,
+    gone: impl Future<Output = Result<T, kube::runtime::wait::Error>>,
+) -> Result<()> {
+    match tokio::time::timeout(limit, gone).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Error::Refused(format!("waiting for {name} to go: {error}"))),
+        Err(_) => Err(Error::Timeout(format!("removal of the namespace {name}"), limit)),
+    }
+}
+
 /// Ends the bootstrap credential of a cluster: its account (so its tokens) and its rights.
 ///
 /// # Errors
@@ -124,12 +151,7 @@ pub(super) async fn settled(hub: &Client, cluster: &str) -> Result<()> {
         return Ok(());
     };
     let uid = going.uid().unwrap_or_default();
-    let gone = await_condition(api, &name, is_deleted(&uid));
-    match tokio::time::timeout(LIMIT, gone).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Error::Refused(format!("waiting for {name} to go: {error}"))),
-        Err(_) => Err(Error::Timeout(format!("removal of the namespace {name}"), LIMIT)),
-    }
+    within(LIMIT, &name, await_condition(api, &name, is_deleted(&uid))).await
 }
 
 /// What is gone already need not go.

@@ -24,10 +24,13 @@ use crate::apply::{Applier, dynamic};
 use crate::error::{Context as _, Error, Result};
 use crate::install::MANAGER;
 
-pub use leave::{Left, end_access, end_bootstrap, release, unregister};
+pub use leave::{Left, abandon, end_access, end_bootstrap, release, unregister};
 
 /// How long a bootstrap token is good for, in seconds: an hour.
 pub const BOOTSTRAP_SECONDS: i64 = 3600;
+
+/// How long the agent of a cluster that is replaced may take to clean up; most are no more.
+const REPLACED: Duration = Duration::from_secs(10);
 
 /// The labels of where a cluster is, as Kubernetes names them on nodes.
 pub const REGION: &str = "topology.kubernetes.io/region";
@@ -61,7 +64,7 @@ pub async fn prepare(
     if let Some(found) = found {
         let other = found.spec.cluster_id.is_some() && found.spec.cluster_id != spec.cluster_id;
         if other && replace {
-            unregister(hub, name, Duration::from_mins(1), true).await?;
+            unregister(hub, name, REPLACED, true).await?;
         } else if other {
             return Err(Error::Refused(format!(
                 "the hub knows another cluster as {name}: its clusterId is {}, this cluster's is {}; \

@@ -133,7 +133,7 @@ impl Hub {
             cluster: &self.name,
             hub: &self.endpoint,
             token,
-            lifetime: &self.spec.credential.duration,
+            credential: &self.spec.credential,
             capabilities: &self.spec.capabilities,
             image,
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::fleet::Fleet;
 use super::running::Running;
-use super::support::{eventually, pause, secs};
+use super::support::{PREFLIGHT, eventually, pause, secs};
 use super::{Case, Start};
 
 macro_rules! case {
@@ -114,8 +114,8 @@ pub const CASES: &[Case] = &[
     ),
     case!(
         "disk full",
-        "a node's disk is full",
-        "fails with the node's own words; once there is room, the next apply goes on",
+        "a node's disk is full, or becomes full in the middle",
+        "refuses; or fails with the node's own words, and once there is room, the next apply goes on",
         false,
         Whole,
         disk_full
@@ -210,10 +210,15 @@ fn lock_held(fleet: &Fleet) -> String {
 fn disk_full(fleet: &Fleet) -> String {
     fleet.reinstall("w-1");
     fleet.lab.lab("fill", &["w-1", "--leave", "60M"]);
-    let run = fleet.lab.apply(super::fleet::INVENTORY);
-    assert_ne!(run.ran.code, 0);
-    let said = run.ran.both();
-    assert!(said.contains("w-1") && said.contains("No space left on device"), "{said}");
+    let refused = fleet.lab.apply(super::fleet::INVENTORY);
+    refused.assert_refused(PREFLIGHT, &["w-1", "are free for /var/lib"], "a full disk");
+    fleet.lab.lab("mend", &["w-1"]);
+    let mut running = Running::start(fleet);
+    assert!(running.until("w-1", "import"), "no import");
+    fleet.lab.lab("fill", &["w-1", "--leave", "4M"]);
+    let (code, said) = running.end();
+    assert_ne!(code, 0);
+    assert!(said.contains("w-1") && said.contains("no space left on device"), "{said}");
     fleet.lab.lab("mend", &["w-1"]);
     fleet.apply_whole("an apply after a full disk");
     String::new()

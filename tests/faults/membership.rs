@@ -59,7 +59,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "operator falls silent",
         fault: "the first of two applies is stopped (SIGSTOP) in the middle",
-        answer: "its nodes are free within 30 s; when it wakes up, it changes nothing more",
+        answer: "its nodes are free within 30 s; when it wakes up, it takes them again only if nobody else has them, and looks before it changes anything",
         often: false,
         start: Start::Whole,
         run: silent_operator,
@@ -163,8 +163,11 @@ fn silent_operator(fleet: &Fleet) -> String {
         if second.ran.code == 0 { Ok(()) } else { Err(second.ran.both()) }
     });
     run("kill", &["-CONT", &id], "").ok("kill -CONT");
-    let (code, _) = first.end();
-    assert_ne!(code, 0, "a run that had lost its lease went on");
+    // It may take the lease again, once that is free; there is nothing left to do then.
+    let changes: Vec<String> = std::iter::from_fn(|| first.next_change()).collect();
+    let (code, said) = first.end();
+    assert!(changes.is_empty(), "a run that had lost its lease went on: {changes:#?}");
+    assert!([0, CONNECTION].contains(&code), "exit code {code}:\n{said}");
     fleet.apply_whole("an apply after a silent operator");
     assert!(free < Duration::from_secs(30), "free after {} s", free.as_secs());
     format!("an apply that began {} s after the silence did all", free.as_secs())

@@ -15,7 +15,9 @@ const BEAT: Duration = Duration::from_secs(5);
 
 /// `$1`: who holds it. `$2`: how many seconds to wait for a holder to leave. Exit code 75: taken,
 /// and who has it. A node that hears nothing for 15 s gives the lock up, and its file; who got the
-/// lock of a file that is gone tries again.
+/// lock of a file that is gone tries again. It also ends the silent connection, and so what the run
+/// was about to do by it: a half-sent image would keep containerd's lock on it. sshd itself would
+/// wait for hours.
 const HOLD: &str = r#"set -u; umask 077; f=/run/slipway/lease
 while :; do
   mkdir -p /run/slipway; exec 9<>$f
@@ -23,7 +25,11 @@ while :; do
   [ ! $f -ef /dev/fd/9 ] || break
 done
 printf '%s\n' "$1" >$f; echo held
-while [ -n "$(timeout 15 head -c 1)" ]; do :; done
+while sign=$(timeout 15 head -c 1); code=$?; [ -n "$sign" ]; do :; done
+p=$$
+while [ $code = 124 ] && p=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$p/status"); do
+  case $(cat "/proc/$p/comm") in sshd*) kill "$p"; break ;; *sh | sudo) ;; *) break ;; esac
+done
 rm -f $f; rmdir /run/slipway 2>/dev/null; :"#;
 
 impl<T: Transport> Node<T> {

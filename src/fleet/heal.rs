@@ -119,14 +119,14 @@ pub(super) fn heal(
     healed.ok_or_else(|| "no end".to_owned())
 }
 
-/// Whether nothing is left to do, nothing went wrong on the way, and all is as in `whole`.
+/// Whether one more run finds nothing to do, nothing went wrong on the way, and all is as in `whole`.
 pub(super) fn same(fleet: &Arc<Fleet>, whole: &BTreeMap<String, String>) -> Result<(), String> {
     let changes = fleet.world().changes;
     let again = fleet.run(Some(&stage().pki)).map_err(|e| format!("the last look: {e}"))?;
-    let world = fleet.world();
-    if !again.planned.is_empty() || world.changes != changes {
+    if !again.planned.is_empty() || fleet.world().changes != changes {
         return Err(format!("not empty afterwards: {:?}", again.planned));
     }
+    let world = fleet.world();
     if !world.faults.is_empty() {
         return Err(world.faults.join("; "));
     }

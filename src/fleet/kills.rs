@@ -66,3 +66,20 @@ fn an_apply_killed_after_any_change_is_finished_by_the_next() {
         },
     );
 }
+
+#[test]
+fn the_first_control_plane_may_be_installed_anew_after_any_change() {
+    let Undisturbed { moments, whole } = three_and_two();
+    let bare = &moments[0].world;
+    all(
+        "first control planes installed anew",
+        moments,
+        |moment| format!("after: {:.90}", moment.event),
+        |moment| {
+            let plain = WAYS[0];
+            let mut world = killed(moment, plain);
+            world.reinstall("cp-1", bare.machine("cp-1"));
+            Ok(vec![heal(&Fleet::new(world, 1), plain, whole)?])
+        },
+    );
+}

@@ -26,7 +26,7 @@ mod system;
 mod unit;
 
 pub use block::Block;
-pub use dead::{NoEtcdMember, NoNode};
+pub use dead::{Anew, NoEtcdMember, NoNode};
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use image::{Image, Images};
 pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join};

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Context, Gate, Pace, Step};
 use crate::cluster::Node;
 use crate::diagnostic::Result;
-use crate::resource::{Healthy, Manifest, Resource, Taints, boxed};
+use crate::resource::{Anew, Healthy, Manifest, Resource, Taints, boxed};
 
 /// Last, after every other node has come to its end.
 pub const STEP: Step = Step {
@@ -24,13 +24,16 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     }
     // Also a node without labels: those that it no longer has in the inventory go.
     let labels: Vec<String> = context.present().map(labels).collect();
-    let mut wanted = vec![boxed(Manifest { name: "node labels", text: labels.join("\n---\n") })];
+    let labels = Manifest { name: "node labels", text: labels.join("\n---\n") };
+    let begins_anew = |node: &Node| context.survey.dead_node(node).is_some();
+    let mut wanted = vec![in_node_object(labels, context.present().any(begins_anew))];
     for node in context.present() {
         let taints = node.taints.iter().flatten();
         let taints: Vec<_> =
             taints.map(|t| (t.key.clone(), t.value.clone(), t.effect.clone())).collect();
         if !taints.is_empty() {
-            wanted.push(boxed(Taints { node: node.name.clone(), taints }));
+            let taints = Taints { node: node.name.clone(), taints };
+            wanted.push(in_node_object(taints, begins_anew(node)));
         }
     }
     if context.cluster.addons.calico {
@@ -38,6 +41,11 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(boxed(Healthy { nodes, within: Duration::from_secs(600) }));
     }
     Ok(wanted)
+}
+
+/// The Node object of a machine's earlier life goes, and what stood in it.
+fn in_node_object(resource: impl Resource + 'static, begins_anew: bool) -> Box<dyn Resource> {
+    if begins_anew { boxed(Anew(resource)) } else { boxed(resource) }
 }
 
 fn labels(node: &Node) -> String {

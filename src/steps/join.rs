@@ -36,8 +36,10 @@ pub const WORKERS: Step = Step {
     desired: workers,
 };
 
+/// The leader, too, may have to finish its own join, where no whole control plane answers.
 fn joins(context: &Context, node: &Node) -> bool {
-    node.role == Role::ControlPlane && !context.is_leader(node)
+    let finished = context.survey.is_finished(&node.name);
+    node.role == Role::ControlPlane && (finished || !context.is_leader(node))
 }
 
 fn etcd(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {

@@ -28,8 +28,8 @@ use membership::View;
 pub struct Survey {
     /// Per node.
     pub nodes: BTreeMap<String, Surveyed>,
-    /// The control plane that acts for the cluster: a member whose API answers, else the one on which
-    /// an init began, else the first of the inventory.
+    /// The control plane that acts for the cluster: one whose API answers (its own join may still be
+    /// unfinished), else the one on which an init began, else the first of the inventory.
     pub leader: String,
     /// The cluster that was found, if any.
     pub identity: Option<Identity>,

@@ -12,6 +12,9 @@ use crate::report::Ended;
 
 pub const INVENTORY: &str = "slipway.yaml";
 
+/// What a reinstalled node must get again.
+const TAINT: &str = "taints: [{key: example.com/own, effect: PreferNoSchedule}]";
+
 pub struct Fleet {
     pub lab: Lab,
     /// What it is now; `None` after a case has used it.
@@ -24,6 +27,10 @@ impl Fleet {
     /// Machines, and a snapshot of them.
     pub fn up() -> Self {
         let lab = Lab::up("t-faults", 3, 2, &["--disk", "8G"]);
+        for node in ["cp-1", "w-1"] {
+            let name = format!("name: {node}, ");
+            lab.edit(&name, &format!("{name}labels: {{example.com/rack: r1}}, {TAINT}, "));
+        }
         lab.lab("snapshot", &["bare"]);
         Self { lab, is: Some(Start::Bare), kept: false }
     }

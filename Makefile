@@ -33,6 +33,7 @@ test: check ## all checks and all tests, the cluster on the lab included
 	@scripts/fuzz 5
 	$(SLIPWAY) bundle build --kubernetes 1.37.1
 	$(SLIPWAY) bundle build --kubernetes 1.36.4
+	@scripts/published-crds
 	cargo test --release --locked
 
 fuzz: machine ## fuzzers for all that slipway reads and did not write, FUZZ seconds each; writes docs/fuzz.md

@@ -22,11 +22,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // The status's own words: kube's Display prints the whole object after them.
-            Self::Api(what, error) => match error.as_ref() {
-                kube::Error::Api(status) => write!(f, "{what}: {}", printable(&status.message)),
-                other => write!(f, "{what}: {}", printable(&chain(other))),
-            },
+            Self::Api(what, error) => write!(f, "{what}: {}", printable(&words(error))),
             Self::Refused(what) | Self::Invalid(what) => f.write_str(what),
             Self::Timeout(what, limit) => write!(f, "{what} did not happen within {limit:?}"),
         }
@@ -46,6 +42,15 @@ impl Error {
             },
             _ => None,
         }
+    }
+}
+
+/// What an API server said, as it said it, or why it said nothing.
+pub(crate) fn words(error: &kube::Error) -> String {
+    match error {
+        // The status's own words: kube's Display prints the whole object after them.
+        kube::Error::Api(status) => status.message.clone(),
+        other => chain(other),
     }
 }
 

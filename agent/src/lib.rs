@@ -9,5 +9,6 @@ pub mod error;
 pub mod hub;
 pub mod install;
 pub mod member;
+pub mod neighbour;
 pub mod registration;
 pub mod serve;

@@ -11,5 +11,6 @@ mod hub {
     mod leaving;
     mod lives;
     mod manifests;
+    mod neighbours;
     mod security;
 }

@@ -28,6 +28,9 @@ pub const GROUP: &str = "mcp.platform";
 /// Keeps a registration until its member and its rights are gone.
 pub const FINALIZER: &str = "mcp.platform/deregister";
 
+/// Keeps a registration until its neighbours have been told, or cannot be.
+pub const NEIGHBOURS: &str = "mcp.platform/neighbours";
+
 /// The UID of the one certificate request that the bootstrap credential was used for.
 pub const BOOTSTRAP_USED: &str = "mcp.platform/bootstrap-used";
 

@@ -76,6 +76,10 @@ pub struct ClusterRegistrationSpec {
     /// Other systems that are to know this cluster too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
+    #[schemars(extend(
+        "x-kubernetes-list-type" = "map",
+        "x-kubernetes-list-map-keys" = ["type"]
+    ))]
     pub adapters: Vec<Adapter>,
 }
 
@@ -165,13 +169,14 @@ pub struct Adapter {
     /// Which one.
     #[serde(rename = "type")]
     pub kind: AdapterKind,
-    /// The Secret with what it takes to reach it.
+    /// The Secret with what it takes to reach it, in the namespace of the hub's controller. Another name
+    /// means another neighbour: the cluster leaves the one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
 }
 
 /// Systems that there are adapters for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AdapterKind {
     /// Karmada.
     Karmada,
@@ -179,6 +184,21 @@ pub enum AdapterKind {
     OCM,
     /// The `ClusterProfile` of SIG-Multicluster.
     ClusterProfile,
+}
+
+impl AdapterKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Karmada, Self::OCM, Self::ClusterProfile];
+
+    /// Its name, which is also the type of its condition.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Karmada => "Karmada",
+            Self::OCM => "OCM",
+            Self::ClusterProfile => "ClusterProfile",
+        }
+    }
 }
 
 /// A Secret by its name.
@@ -190,7 +210,7 @@ pub struct SecretReference {
 }
 
 /// What is known of a cluster. The agent writes all but the conditions `Accepted`, `Joined` and
-/// `Ready`, which are the hub's.
+/// `Ready`, and those of adapters, which are the hub's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterRegistrationStatus {

@@ -5,8 +5,11 @@
 
 mod approve;
 mod election;
+mod export;
 mod liveness;
+mod neighbours;
 mod reconcile;
+mod told;
 mod watch;
 
 use std::collections::{HashMap, HashSet};

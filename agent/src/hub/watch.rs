@@ -16,7 +16,7 @@ use kube::runtime::controller::{self, Action, Config, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event, watcher};
 
-use super::{Seen, Shared, count, lock};
+use super::{Seen, Shared, count, lock, neighbours};
 use crate::access::{self, AGENT, SIGNER};
 use crate::api::ClusterRegistration;
 use crate::error::Error;
@@ -35,13 +35,22 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let requests = Api::<CertificateSigningRequest>::all(shared.client.clone());
     let signer = format!("spec.signerName={SIGNER}");
     let asking = shared.clone();
-    let work = Controller::new(registrations, watcher::Config::default())
+    let controller = Controller::new(registrations, watcher::Config::default());
+    let (told, neighbours) = neighbours::queue(shared.clone(), controller.store());
+    let work = controller
         .with_config(Config::default().concurrency(WORKERS))
         .watches(requests, watcher::Config::default().fields(&signer), move |request| {
             asks(&asking, &request)
         })
         .reconcile_on(returned)
-        .run(super::reconcile::reconcile, again, shared.clone())
+        .run(
+            move |registration, shared| {
+                told(&registration);
+                super::reconcile::reconcile(registration, shared)
+            },
+            again,
+            shared.clone(),
+        )
         .for_each(|done| {
             // A failed look is told by `again`; this is about the watches.
             if let Err(controller::Error::QueueError(error)) = done {
@@ -49,7 +58,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             }
             std::future::ready(())
         });
-    tokio::join!(work, leases(&shared, sender));
+    tokio::join!(work, leases(&shared, sender), neighbours);
 }
 
 /// Remembers the cluster whose request waits for an answer.

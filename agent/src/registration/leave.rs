@@ -11,9 +11,10 @@ use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
 use crate::access;
-use crate::api::{ClusterRegistration, FINALIZER};
+use crate::api::{ClusterRegistration, FINALIZER, NEIGHBOURS};
 use crate::error::{Context as _, Error, Result};
 use crate::install::AGENT_NAMESPACE;
+use crate::neighbour;
 
 /// How a cluster left.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub enum Left {
     Unknown,
     /// Its agent cleaned up; nothing is left on either side.
     Clean,
-    /// Its agent did not answer: this is left in the member.
+    /// Its agent or a neighbour did not answer: this is left in the member, and elsewhere.
     Forced(Vec<String>),
 }
 
@@ -53,15 +54,17 @@ pub async fn unregister(hub: &Client, name: &str, limit: Duration, force: bool) 
         Err(_) => {}
     }
     end_access(hub, name).await?;
-    if let Some(found) = api.get_opt(name).await.context(|| format!("reading {name}"))? {
-        release(hub, &found).await?;
-    }
-    Ok(Left::Forced(vec![
+    let mut left = vec![
         format!(
             "namespace {AGENT_NAMESPACE}: the agent and its credential, which is worth nothing now"
         ),
         "objects of ManifestSets whose deletionPolicy is Delete".to_owned(),
-    ]))
+    ];
+    if let Some(found) = api.get_opt(name).await.context(|| format!("reading {name}"))? {
+        without(hub, &found, &[FINALIZER, NEIGHBOURS]).await?;
+        left.extend(neighbour::left(&found));
+    }
+    Ok(Left::Forced(left))
 }
 
 /// Removes the agent from its cluster, where there is no hub any more to ask it to. What it applied stays.
@@ -132,9 +135,18 @@ pub async fn end_access(hub: &Client, cluster: &str) -> Result<()> {
 /// # Errors
 /// If the hub refuses.
 pub async fn release(hub: &Client, registration: &ClusterRegistration) -> Result<()> {
+    without(hub, registration, &[FINALIZER]).await
+}
+
+/// Takes `finalizers` away from a registration.
+async fn without(
+    hub: &Client,
+    registration: &ClusterRegistration,
+    finalizers: &[&str],
+) -> Result<()> {
     let (api, name) = (Api::<ClusterRegistration>::all(hub.clone()), registration.name_any());
-    let others: Vec<&String> =
-        registration.finalizers().iter().filter(|one| *one != FINALIZER).collect();
+    let kept = |one: &&String| !finalizers.contains(&one.as_str());
+    let others: Vec<&String> = registration.finalizers().iter().filter(kept).collect();
     let patch = json!({ "metadata": {
         "resourceVersion": registration.resource_version(), "finalizers": others,
     }});
@@ -155,7 +167,7 @@ pub(super) async fn settled(hub: &Client, cluster: &str) -> Result<()> {
 }
 
 /// What is gone already need not go.
-pub(super) fn gone<T>(done: Result<T, kube::Error>) -> Result<(), kube::Error> {
+pub(crate) fn gone<T>(done: Result<T, kube::Error>) -> Result<(), kube::Error> {
     match done {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(error),

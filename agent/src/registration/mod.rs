@@ -24,6 +24,7 @@ use crate::apply::{Applier, dynamic};
 use crate::error::{Context as _, Error, Result};
 use crate::install::MANAGER;
 
+pub(crate) use leave::gone;
 pub use leave::{Left, abandon, end_access, end_bootstrap, release, unregister};
 
 /// How long a bootstrap token is good for, in seconds: an hour.

@@ -5,6 +5,7 @@
 pub mod bundle;
 pub mod keys;
 pub mod plane;
+pub mod published;
 pub mod world;
 
 use std::time::{Duration, Instant};

@@ -17,6 +17,9 @@ use crate::neighbour::{Companions, Held, Neighbour, is_ours, neighbour};
 /// How long one neighbour may take for all that it is asked at once.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// The reason where an API server does not serve a neighbour's kind.
+const NOT_INSTALLED: &str = "NotInstalled";
+
 /// Why a neighbour was not told, as a condition says it.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -109,14 +112,8 @@ impl Target {
             }
             _ => {}
         }
-        let applied = match api.patch(&name, &strictly(), &Patch::Apply(&wanted)).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                let kind = self.neighbour.resource();
-                let why = format!("no {} of {} there: ", kind.kind, kind.api_version);
-                return Err(Failure::new("NotInstalled", why + self.neighbour.missing()));
-            }
-            other => self.told(&title, other)?,
-        };
+        let applied = api.patch(&name, &strictly(), &Patch::Apply(&wanted)).await;
+        let applied = self.told(&title, applied)?;
         if let Some(status) = self.neighbour.status(registration) {
             wanted.metadata.labels = None;
             wanted.metadata.owner_references = None;
@@ -159,7 +156,11 @@ impl Target {
     async fn delete(&self, registration: &ClusterRegistration) -> Result<(), Failure> {
         let (api, name) = (self.api(), registration.name_any());
         let title = format!("{} {name}", self.neighbour.resource().kind);
-        let found = self.told(&title, api.get_opt(&name).await)?;
+        let found = match self.told(&title, api.get_opt(&name).await) {
+            // Objects go with their kind.
+            Err(failure) if failure.reason == NOT_INSTALLED => None,
+            other => other?,
+        };
         let Some(found) = found.filter(|found| is_ours(found, registration)) else { return Ok(()) };
         let this = Preconditions { uid: found.uid(), ..Preconditions::default() };
         match api.delete(&name, &DeleteParams::background().preconditions(this)).await {
@@ -180,6 +181,12 @@ impl Target {
     fn told<T>(&self, what: &str, answer: Result<T, kube::Error>) -> Result<T, Failure> {
         answer.map_err(|error| {
             let reason = match &error {
+                // Objects that are not there are no failures: it is the kind that is not.
+                kube::Error::Api(status) if status.code == 404 => {
+                    let kind = self.neighbour.resource();
+                    let why = format!("no {} of {} there: ", kind.kind, kind.api_version);
+                    return Failure::new(NOT_INSTALLED, why + self.neighbour.missing());
+                }
                 kube::Error::Api(status) if matches!(status.code, 401 | 403) => "Forbidden",
                 kube::Error::Api(_) => "Refused",
                 _ => "Unreachable",

@@ -19,12 +19,11 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use serde_json::json;
 
 use super::export::{Failure, Target};
-use super::told::Told;
+use super::told::{self, Told};
 use super::{Shared, count, lock};
 use crate::api::{Adapter, AdapterKind, ClusterRegistration, NEIGHBOURS};
 use crate::error::{Context as _, Error, Result};
 use crate::neighbour::{left, neighbour, record, recorded};
-use crate::registration::gone;
 
 /// How many clusters are worked on at once.
 const WORKERS: u16 = 8;
@@ -176,6 +175,8 @@ impl Desk {
                 .get(&key)
                 .is_some_and(|(last, at)| *last == digest && at.elapsed() < REFRESH);
             if fresh && told.holds(*kind) {
+                // What was looked at may be older than the record.
+                add(records, *kind, secret);
                 continue;
             }
             let found = if registration.spec.accepted {
@@ -185,8 +186,7 @@ impl Desk {
             };
             match found {
                 Ok(target) => {
-                    records.retain(|(one, _)| one != kind);
-                    records.push((*kind, secret.clone()));
+                    add(records, *kind, secret);
                     targets.push((*kind, digest, target));
                 }
                 Err(failure) => told.failed(*kind, &failure),
@@ -210,36 +210,37 @@ fn digest(kind: AdapterKind, registration: &ClusterRegistration) -> u64 {
     hasher.finish()
 }
 
+/// Adds a neighbour to the list of those that may know a cluster.
+fn add(records: &mut Vec<(AdapterKind, String)>, kind: AdapterKind, secret: &str) {
+    records.retain(|(one, _)| *one != kind);
+    records.push((kind, secret.to_owned()));
+}
+
 /// Records which neighbours may know the cluster, and by which Secrets, if that has changed.
 async fn note(
     desk: &Desk,
     registration: &ClusterRegistration,
     records: &[(AdapterKind, String)],
 ) -> Result<()> {
-    let name = registration.name_any();
-    let annotations: HashMap<String, Option<&String>> = AdapterKind::ALL
-        .iter()
-        .map(|kind| {
-            let found = records.iter().find(|(one, _)| one == kind);
-            (record(*kind), found.map(|(_, secret)| secret))
-        })
-        .collect();
-    let mut finalizers = registration.finalizers().to_vec();
-    finalizers.retain(|one| one != NEIGHBOURS);
-    if !records.is_empty() {
-        finalizers.push(NEIGHBOURS.to_owned());
-    }
-    let same =
-        |(key, value): (&String, &Option<&String>)| registration.annotations().get(key) == *value;
-    if annotations.iter().all(same) && finalizers.len() == registration.finalizers().len() {
+    let found = recorded(registration);
+    let held = registration.finalizers().iter().any(|one| one == NEIGHBOURS);
+    let same = records.len() == found.len() && records.iter().all(|one| found.contains(one));
+    if same && held != records.is_empty() {
         return Ok(());
     }
-    // With the version that was looked at: the list of finalizers is replaced as a whole.
-    let patch = json!({ "metadata": {
-        "resourceVersion": registration.resource_version(),
-        "annotations": annotations, "finalizers": finalizers,
-    }});
+    let annotations: HashMap<String, &String> =
+        records.iter().map(|(kind, secret)| (record(*kind), secret)).collect();
+    let finalizers: &[&str] = if records.is_empty() { &[] } else { &[NEIGHBOURS] };
+    // This one, and no other that has its name meanwhile.
+    let patch = json!({
+        "apiVersion": "mcp.platform/v1", "kind": "ClusterRegistration",
+        "metadata": {
+            "uid": registration.uid(), "annotations": annotations, "finalizers": finalizers,
+        },
+    });
+    let name = registration.name_any();
     let api = Api::<ClusterRegistration>::all(desk.shared.client.clone());
-    let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
-    gone(written).context(|| format!("recording the neighbours of {name}"))
+    let params = PatchParams::apply(told::MANAGER).force();
+    let written = api.patch(&name, &params, &Patch::Apply(patch)).await;
+    written.context(|| format!("recording the neighbours of {name}")).map(|_| ())
 }

@@ -10,8 +10,8 @@ use crate::error::{Context as _, Result};
 use crate::neighbour::record;
 use crate::registration::gone;
 
-/// The field manager of these conditions; the hub's others are written apart from them.
-const MANAGER: &str = "mcp-hub-neighbours";
+/// The field manager of these conditions and of what is recorded of neighbours, apart from the hub's others.
+pub(super) const MANAGER: &str = "mcp-hub-neighbours";
 
 /// The conditions of a registration's neighbours, one for each.
 pub(super) struct Told {

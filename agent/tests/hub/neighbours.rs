@@ -232,6 +232,15 @@ async fn a_profile_is_at_the_hub_once_its_kind_is() {
     let id = json!({ "name": "cluster.clusterset.k8s.io", "value": spec.cluster_id.unwrap() });
     assert!(properties.contains(&id), "{properties:?}");
 
+    let strict = PatchParams::apply("test").validation_strict().dry_run();
+    let unknown = json!({
+        "apiVersion": "multicluster.x-k8s.io/v1alpha1", "kind": "ClusterProfile",
+        "spec": { "clusterManager": { "nam": "mcp" } },
+    });
+    let (_, message) =
+        refused("unknown", profiles.patch("profile", &strict, &Patch::Apply(unknown)).await);
+    assert!(message.contains("nam"), "{message}");
+
     // The member has no part in it.
     let secrets = Api::<Secret>::namespaced(world.member.admin(), agent.namespace());
     let data = secrets.get("mcp-hub").await.unwrap().data.unwrap();

@@ -59,8 +59,9 @@ fn whole(definitions: &Value, schema: &Value) -> Value {
                 whole(definitions, &definitions[name])
             }
             None => {
-                // A definition has no place for these: the kind itself, and old patches' strategies.
-                let dropped = ["x-kubernetes-group-version-kind", "x-kubernetes-patch"];
+                // A definition has no place for these: the kind itself, old patches' strategies, and
+                // Go's zero values as defaults, some of which are not even allowed.
+                let dropped = ["x-kubernetes-group-version-kind", "x-kubernetes-patch", "default"];
                 let kept =
                     map.iter().filter(|(key, _)| !dropped.iter().any(|one| key.starts_with(one)));
                 kept.map(|(key, value)| (key.clone(), whole(definitions, value))).collect()

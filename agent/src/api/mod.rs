@@ -28,7 +28,7 @@ pub const GROUP: &str = "mcp.platform";
 /// Keeps a registration until its member and its rights are gone.
 pub const FINALIZER: &str = "mcp.platform/deregister";
 
-/// Keeps a registration until its neighbours have been told, or cannot be.
+/// Keeps a registration until its neighbours have been told that it goes, or cannot be.
 pub const NEIGHBOURS: &str = "mcp.platform/neighbours";
 
 /// The UID of the one certificate request that the bootstrap credential was used for.

@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::json;
 
-use super::{Companions, Held, MEMBER_TOKEN, Neighbour, marked};
+use super::{Companions, Held, MEMBER_TOKEN, Neighbour, marked, present};
 use crate::access::CLUSTER_LABEL;
 use crate::api::ClusterRegistration;
 use crate::error::{Error, Result};
@@ -39,22 +39,19 @@ impl Neighbour for Karmada {
 
     fn object(&self, registration: &ClusterRegistration) -> DynamicObject {
         let (cluster, spec) = (registration.name_any(), &registration.spec);
-        let secret = |impersonator| json!({ "namespace": NAMESPACE, "name": secret_name(&cluster, impersonator) });
-        let mut wanted = json!({
+        let secret = |impersonator| {
+            let name = secret_name(&cluster, impersonator);
+            json!({ "namespace": NAMESPACE, "name": name })
+        };
+        let wanted = present(json!({
+            "id": spec.cluster_id,
             "syncMode": "Push",
             "apiEndpoint": spec.api_endpoint,
             "secretRef": secret(false),
             "impersonatorSecretRef": secret(true),
-        });
-        if let Some(id) = &spec.cluster_id {
-            wanted["id"] = json!(id);
-        }
-        if let Some(region) = registration.labels().get(REGION) {
-            wanted["region"] = json!(region);
-        }
-        if let Some(zone) = registration.labels().get(ZONE) {
-            wanted["zones"] = json!([zone]);
-        }
+            "region": registration.labels().get(REGION),
+            "zones": registration.labels().get(ZONE).map(|zone| [zone]),
+        }));
         marked(self, registration, &wanted)
     }
 

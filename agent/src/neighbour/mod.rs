@@ -86,6 +86,14 @@ fn marked(
     object
 }
 
+/// The fields that have a value.
+fn present(mut fields: Value) -> Value {
+    if let Some(map) = fields.as_object_mut() {
+        map.retain(|_, value| !value.is_null());
+    }
+    fields
+}
+
 /// Whether an object that was found stands for the cluster of this registration, and was written here.
 /// One that was written before the cluster's identity was known has none.
 #[must_use]

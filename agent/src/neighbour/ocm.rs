@@ -4,7 +4,7 @@
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::json;
 
-use super::{Neighbour, marked};
+use super::{Neighbour, marked, present};
 use crate::api::ClusterRegistration;
 
 /// Open Cluster Management.
@@ -23,10 +23,7 @@ impl Neighbour for Ocm {
 
     fn object(&self, registration: &ClusterRegistration) -> DynamicObject {
         let spec = &registration.spec;
-        let mut client = json!({ "url": spec.api_endpoint });
-        if let Some(ca) = &spec.ca_data {
-            client["caBundle"] = json!(ca);
-        }
+        let client = present(json!({ "url": spec.api_endpoint, "caBundle": spec.ca_data }));
         let wanted = json!({
             "hubAcceptsClient": true,
             "leaseDurationSeconds": spec.interval().as_secs(),

@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::channel::mpsc;
-use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::applier;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
 use super::export::{Failure, Target};
-use super::told::{self, Told};
+use super::told::{self, Told, conditions};
 use super::{Shared, count, lock};
-use crate::api::{Adapter, AdapterKind, ClusterRegistration, NEIGHBOURS};
+use crate::api::{Adapter, AdapterKind, ClusterRegistration, Condition, NEIGHBOURS};
 use crate::error::{Context as _, Error, Result};
 use crate::neighbour::{left, neighbour, record, recorded};
 
@@ -39,10 +39,19 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// What the work on neighbours shares.
 struct Desk {
     shared: Arc<Shared>,
-    /// What a neighbour was last told of a cluster, and when.
-    written: Mutex<HashMap<(String, AdapterKind), (u64, Instant)>>,
-    /// Since when a registration has been seen to be deleted.
-    leaving: Mutex<HashMap<String, Instant>>,
+    /// By the registrations' UIDs.
+    memories: Mutex<HashMap<String, Memory>>,
+}
+
+/// What is remembered of one registration. What the watch says may be older.
+#[derive(Default)]
+struct Memory {
+    /// What each neighbour was last told, and when.
+    written: HashMap<AdapterKind, (u64, Instant)>,
+    /// The conditions as they were last written.
+    conditions: Option<Vec<Condition>>,
+    /// Since when it has been seen to be deleted.
+    leaving: Option<Instant>,
 }
 
 /// A function to call for each look at a cluster, and the work that this causes.
@@ -53,12 +62,12 @@ pub(super) fn queue(
     let (sender, receiver) = mpsc::unbounded();
     let told = move |registration: &ClusterRegistration| {
         let held = registration.finalizers().iter().any(|one| one == NEIGHBOURS);
-        if held || !registration.spec.adapters.is_empty() {
+        if held || !registration.spec.adapters.is_empty() || !conditions(registration).is_empty() {
             // The queue lives as long as the controller, and holds each cluster once.
             let _ = sender.unbounded_send(ObjectRef::from(registration));
         }
     };
-    let desk = Desk { shared, written: Mutex::default(), leaving: Mutex::default() };
+    let desk = Desk { shared, memories: Mutex::default() };
     let config = Config::default().concurrency(WORKERS);
     let queue = receiver.map(Ok::<ObjectRef<_>, Infallible>);
     let look = |registration, desk| Box::pin(look(registration, desk));
@@ -73,40 +82,55 @@ fn again(registration: Arc<ClusterRegistration>, error: &Error, desk: Arc<Desk>)
     Action::requeue(HASTE.mul_f64(rand::random_range(0.5..1.0)))
 }
 
-/// Looks at the neighbours of one cluster, and says when to look again.
+/// Looks at the neighbours of one cluster, and says when to look again. No other look at it goes on
+/// meanwhile.
 async fn look(registration: Arc<ClusterRegistration>, desk: Arc<Desk>) -> Result<Action> {
+    let uid = registration.uid().unwrap_or_default();
+    let mut memory = lock(&desk.memories).remove(&uid).unwrap_or_default();
+    let next = attend(&registration, &desk.shared, &mut memory).await;
+    if !matches!(next, Ok(None)) {
+        lock(&desk.memories).insert(uid, memory);
+    }
+    Ok(next?.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Does what there is to do for one cluster. Returns when to look again, if there is any need to.
+async fn attend(
+    registration: &ClusterRegistration,
+    shared: &Shared,
+    memory: &mut Memory,
+) -> Result<Option<Duration>> {
     let cluster = registration.name_any();
     let deleted = registration.metadata.deletion_timestamp.is_some();
-    let wanted = if deleted { Vec::new() } else { wanted(&registration) };
-    let mut told = Told::of(&registration);
-    let mut records = desk.take_back(&registration, &wanted, &mut told).await;
-    let targets = desk.targets(&registration, &wanted, &mut records, &mut told).await;
-    let known = |kind| wanted.iter().chain(&records).any(|(one, _)| *one == kind);
-    told.keep(known);
-    note(&desk, &registration, &records).await?;
+    let wanted = if deleted { Vec::new() } else { wanted(registration) };
+    let before = memory.conditions.clone().unwrap_or_else(|| conditions(registration));
+    let mut told = Told::new(before, registration.metadata.generation);
+    let hub = &shared.client;
+    let mut records = take_back(hub, registration, &wanted, memory, &mut told).await;
+    let targets = targets(hub, registration, &wanted, memory, &mut records, &mut told).await;
+    told.keep(|kind| wanted.iter().chain(&records).any(|(one, _)| *one == kind));
+    note(hub, registration, &records).await?;
     let mut written = Vec::new();
     for (kind, digest, target) in targets {
-        match target.write(&registration).await {
+        match target.write(registration).await {
             Ok(what) => {
                 told.wrote(kind, &what);
-                written.push(((cluster.clone(), kind), (digest, Instant::now())));
+                written.push((kind, (digest, Instant::now())));
             }
             Err(failure) => told.failed(kind, &failure),
         }
     }
+    let failed = told.has_failed();
     if told.changed() {
-        told.write(&desk.shared.client, &cluster).await?;
-        count(&desk.shared.figures.writes);
+        memory.conditions = Some(told.write(hub, &cluster).await?);
+        count(&shared.figures.writes);
     }
-    lock(&desk.written).extend(written);
-    if deleted && records.is_empty() {
-        lock(&desk.leaving).remove(&cluster);
-    }
-    Ok(match (told.has_failed(), records.is_empty()) {
-        (true, _) if deleted => Action::requeue(HASTE),
-        (true, _) => Action::requeue(RETRY.mul_f64(rand::random_range(0.5..1.0))),
-        (false, false) => Action::requeue(REFRESH),
-        (false, true) => Action::await_change(),
+    memory.written.extend(written);
+    Ok(match (failed, records.is_empty()) {
+        (true, _) if deleted => Some(HASTE),
+        (true, _) => Some(RETRY.mul_f64(rand::random_range(0.5..1.0))),
+        (false, false) => Some(REFRESH),
+        (false, true) => None,
     })
 }
 
@@ -117,88 +141,83 @@ fn wanted(registration: &ClusterRegistration) -> Vec<(AdapterKind, String)> {
     adapters.map(|adapter| (adapter.kind, secret(adapter).unwrap_or_default())).collect()
 }
 
-impl Desk {
-    /// Takes a cluster back from neighbours that are to know it no more, or by another Secret. Returns
-    /// those that may know it still.
-    async fn take_back(
-        &self,
-        registration: &ClusterRegistration,
-        wanted: &[(AdapterKind, String)],
-        told: &mut Told,
-    ) -> Vec<(AdapterKind, String)> {
-        let cluster = registration.name_any();
-        let deleted = registration.metadata.deletion_timestamp.is_some();
-        let late = deleted && self.since(&cluster).elapsed() > PATIENCE;
-        let mut records = Vec::new();
-        for (kind, secret) in recorded(registration) {
-            if wanted.contains(&(kind, secret.clone())) {
+/// Takes a cluster back from neighbours that are to know it no more, or by another Secret. Returns
+/// those that may know it still.
+async fn take_back(
+    hub: &Client,
+    registration: &ClusterRegistration,
+    wanted: &[(AdapterKind, String)],
+    memory: &mut Memory,
+    told: &mut Told,
+) -> Vec<(AdapterKind, String)> {
+    let cluster = registration.name_any();
+    let deleted = registration.metadata.deletion_timestamp.is_some();
+    let late = deleted && memory.leaving.get_or_insert_with(Instant::now).elapsed() > PATIENCE;
+    let mut records = Vec::new();
+    for (kind, secret) in recorded(registration) {
+        if wanted.contains(&(kind, secret.clone())) {
+            records.push((kind, secret));
+            continue;
+        }
+        memory.written.remove(&kind);
+        let ended = match Target::find(hub, kind, &secret).await {
+            Ok(target) => target.take_back(registration).await,
+            Err(failure) => Err(failure),
+        };
+        match ended {
+            Ok(()) => tracing::info!(cluster, neighbour = kind.name(), "has left it"),
+            Err(why) if late => {
+                let left = left(registration).join(", ");
+                tracing::warn!(cluster, left, why.message, "leaves what cannot be taken back");
+            }
+            Err(why) => {
+                told.leaving(kind, &why);
                 records.push((kind, secret));
-                continue;
-            }
-            lock(&self.written).remove(&(cluster.clone(), kind));
-            let ended = match Target::find(&self.shared.client, kind, &secret).await {
-                Ok(target) => target.take_back(registration).await,
-                Err(failure) => Err(failure),
-            };
-            match ended {
-                Ok(()) => tracing::info!(cluster, neighbour = kind.name(), "has left it"),
-                Err(why) if late => {
-                    let left = left(registration).join(", ");
-                    tracing::warn!(cluster, left, why.message, "leaves what cannot be taken back");
-                }
-                Err(why) => {
-                    told.leaving(kind, &why);
-                    records.push((kind, secret));
-                }
             }
         }
-        records
     }
+    records
+}
 
-    /// Finds the neighbours that are to be told now, and adds them to `records`.
-    async fn targets(
-        &self,
-        registration: &ClusterRegistration,
-        wanted: &[(AdapterKind, String)],
-        records: &mut Vec<(AdapterKind, String)>,
-        told: &mut Told,
-    ) -> Vec<(AdapterKind, u64, Target)> {
-        let mut targets = Vec::new();
-        for (kind, secret) in wanted {
-            // First it must have left where another Secret led to.
-            if records.iter().any(|(one, before)| one == kind && before != secret) {
-                continue;
-            }
-            let digest = digest(*kind, registration);
-            let key = (registration.name_any(), *kind);
-            let fresh = lock(&self.written)
-                .get(&key)
-                .is_some_and(|(last, at)| *last == digest && at.elapsed() < REFRESH);
-            if fresh && told.holds(*kind) {
-                // What was looked at may be older than the record.
+/// Finds the neighbours that are to be told now, and adds them to `records`.
+async fn targets(
+    hub: &Client,
+    registration: &ClusterRegistration,
+    wanted: &[(AdapterKind, String)],
+    memory: &Memory,
+    records: &mut Vec<(AdapterKind, String)>,
+    told: &mut Told,
+) -> Vec<(AdapterKind, u64, Target)> {
+    let mut targets = Vec::new();
+    for (kind, secret) in wanted {
+        // First it must have left where another Secret led to.
+        if records.iter().any(|(one, before)| one == kind && before != secret) {
+            continue;
+        }
+        let digest = digest(*kind, registration);
+        let fresh = memory
+            .written
+            .get(kind)
+            .is_some_and(|(last, at)| *last == digest && at.elapsed() < REFRESH);
+        if fresh && told.holds(*kind) {
+            // What was looked at may be older than the record.
+            add(records, *kind, secret);
+            continue;
+        }
+        let found = if registration.spec.accepted {
+            Target::find(hub, *kind, secret).await
+        } else {
+            Err(Failure::new("NotAccepted", "spec.accepted is false"))
+        };
+        match found {
+            Ok(target) => {
                 add(records, *kind, secret);
-                continue;
+                targets.push((*kind, digest, target));
             }
-            let found = if registration.spec.accepted {
-                Target::find(&self.shared.client, *kind, secret).await
-            } else {
-                Err(Failure::new("NotAccepted", "spec.accepted is false"))
-            };
-            match found {
-                Ok(target) => {
-                    add(records, *kind, secret);
-                    targets.push((*kind, digest, target));
-                }
-                Err(failure) => told.failed(*kind, &failure),
-            }
+            Err(failure) => told.failed(*kind, &failure),
         }
-        targets
     }
-
-    /// Since when a registration has been seen to be deleted.
-    fn since(&self, cluster: &str) -> Instant {
-        *lock(&self.leaving).entry(cluster.to_owned()).or_insert_with(Instant::now)
-    }
+    targets
 }
 
 /// What a neighbour is to be told, as a number: the same number, the same words.
@@ -218,7 +237,7 @@ fn add(records: &mut Vec<(AdapterKind, String)>, kind: AdapterKind, secret: &str
 
 /// Records which neighbours may know the cluster, and by which Secrets, if that has changed.
 async fn note(
-    desk: &Desk,
+    hub: &Client,
     registration: &ClusterRegistration,
     records: &[(AdapterKind, String)],
 ) -> Result<()> {
@@ -239,7 +258,7 @@ async fn note(
         },
     });
     let name = registration.name_any();
-    let api = Api::<ClusterRegistration>::all(desk.shared.client.clone());
+    let api = Api::<ClusterRegistration>::all(hub.clone());
     let params = PatchParams::apply(told::MANAGER).force();
     let written = api.patch(&name, &params, &Patch::Apply(patch)).await;
     written.context(|| format!("recording the neighbours of {name}")).map(|_| ())

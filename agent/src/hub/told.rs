@@ -13,6 +13,14 @@ use crate::registration::gone;
 /// The field manager of these conditions and of what is recorded of neighbours, apart from the hub's others.
 pub(super) const MANAGER: &str = "mcp-hub-neighbours";
 
+/// The conditions of neighbours that a registration has.
+pub(super) fn conditions(registration: &ClusterRegistration) -> Vec<Condition> {
+    let all = registration.status.iter().flat_map(|status| &status.conditions);
+    let of_a_neighbour =
+        |one: &&Condition| AdapterKind::ALL.iter().any(|kind| kind.name() == one.kind);
+    all.filter(of_a_neighbour).cloned().collect()
+}
+
 /// The conditions of a registration's neighbours, one for each.
 pub(super) struct Told {
     conditions: Vec<Condition>,
@@ -22,12 +30,8 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// As they are now.
-    pub(super) fn of(registration: &ClusterRegistration) -> Self {
-        let conditions = registration.status.as_ref().map(|status| status.conditions.clone());
-        let mut conditions = conditions.unwrap_or_default();
-        conditions.retain(|one| AdapterKind::ALL.iter().any(|kind| kind.name() == one.kind));
-        let generation = registration.metadata.generation;
+    /// As they are now, of a registration of this generation.
+    pub(super) fn new(conditions: Vec<Condition>, generation: Option<i64>) -> Self {
         Self { conditions, generation, changed: false, failed: false }
     }
 
@@ -86,7 +90,7 @@ impl Told {
     }
 
     /// Writes the conditions of neighbours, and no others. A registration that is gone needs none.
-    pub(super) async fn write(&self, hub: &Client, cluster: &str) -> Result<()> {
+    pub(super) async fn write(self, hub: &Client, cluster: &str) -> Result<Vec<Condition>> {
         for one in &self.conditions {
             tracing::info!(cluster, neighbour = one.kind, status = ?one.status, one.reason, one.message);
         }
@@ -97,6 +101,7 @@ impl Told {
         let api = Api::<ClusterRegistration>::all(hub.clone());
         let params = PatchParams::apply(MANAGER).force();
         let written = api.patch_status(cluster, &params, &Patch::Apply(patch)).await;
-        gone(written).context(|| format!("writing what the neighbours of {cluster} know"))
+        gone(written).context(|| format!("writing what the neighbours of {cluster} know"))?;
+        Ok(self.conditions)
     }
 }

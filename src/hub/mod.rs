@@ -18,9 +18,11 @@ use crate::resource::{self, AtHub, Doing, Elsewhere};
 use crate::secret::Secret;
 
 mod fleet;
+mod guest;
 mod reach;
 
 pub use fleet::{Known, clusters, status, table};
+pub use guest::Guest;
 pub use kube::Client;
 pub use reach::{error, reach};
 pub use slipway_agent::registration::Left;

@@ -68,6 +68,7 @@ impl Hub {
             capabilities: [Capability::Report].into_iter().chain(more).collect(),
             ..ClusterRegistrationSpec::default()
         };
+        let spec = with(&spec, &registration.more)?;
         let labels = registration.labels.clone().into_iter().collect();
         let (name, replace) = (registration.name.clone(), registration.replace);
         Ok(Self { client, endpoint, name, spec, labels, replace })
@@ -81,9 +82,14 @@ impl Hub {
         let api = Api::<ClusterRegistration>::all(self.client.clone());
         let found = api.get_opt(&self.name).await.map_err(|e| self.refused(e))?;
         let Some(found) = found else {
-            // A server that does not know the kind answers the same.
+            // A server that does not know the kind answers the same. One that does says now what it
+            // would refuse in the end.
             let any = api.list(&kube::api::ListParams::default().limit(1)).await;
-            return any.map(|_| AtHub::default()).map_err(|e| self.refused(e));
+            any.map_err(|e| self.refused(e))?;
+            let wanted = ClusterRegistration::new(&self.name, self.spec.clone());
+            let dry = kube::api::PostParams { dry_run: true, ..kube::api::PostParams::default() };
+            let tried = api.create(&dry, &wanted).await;
+            return tried.map(|_| AtHub::default()).map_err(|e| self.refused(e));
         };
         let meant = ClusterRegistrationSpec {
             cluster_id: found.spec.cluster_id.clone(),
@@ -156,6 +162,21 @@ impl Hub {
             }
         }
     }
+}
+
+/// `spec` with these fields instead of its own.
+fn with(
+    spec: &ClusterRegistrationSpec,
+    fields: &serde_json::Map<String, serde_json::Value>,
+) -> Result<ClusterRegistrationSpec> {
+    let wrong = |e: serde_json::Error| {
+        Error::new(Kind::Inventory, format!("the ClusterRegistration cannot be read: {e}"))
+    };
+    let mut all = serde_json::to_value(spec).map_err(wrong)?;
+    if let Some(all) = all.as_object_mut() {
+        all.extend(fields.clone());
+    }
+    serde_json::from_value(all).map_err(wrong)
 }
 
 /// Everything that makes a cluster a hub, as a list of objects; the controller runs `image`.

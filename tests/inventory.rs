@@ -225,7 +225,8 @@ fn the_example_with_every_key_has_every_key() {
     for (example, second) in [("all-keys", false), ("registration", true)] {
         let text = fs::read_to_string(root().join(format!("inventories/{example}.yaml"))).unwrap();
         let text = text.rsplit("---\n").next().unwrap().replace("\n", "\n ");
-        let keys = || KEYS.iter().filter(|key| key.path.starts_with("ClusterRegistration") == second);
+        let keys =
+            || KEYS.iter().filter(|key| key.path.starts_with("ClusterRegistration") == second);
         for key in keys() {
             let wanted = keys().filter(|other| name(other.path) == name(key.path)).count();
             let found = text.matches(&format!(" {}:", name(key.path))).count();

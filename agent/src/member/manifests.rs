@@ -207,6 +207,7 @@ async fn apply(
         observed_generation: None,
         applied: i32::try_from(good).unwrap_or(i32::MAX),
         objects: results,
+        placement: None,
         conditions: vec![Condition::new(
             "Applied",
             bad == 0,

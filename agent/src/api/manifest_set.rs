@@ -80,10 +80,10 @@ pub struct ManifestSetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = GENERATIONS))]
     pub observed_generation: Option<i64>,
-    /// How many objects are as the set means them.
-    #[serde(default)]
+    /// How many objects are as the set means them; of a set in `mcp-fleet`, its copies say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
-    pub applied: i32,
+    pub applied: Option<i32>,
     /// What came of each object.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]

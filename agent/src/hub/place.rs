@@ -30,7 +30,7 @@ use self::known::Known;
 use self::plan::{Cluster, Placed, Step};
 use super::{MANAGER, Shared, count, lock};
 use crate::access;
-use crate::api::{ManifestSet, ManifestSetStatus, PLACED};
+use crate::api::{ManifestSet, PLACED};
 use crate::error::{Context as _, Error, Result};
 use crate::install::FLEET_NAMESPACE;
 
@@ -193,15 +193,7 @@ async fn tell(
     if !left.is_zero() {
         return Ok(Some(left));
     }
-    let ManifestSetStatus { observed_generation, placement, conditions, .. } = status;
-    // Without the counts that are a member's.
-    let patch = json!({
-        "apiVersion": "mcp.platform/v1", "kind": "ManifestSet",
-        "status": {
-            "observedGeneration": observed_generation,
-            "placement": placement, "conditions": conditions,
-        },
-    });
+    let patch = json!({ "apiVersion": "mcp.platform/v1", "kind": "ManifestSet", "status": status });
     let api = Api::<ManifestSet>::namespaced(placing.shared.client.clone(), FLEET_NAMESPACE);
     let params = PatchParams::apply(MANAGER).force();
     let written = api.patch_status(&name, &params, &Patch::Apply(patch)).await;

@@ -101,11 +101,8 @@ fn baseline() -> Value {
 
 /// Waits until the fleet's set says this of the clusters that it is for, by name.
 async fn placed(name: &str, expected: &[(&str, ConditionStatus)]) -> Placement {
-    let last = std::sync::Mutex::new(String::new());
-    let found = eventually("what the set says", PATIENCE, || async {
+    let found = eventually(&format!("{name} says {expected:?}"), PATIENCE, || async {
         let found = sets(None).get(name).await.ok()?;
-        *last.lock().unwrap() = format!("{:?}", found.status);
-        println!("{name}: {}", last.lock().unwrap());
         let (status, generation) = (found.status?, found.metadata.generation);
         let mut told = status.placement.clone()?.results;
         told.sort_by(|one, other| one.name.cmp(&other.name));
@@ -404,7 +401,7 @@ async fn the_controller_writes_copies_and_nothing_else() {
     let (merge, cluster) = (PatchParams::default(), within("mcp-cluster-rights"));
     let patch = |patch: Value| Patch::Merge(patch);
     let label = patch(json!({ "metadata": { "labels": { PLACED_FROM: FLEET_NAMESPACE } } }));
-    let none = patch(json!({ "spec": { "manifests": [map("x")] } }));
+    let other = patch(json!({ "spec": { "manifests": [map("y")] } }));
     let status = patch(json!({ "status": { "applied": 1 } }));
     let apply = PatchParams::apply("mcp-hub").force();
     let whole = slipway_agent::apply::dynamic(&copy).unwrap();
@@ -413,10 +410,10 @@ async fn the_controller_writes_copies_and_nothing_else() {
         ("no copy", cluster.create(&post, &new).await),
         ("its label", cluster.patch("own", &merge, &label).await),
         ("over it", cluster.patch("own", &apply, &Patch::Apply(&whole)).await),
-        ("its contents", cluster.patch("own", &merge, &none).await),
+        ("its contents", cluster.patch("own", &merge, &other).await),
         ("elsewhere", within("default").create(&post, &copy).await),
         ("in the fleet", within(FLEET_NAMESPACE).create(&post, &small("more", "none")).await),
-        ("the set", within(FLEET_NAMESPACE).patch("nowhere", &merge, &none).await),
+        ("the set", within(FLEET_NAMESPACE).patch("nowhere", &merge, &other).await),
         ("the set's labels", within(FLEET_NAMESPACE).patch("nowhere", &merge, &label).await),
     ];
     for (what, answer) in table {

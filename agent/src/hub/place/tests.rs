@@ -6,7 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::*;
 use crate::api::{
     Capability, ClusterRegistration, ClusterRegistrationSpec, ClusterSelector, Condition,
-    ConditionStatus, Deletion, MOST_RESULTS, Manifest, ManifestSetSpec, PLACED_FROM, find,
+    ConditionStatus, Deletion, MOST_RESULTS, Manifest, ManifestSetSpec, ManifestSetStatus,
+    PLACED_FROM, find,
 };
 
 /// A set for the clusters of the region `east`, of one object that holds `value`.

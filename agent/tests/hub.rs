@@ -8,6 +8,7 @@ mod support;
 
 mod hub {
     mod crds;
+    mod fleet;
     mod joining;
     mod leaving;
     mod lives;

@@ -126,17 +126,16 @@ pub struct ClusterResult {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
     #[test]
     fn selectors_choose_as_kubernetes_own_do() {
         let one = |key: &str, operator: &str, values: &[&str]| {
-            let values = if values.is_empty() { Value::Null } else { json!(values) };
             let mut one = json!({ "key": key, "operator": operator });
-            if !values.is_null() {
-                one["values"] = values;
+            if !values.is_empty() {
+                one["values"] = json!(values);
             }
             json!({ "matchExpressions": [one] })
         };

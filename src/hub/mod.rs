@@ -112,9 +112,15 @@ impl Hub {
     /// A mistake of slipway's.
     pub fn agent(&self, image: &str) -> Result<String> {
         let mut objects = self.objects(image, None)?;
-        objects.retain(|object| object["kind"] != "Secret");
-        for object in &mut objects {
-            object["metadata"]["labels"]["app"] = "mcp-agent".into();
+        objects.retain(|object| !is_secret(object));
+        let metadata = |object| serde_json::Value::as_object_mut(object);
+        for fields in
+            objects.iter_mut().filter_map(|one| one.get_mut("metadata").and_then(metadata))
+        {
+            let labels = fields.entry("labels").or_insert_with(|| serde_json::json!({}));
+            if let Some(labels) = labels.as_object_mut() {
+                labels.insert("app".to_owned(), "mcp-agent".into());
+            }
         }
         Ok(list(&objects))
     }
@@ -211,6 +217,10 @@ pub async fn unregister(
     registration::unregister(client, name, limit, force).await.map_err(error)
 }
 
+fn is_secret(object: &serde_json::Value) -> bool {
+    object.get("kind").is_some_and(|kind| kind == "Secret")
+}
+
 fn list(objects: &[serde_json::Value]) -> String {
     serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
 }
@@ -282,7 +292,7 @@ impl Hub {
         }
         let bootstrap = registration::bootstrap(&self.client, &self.name).await.map_err(error)?;
         let objects = self.objects("", Some(&bootstrap.token))?;
-        let secret = objects.iter().find(|object| object["kind"] == "Secret");
+        let secret = objects.into_iter().find(is_secret);
         let bytes = secret.map(|secret| secret.to_string().into_bytes()).unwrap_or_default();
         Ok(Secret::new(bytes))
     }

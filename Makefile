@@ -4,6 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 SLIPWAY := $(or $(CARGO_TARGET_DIR),target)/release/slipway
+AGENT   := $(dir $(SLIPWAY))slipway-agent
 TOOLS   := $(HOME)/.cache/slipway/tools
 FUZZ    := 300
 DENY    := $(TOOLS)/bin/cargo-deny
@@ -14,8 +15,10 @@ help: ## show what there is
 machine: ## install what this Debian machine lacks (needs root)
 	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test fuzz) $(filter fuzz,$(MAKECMDGOALS))
 
-build: ## build slipway
-	cargo build --release --locked
+build: ## build slipway, and the agent that its bundles hold
+	cargo build --release --locked --bin slipway
+	cargo rustc --release --locked --bin slipway-agent -- -C target-feature=+crt-static
+	@install -T $(AGENT) $(AGENT)-amd64
 
 demo: machine ## from nothing to a running cluster of five nodes on this machine
 	@SLIPWAY=$(SLIPWAY) scripts/demo
@@ -28,8 +31,7 @@ check: machine ## format, lints, licences, documentation
 		cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
 	@scripts/deny $(DENY)
 
-test: check ## all checks and all tests, the cluster on the lab included
-	cargo build --release --locked
+test: check build ## all checks and all tests, the clusters on the lab included
 	@scripts/fuzz 5
 	$(SLIPWAY) bundle build --kubernetes 1.37.1
 	$(SLIPWAY) bundle build --kubernetes 1.36.4

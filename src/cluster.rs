@@ -92,6 +92,9 @@ pub struct Registration {
     pub labels: BTreeMap<String, String>,
     /// What the hub may do in it beyond looking: `ApplyManifests`, `Policies`.
     pub capabilities: Vec<String>,
+    /// Further fields of its `spec` there, as its inventory says them: `apiEndpoint`, `caData`,
+    /// `credential`, `adapters`.
+    pub more: serde_json::Map<String, serde_json::Value>,
     /// Whether it may take the place of another cluster of that name.
     pub replace: bool,
 }

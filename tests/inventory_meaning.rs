@@ -17,7 +17,7 @@ fn root() -> &'static Path {
 /// Every value as written, every default filled in.
 #[test]
 fn an_inventory_means_a_cluster() {
-    for name in ["all-keys", "minimal"] {
+    for name in ["all-keys", "minimal", "registration"] {
         let mut inventory =
             inventory::load(&root().join(format!("inventories/{name}.yaml"))).unwrap();
         let home = std::env::home_dir().unwrap();

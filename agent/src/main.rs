@@ -12,7 +12,7 @@ use slipway_agent::{api, hub, member};
 
 /// Keeps clusters known to a hub of the Multi-Cluster Platform.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "slipway-agent", version)]
 struct Arguments {
     #[command(subcommand)]
     role: Role,

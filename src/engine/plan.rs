@@ -149,13 +149,17 @@ async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<No
     let mut reset = false;
     for (step, wants) in &desired {
         let wants: Vec<&dyn Resource> = wants.iter().map(AsRef::as_ref).collect();
-        let mut seen: Vec<Output> = seen.by_ref().take(wants.len()).collect();
+        let seen: Vec<Output> = seen.by_ref().take(wants.len()).collect();
         if reset {
             // What must not be changed must not be reset either.
             differing(node, &wants, seen.clone())?;
-            seen = after_reset(&wants, seen);
         }
-        let resources: Vec<Planned> = differing(node, &wants, seen)?
+        // What a look will bring when it is this step's turn.
+        let seen = wants.iter().zip(seen).map(|(want, seen)| {
+            let gone = want.goes_first() || (reset && Reset::takes_away(&want.probe()));
+            if gone { Output { code: 1, ..Output::default() } } else { seen }
+        });
+        let resources: Vec<Planned> = differing(node, &wants, seen.collect())?
             .into_iter()
             .map(|one| Planned {
                 id: one.want.id(),
@@ -170,13 +174,4 @@ async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<No
         }
     }
     Ok(NodePlan { node: node.name().to_owned(), steps })
-}
-
-/// What a look will bring once the node is reset: of what that takes away, nothing.
-fn after_reset(wants: &[&dyn Resource], seen: Vec<Output>) -> Vec<Output> {
-    let nothing = || Output { code: 1, ..Output::default() };
-    let after = wants.iter().zip(seen);
-    after
-        .map(|(want, seen)| if Reset::takes_away(&want.probe()) { nothing() } else { seen })
-        .collect()
 }

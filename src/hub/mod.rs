@@ -18,9 +18,11 @@ use crate::resource::{self, AtHub, Doing, Elsewhere};
 use crate::secret::Secret;
 
 mod fleet;
+mod guest;
 mod reach;
 
 pub use fleet::{Known, clusters, status, table};
+pub use guest::Guest;
 pub use kube::Client;
 pub use reach::{error, reach};
 pub use slipway_agent::registration::Left;
@@ -66,6 +68,7 @@ impl Hub {
             capabilities: [Capability::Report].into_iter().chain(more).collect(),
             ..ClusterRegistrationSpec::default()
         };
+        let spec = with(&spec, &registration.more)?;
         let labels = registration.labels.clone().into_iter().collect();
         let (name, replace) = (registration.name.clone(), registration.replace);
         Ok(Self { client, endpoint, name, spec, labels, replace })
@@ -79,9 +82,14 @@ impl Hub {
         let api = Api::<ClusterRegistration>::all(self.client.clone());
         let found = api.get_opt(&self.name).await.map_err(|e| self.refused(e))?;
         let Some(found) = found else {
-            // A server that does not know the kind answers the same.
+            // A server that does not know the kind answers the same. One that does says now what it
+            // would refuse in the end.
             let any = api.list(&kube::api::ListParams::default().limit(1)).await;
-            return any.map(|_| AtHub::default()).map_err(|e| self.refused(e));
+            any.map_err(|e| self.refused(e))?;
+            let wanted = ClusterRegistration::new(&self.name, self.spec.clone());
+            let dry = kube::api::PostParams { dry_run: true, ..kube::api::PostParams::default() };
+            let tried = api.create(&dry, &wanted).await;
+            return tried.map(|_| AtHub::default()).map_err(|e| self.refused(e));
         };
         let meant = ClusterRegistrationSpec {
             cluster_id: found.spec.cluster_id.clone(),
@@ -104,9 +112,15 @@ impl Hub {
     /// A mistake of slipway's.
     pub fn agent(&self, image: &str) -> Result<String> {
         let mut objects = self.objects(image, None)?;
-        objects.retain(|object| object["kind"] != "Secret");
-        for object in &mut objects {
-            object["metadata"]["labels"]["app"] = "mcp-agent".into();
+        objects.retain(|object| !is_secret(object));
+        let metadata = |object| serde_json::Value::as_object_mut(object);
+        for fields in
+            objects.iter_mut().filter_map(|one| one.get_mut("metadata").and_then(metadata))
+        {
+            let labels = fields.entry("labels").or_insert_with(|| serde_json::json!({}));
+            if let Some(labels) = labels.as_object_mut() {
+                labels.insert("app".to_owned(), "mcp-agent".into());
+            }
         }
         Ok(list(&objects))
     }
@@ -156,6 +170,21 @@ impl Hub {
     }
 }
 
+/// `spec` with these fields instead of its own.
+fn with(
+    spec: &ClusterRegistrationSpec,
+    fields: &serde_json::Map<String, serde_json::Value>,
+) -> Result<ClusterRegistrationSpec> {
+    let wrong = |e: serde_json::Error| {
+        Error::new(Kind::Inventory, format!("the ClusterRegistration cannot be read: {e}"))
+    };
+    let mut all = serde_json::to_value(spec).map_err(wrong)?;
+    if let Some(all) = all.as_object_mut() {
+        all.extend(fields.clone());
+    }
+    serde_json::from_value(all).map_err(wrong)
+}
+
 /// Everything that makes a cluster a hub, as a list of objects; the controller runs `image`.
 ///
 /// # Errors
@@ -186,6 +215,10 @@ pub async fn unregister(
     force: bool,
 ) -> Result<registration::Left> {
     registration::unregister(client, name, limit, force).await.map_err(error)
+}
+
+fn is_secret(object: &serde_json::Value) -> bool {
+    object.get("kind").is_some_and(|kind| kind == "Secret")
 }
 
 fn list(objects: &[serde_json::Value]) -> String {
@@ -259,7 +292,7 @@ impl Hub {
         }
         let bootstrap = registration::bootstrap(&self.client, &self.name).await.map_err(error)?;
         let objects = self.objects("", Some(&bootstrap.token))?;
-        let secret = objects.iter().find(|object| object["kind"] == "Secret");
+        let secret = objects.into_iter().find(is_secret);
         let bytes = secret.map(|secret| secret.to_string().into_bytes()).unwrap_or_default();
         Ok(Secret::new(bytes))
     }

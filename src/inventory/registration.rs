@@ -1,9 +1,9 @@
-//! The part of an inventory that is about the hub.
+//! The part of an inventory that is about the hub: `spec.registration`, and a second document.
 
 use std::path::Path;
 use std::time::Duration;
 
-use super::resolve::{flag, owned, pairs, path, text};
+use super::resolve::{flag, json, owned, pairs, path, text};
 use super::source::Finding;
 use super::syntax;
 use super::tree::{Node, Value};
@@ -16,9 +16,16 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 /// What belongs together where there is no kubeconfig.
 const BY_HAND: [&str; 3] = ["endpoint", "caFile", "tokenFile"];
 
-/// Contradictions in `spec.registration`.
-pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
-    let Some(hub) = root.get("spec.registration.hub") else { return };
+/// What stays in `spec.registration` beside a second document.
+const BESIDE: [&str; 2] = ["hub", "replace"];
+
+/// Contradictions in `spec.registration`, and with the `document` that takes its place.
+pub(super) fn check(root: &Node, document: Option<&Node>, findings: &mut Vec<Finding>) {
+    let node = root.get("spec.registration");
+    if let Some(document) = document {
+        beside(node, document, findings);
+    }
+    let Some(hub) = node.and_then(|node| node.get("hub")) else { return };
     if !matches!(hub.value, Value::Map(_)) {
         return;
     }
@@ -42,8 +49,34 @@ pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What `node`, a correct `spec.registration` of `root`, means.
-pub(super) fn resolve(root: &Node, node: &Node, dir: &Path) -> Option<Registration> {
+fn beside(node: Option<&Node>, document: &Node, findings: &mut Vec<Finding>) {
+    let kind = document.get("kind").map_or(0..0, |kind| kind.span.clone());
+    let Some(node) = node else {
+        let title = "a ClusterRegistration without a hub";
+        let finding = Finding::new(title, &kind, "which hub is to get it?");
+        findings.push(finding.hint("say so in `spec.registration.hub` of the first document"));
+        return;
+    };
+    for entry in node.entries().iter().filter(|entry| !BESIDE.contains(&entry.key.as_str())) {
+        let title = format!("`{}` beside a ClusterRegistration", entry.key);
+        let finding = Finding::new(title, &entry.span, "say it there");
+        findings.push(finding.mark(&kind, "this takes its place"));
+    }
+    if let Some(accepted) = document.get("spec.accepted")
+        && accepted.text() == Some("false")
+    {
+        let title = "`accepted: false` would keep the cluster out";
+        findings.push(Finding::new(title, &accepted.span, "leave it out"));
+    }
+}
+
+/// What `node`, a correct `spec.registration` of `root`, and the `document` that takes its place mean.
+pub(super) fn resolve(
+    root: &Node,
+    node: &Node,
+    document: Option<&Node>,
+    dir: &Path,
+) -> Option<Registration> {
     let file = |key: &str| path(node.get(&format!("hub.{key}"))?.text()?, dir);
     let hub = match file("kubeconfig") {
         Some(file) => Hub::Kubeconfig(file),
@@ -53,21 +86,40 @@ pub(super) fn resolve(root: &Node, node: &Node, dir: &Path) -> Option<Registrati
             Hub::Endpoint { authority, ca: file("caFile")?, token: file("tokenFile")? }
         }
     };
-    let mode = text(root, "spec.registration.mode")?.to_owned();
-    let every = match node.get("syncInterval") {
+    let spec = match document {
+        Some(document) => document.get("spec"),
+        None => Some(node),
+    };
+    let said = |key: &str| spec.and_then(|spec| spec.get(key));
+    let mode = match said("mode") {
+        Some(written) => written.text()?,
+        None => text(root, "spec.registration.mode")?,
+    };
+    let every = match said("syncInterval") {
         Some(written) => syntax::interval(written.text()?)?,
         None if mode == "Edge" => Duration::from_secs(300),
         None => Duration::from_secs(30),
     };
-    let mut labels = pairs(node, "labels")?;
+    let about = document.map_or(Some(node), |document| document.get("metadata"))?;
+    let mut labels = pairs(about, "labels")?;
     for (label, key) in [(REGION, "region"), (ZONE, "zone")] {
         labels.extend(node.get(key).and_then(owned).map(|value| (label.to_owned(), value)));
     }
-    let name = match node.get("name") {
+    let name = match about.get("name") {
         Some(own) => owned(own)?,
         None => text(root, "metadata.name")?.to_owned(),
     };
-    let replace = flag(root, "spec.registration.replace")?;
-    let capabilities = root.items("spec.registration.capabilities").filter_map(owned).collect();
-    Some(Registration { hub, name, mode, every, labels, capabilities, replace })
+    let capabilities = spec.into_iter().flat_map(|spec| spec.items("capabilities"));
+    let more = ["apiEndpoint", "caData", "credential", "adapters"];
+    let more = more.into_iter().filter(|_| document.is_some());
+    Some(Registration {
+        hub,
+        name,
+        mode: mode.to_owned(),
+        every,
+        labels,
+        capabilities: capabilities.filter_map(owned).filter(|one| one != "Report").collect(),
+        more: more.filter_map(|key| Some((key.to_owned(), json(said(key)?)))).collect(),
+        replace: flag(root, "spec.registration.replace")?,
+    })
 }

@@ -19,7 +19,7 @@ use crate::cluster::{
 };
 
 /// The cluster that `root`, an inventory without findings in the directory `dir`, means.
-pub(super) fn cluster(root: &Node, dir: &Path) -> Option<Cluster> {
+pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<Cluster> {
     Some(Cluster {
         name: text(root, "metadata.name")?.to_owned(),
         kubernetes: text(root, "spec.kubernetes.version")?.parse().ok()?,
@@ -40,7 +40,7 @@ pub(super) fn cluster(root: &Node, dir: &Path) -> Option<Cluster> {
             hub: flag(root, "spec.addons.hub")?,
         },
         registration: match root.get("spec.registration") {
-            Some(node) => Some(registration::resolve(root, node, dir)?),
+            Some(node) => Some(registration::resolve(root, node, second, dir)?),
             None => None,
         },
         nodes: root
@@ -176,7 +176,7 @@ fn taint(node: &Node) -> Option<Taint> {
     })
 }
 
-fn json(node: &Node) -> Json {
+pub(super) fn json(node: &Node) -> Json {
     match &node.value {
         Value::Scalar(ScalarOwned::Null, _) => Json::Null,
         Value::Scalar(ScalarOwned::Boolean(value), _) => Json::from(*value),

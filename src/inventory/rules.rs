@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::source::{Finding, Span};
 use super::tree::{Node, Value};
-use super::{identity, networks, registration, resolve};
+use super::{identity, networks, resolve};
 use crate::cluster::Role;
 
 /// Every contradiction in `root`, an inventory in the directory `dir`.
@@ -17,7 +17,6 @@ pub(super) fn check(root: &Node, dir: &Path, findings: &mut Vec<Finding>) {
     endpoint(root, findings);
     names_and_addresses(root, findings);
     networks::check(root, findings);
-    registration::check(root, findings);
     root.items("spec.nodes").for_each(|node| taints(node, findings));
     let own = root.items("spec.nodes").filter_map(|node| node.get("ssh.identityFile"));
     for file in root.get("spec.ssh.identityFile").into_iter().chain(own) {

@@ -56,7 +56,15 @@ syntaxes! {
     HOST_KEY "a public host key" |text| unless(is_host_key(text),
         "expected a type and a key, such as `ssh-ed25519 AAAA…`");
     CAPABILITY "a capability" |text| unless(
-        ["ApplyManifests", "Policies"].contains(&text), "expected `ApplyManifests` or `Policies`");
+        ["Report", "ApplyManifests", "Policies"].contains(&text),
+        "expected `Report`, `ApplyManifests` or `Policies`");
+    URL "an https URL" |text| unless(
+        text.strip_prefix("https://").is_some_and(|rest| authority_fault(rest.trim_end_matches('/')).is_none()),
+        "expected `https://`, a host name or IPv4 address, and a port unless it is 443");
+    BASE64 "base64" |text| unless(!text.is_empty() && base64::Engine::decode(
+        &base64::engine::general_purpose::STANDARD, text).is_ok(), "expected base64, such as `LS0tLS1CRUdJTi…`");
+    DURATION "a duration" |text| unless(
+        slipway_agent::api::duration(text).is_some(), "expected numbers and units, such as `2160h` or `1h30m`");
     INTERVAL "an interval" |text| unless(
         interval(text).is_some_and(|every| (5..=3600).contains(&every.as_secs())),
         "expected a number and `s`, `m` or `h`, from 5s to 1h");

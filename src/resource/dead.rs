@@ -83,8 +83,7 @@ impl Resource for NoNode {
     }
 }
 
-/// A resource that lives in such an object, and goes with it: it is brought about again, whatever
-/// was seen of it before.
+/// A resource that lives in such an object, and goes with it.
 pub struct Anew<R>(pub R);
 
 impl<R: Resource> Resource for Anew<R> {
@@ -97,18 +96,18 @@ impl<R: Resource> Resource for Anew<R> {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        Ok(match self.0.compare(seen)? {
-            Drift::None => Drift::differs("again, on a node that begins anew"),
-            differs @ Drift::Differs(_) => differs,
-        })
+        self.0.compare(seen)
     }
 
     fn converge(&self, seen: &Output) -> Vec<Change> {
         self.0.converge(seen)
     }
 
-    // Every look would find it to be done again.
     fn proven(&self) -> bool {
+        self.0.proven()
+    }
+
+    fn goes_first(&self) -> bool {
         true
     }
 }
@@ -116,7 +115,6 @@ impl<R: Resource> Resource for Anew<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::Taints;
 
     fn seen(text: &str) -> Output {
         Output { stdout: text.into(), ..Output::default() }
@@ -134,14 +132,5 @@ mod tests {
         assert_ne!(node.compare(&object("u1")).unwrap(), Drift::None);
         assert_eq!(node.compare(&object("u2")).unwrap(), Drift::None);
         assert_eq!(node.compare(&seen("")).unwrap(), Drift::None);
-    }
-
-    #[test]
-    fn what_is_there_of_an_earlier_life_does_not_count() {
-        let taints = || vec![("a".to_owned(), String::new(), "NoSchedule".to_owned())];
-        let resource = || Taints { node: "w-1".into(), taints: taints() };
-        let there = seen(r#"{"spec":{"taints":[{"key":"a","effect":"NoSchedule"}]}}"#);
-        assert_eq!(resource().compare(&there).unwrap(), Drift::None);
-        assert_ne!(Anew(resource()).compare(&there).unwrap(), Drift::None);
     }
 }

@@ -16,16 +16,9 @@ const KUBEADM: Duration = Duration::from_secs(900);
 /// lies in memory (`/run`), readable by root, for as long as kubeadm runs. kubeadm is a unit of its
 /// own, so that it comes to its end when the connection does not last that long; whoever comes next
 /// waits for it (`slipway-run-*` in the survey). Nothing is done where `$1` is a valid certificate.
-/// [`SUPER_ADMIN`] is gone with the end of the `init` that made it.
-const RUN: &str = r#"set -u; umask 077; mkdir -p /run/slipway; d=/run/slipway/kubeadm
-openssl x509 -noout -checkend 0 -in "$1" >/dev/null 2>&1 && exit 0
-shift; cat >"$d.yaml" || exit 1
-[ ! -s "$d.yaml" ] || set -- "$@" --config "$d.yaml"
-systemd-run --quiet --wait --collect --unit=slipway-run-kubeadm sh -c '
-  exec >/run/slipway/kubeadm.log 2>&1
-  kubeadm "$@"; code=$?; rm -f /run/slipway/kubeadm.yaml
-  [ $code != 0 ] || rm -f /etc/kubernetes/super-admin.conf; exit $code' slipway "$@"
-code=$?; tail -c 65536 "$d.log"; exit $code"#;
+/// [`SUPER_ADMIN`] is gone with the end of the `init` that made it. systemd keeps a unit that was killed
+/// for as long as a process of its is slow to die, and longer, until it is told to forget it.
+const RUN: &str = include_str!("kubeadm.sh");
 
 /// `kubeadm`, with these words, and the configuration that it reads.
 pub(super) fn kubeadm(words: &[&str], config: Option<&Secret<Vec<u8>>>) -> Cmd {

@@ -60,6 +60,11 @@ pub trait Resource: Send + Sync {
         self.converge(seen).iter().all(|change| change.waits)
     }
 
+    /// Whether an earlier step of the same run takes away what a plan sees of it.
+    fn goes_first(&self) -> bool {
+        false
+    }
+
     /// What these commands disturb.
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {
         None

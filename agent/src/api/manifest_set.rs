@@ -5,9 +5,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Condition, GENERATIONS};
+use super::placement::{ClusterSelector, Placement};
 use super::text::PRINTABLE;
 
-/// Objects that the agent applies to its cluster, from the set's namespace `mcp-cluster-<name>`.
+/// Objects that the agent applies to its cluster, from the set's namespace `mcp-cluster-<name>`. From
+/// `mcp-fleet`, the hub copies a set to every cluster that its selector chooses.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "mcp.platform",
@@ -20,6 +22,8 @@ use super::text::PRINTABLE;
     derive = "PartialEq",
     printcolumn(name = "Applied", type_ = "string", json_path = ".status.conditions[?(@.type==\"Applied\")].status"),
     printcolumn(name = "Objects", type_ = "integer", json_path = ".status.applied"),
+    printcolumn(name = "Clusters", type_ = "integer", json_path = ".status.placement.clusters"),
+    printcolumn(name = "Done", type_ = "integer", json_path = ".status.placement.applied"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 63").message("a set's name has at most 63 characters"),
 )]
@@ -34,6 +38,9 @@ pub struct ManifestSetSpec {
     /// What becomes of the objects when the set, or the registration, is deleted.
     #[serde(default)]
     pub deletion_policy: Deletion,
+    /// Which clusters the set is copied to; in the namespace `mcp-fleet`, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_selector: Option<ClusterSelector>,
 }
 
 /// What becomes of a deleted set's objects.
@@ -65,7 +72,7 @@ impl JsonSchema for Manifest {
     }
 }
 
-/// How far the member is.
+/// How far the member is; of a set in `mcp-fleet`, how far all members are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManifestSetStatus {
@@ -73,14 +80,17 @@ pub struct ManifestSetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = GENERATIONS))]
     pub observed_generation: Option<i64>,
-    /// How many objects are as the set means them.
-    #[serde(default)]
+    /// How many objects are as the set means them; of a set in `mcp-fleet`, its copies say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
-    pub applied: i32,
+    pub applied: Option<i32>,
     /// What came of each object.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
     pub objects: Vec<ObjectResult>,
+    /// How far the set has come among the clusters, where the hub copies it to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
     /// `Applied`: whether all objects are as the set means them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]

@@ -5,6 +5,7 @@
 
 mod condition;
 mod manifest_set;
+mod placement;
 mod registration;
 mod text;
 
@@ -14,6 +15,9 @@ use kube::CustomResourceExt as _;
 pub use condition::{Condition, ConditionStatus, find, put};
 pub use manifest_set::{
     Deletion, Manifest, ManifestSet, ManifestSetSpec, ManifestSetStatus, ObjectResult, Outcome,
+};
+pub use placement::{
+    ClusterResult, ClusterSelector, MOST_RESULTS, Operator, Placement, Requirement,
 };
 pub use registration::{
     Adapter, AdapterKind, Capability, ClusterRegistration, ClusterRegistrationSpec,
@@ -33,6 +37,13 @@ pub const NEIGHBOURS: &str = "mcp.platform/neighbours";
 
 /// The UID of the one certificate request that the bootstrap credential was used for.
 pub const BOOTSTRAP_USED: &str = "mcp.platform/bootstrap-used";
+
+/// Keeps a set of the fleet until its copies are gone.
+pub const PLACED: &str = "mcp.platform/placed";
+
+/// The label that tells a copy of a set from one that somebody wrote; its value is the namespace that
+/// it was copied from.
+pub const PLACED_FROM: &str = "mcp.platform/placed-from";
 
 /// Both definitions, as the API server gets them.
 #[must_use]

@@ -1,4 +1,5 @@
-//! The hub's controller: lets members in, tells who lives, and takes away the rights of who leaves.
+//! The hub's controller: lets members in, tells who lives, takes away the rights of who leaves, and
+//! places the fleet's sets.
 //!
 //! Of several replicas one acts, by a Lease. It holds one small entry for each cluster; work waits in
 //! a queue that holds each cluster once.
@@ -8,6 +9,7 @@ mod election;
 mod export;
 mod liveness;
 mod neighbours;
+mod place;
 mod reconcile;
 mod told;
 mod watch;
@@ -64,6 +66,7 @@ struct Figures {
     approved: AtomicU64,
     denied: AtomicU64,
     writes: AtomicU64,
+    placed: AtomicU64,
 }
 
 /// A lock whose holder panicked still guards plain values.
@@ -97,6 +100,7 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
         tokio::select! {
             lost = tenure.hold() => Err(lost),
             () = watch::run(shared.clone()) => Ok(()),
+            () = place::run(shared.clone()) => Ok(()),
         }
     };
     match shared.options.listen {
@@ -142,6 +146,12 @@ impl Vitals for Shared {
                 "counter",
                 "Writes to a cluster's status.",
                 count(&figures.writes),
+            ),
+            figure(
+                "mcp_hub_placed_total",
+                "counter",
+                "Copies of manifest sets written or removed.",
+                count(&figures.placed),
             ),
             figure(
                 "mcp_hub_approved_total",

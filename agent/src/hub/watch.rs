@@ -1,7 +1,8 @@
 //! What the controller watches: registrations, certificate requests, and the Leases of members.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -138,17 +139,23 @@ fn look(shared: &Shared, cluster: &str, lease: &Lease) -> bool {
     }
 }
 
-/// When a look that failed is repeated: later each time, and not all at once.
+/// When a look that failed is repeated.
 fn again(registration: Arc<ClusterRegistration>, error: &Error, shared: Arc<Shared>) -> Action {
     count(&shared.figures.failed);
     let cluster = registration.name_any();
+    let wait = backoff(&shared.failures, &cluster);
+    tracing::warn!(cluster, %error, leader = shared.figures.leader.load(Ordering::Relaxed), "will try again");
+    Action::requeue(wait)
+}
+
+/// How long to wait after another failure: longer each time, and not all at once.
+pub(super) fn backoff(failures: &Mutex<HashMap<String, u32>>, name: &str) -> Duration {
     let times = {
-        let mut failures = lock(&shared.failures);
-        let times = failures.entry(cluster.clone()).or_default();
+        let mut failures = lock(failures);
+        let times = failures.entry(name.to_owned()).or_default();
         *times = times.saturating_add(1);
         *times
     };
     let wait = Duration::from_secs(1).saturating_mul(1 << times.min(7)).min(BACKOFF);
-    tracing::warn!(cluster, %error, leader = shared.figures.leader.load(Ordering::Relaxed), "will try again");
-    Action::requeue(wait.mul_f64(rand::random_range(0.5..1.0)))
+    wait.mul_f64(rand::random_range(0.5..1.0))
 }

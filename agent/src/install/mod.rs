@@ -18,6 +18,8 @@ pub use member::{Member, member, member_objects, within_namespace};
 pub const MANAGER: &str = "slipway";
 /// The namespace of the hub's controller.
 pub const HUB_NAMESPACE: &str = "mcp-system";
+/// The namespace of the sets that the hub copies to the clusters that they choose.
+pub const FLEET_NAMESPACE: &str = "mcp-fleet";
 /// The namespace of the agent in its cluster; a hub may be a member too, so it is another one.
 pub const AGENT_NAMESPACE: &str = "mcp-agent";
 /// The agent's Secret there: where its hub is, and what it proves itself with.
@@ -50,6 +52,7 @@ pub async fn hub(client: &Client, image: &str) -> Result<()> {
 /// None: the files are part of the program.
 pub fn objects(image: &str) -> Result<Vec<DynamicObject>> {
     let mut objects = parse(include_str!("../../manifests/hub/policies.yaml"))?;
+    objects.extend(parse(include_str!("../../manifests/hub/fleet.yaml"))?);
     objects.extend(parse(include_str!("../../manifests/hub/controller.yaml"))?);
     objects.iter_mut().for_each(|object| set_image(object, image));
     Ok(objects)

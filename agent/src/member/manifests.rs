@@ -205,8 +205,9 @@ async fn apply(
     };
     Ok(ManifestSetStatus {
         observed_generation: None,
-        applied: i32::try_from(good).unwrap_or(i32::MAX),
+        applied: Some(i32::try_from(good).unwrap_or(i32::MAX)),
         objects: results,
+        placement: None,
         conditions: vec![Condition::new(
             "Applied",
             bad == 0,

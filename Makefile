@@ -4,6 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 SLIPWAY := $(or $(CARGO_TARGET_DIR),target)/release/slipway
+AGENT   := $(dir $(SLIPWAY))slipway-agent
 TOOLS   := $(HOME)/.cache/slipway/tools
 FUZZ    := 300
 DENY    := $(TOOLS)/bin/cargo-deny
@@ -14,25 +15,27 @@ help: ## show what there is
 machine: ## install what this Debian machine lacks (needs root)
 	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test fuzz) $(filter fuzz,$(MAKECMDGOALS))
 
-build: ## build slipway
-	cargo build --release --locked
+build: ## build slipway, and the agent that its bundles hold
+	cargo build --release --locked --bin slipway
+	cargo rustc --release --locked --bin slipway-agent -- -C target-feature=+crt-static
+	@install -T $(AGENT) $(AGENT)-amd64
 
 demo: machine ## from nothing to a running cluster of five nodes on this machine
 	@SLIPWAY=$(SLIPWAY) scripts/demo
 
 check: machine ## format, lints, licences, documentation
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --locked --document-private-items
 	@[ -x $(DENY) ] || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
 	@scripts/deny $(DENY)
 
-test: check ## all checks and all tests, the cluster on the lab included
-	cargo build --release --locked
+test: check build ## all checks and all tests, the clusters on the lab included
 	@scripts/fuzz 5
 	$(SLIPWAY) bundle build --kubernetes 1.37.1
 	$(SLIPWAY) bundle build --kubernetes 1.36.4
+	@scripts/published-crds
 	cargo test --release --locked
 
 fuzz: machine ## fuzzers for all that slipway reads and did not write, FUZZ seconds each; writes docs/fuzz.md

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use semver::Version;
@@ -25,6 +26,8 @@ pub struct Cluster {
     pub kubelet: serde_json::Map<String, serde_json::Value>,
     /// What is installed on top.
     pub addons: Addons,
+    /// The hub that it shall be registered with.
+    pub registration: Option<Registration>,
     /// The machines, in the inventory's order.
     pub nodes: Vec<Node>,
 }
@@ -70,6 +73,46 @@ pub struct Addons {
     pub calico: bool,
     /// metrics-server, for `kubectl top` and autoscaling.
     pub metrics_server: bool,
+    /// The hub of the Multi-Cluster Platform.
+    pub hub: bool,
+}
+
+/// How the cluster shall be known to its hub, the Multi-Cluster Platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The hub.
+    pub hub: Hub,
+    /// The cluster's name there.
+    pub name: String,
+    /// `Hosted`, `Hybrid` or `Edge`.
+    pub mode: String,
+    /// How often it reports.
+    pub every: Duration,
+    /// Labels of its `ClusterRegistration`, those for region and zone among them.
+    pub labels: BTreeMap<String, String>,
+    /// What the hub may do in it beyond looking: `ApplyManifests`, `Policies`.
+    pub capabilities: Vec<String>,
+    /// Further fields of its `spec` there, as its inventory says them: `apiEndpoint`, `caData`,
+    /// `credential`, `adapters`.
+    pub more: serde_json::Map<String, serde_json::Value>,
+    /// Whether it may take the place of another cluster of that name.
+    pub replace: bool,
+}
+
+/// How to reach the hub, with the rights to register clusters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hub {
+    /// As a kubeconfig says.
+    Kubeconfig(PathBuf),
+    /// At an endpoint.
+    Endpoint {
+        /// `host:port`.
+        authority: String,
+        /// The file of its CA certificate.
+        ca: PathBuf,
+        /// The file of a token.
+        token: PathBuf,
+    },
 }
 
 /// A machine and its part in the cluster.

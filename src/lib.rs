@@ -15,6 +15,7 @@ mod fleet;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod host;
+pub mod hub;
 pub mod inventory;
 pub mod lab;
 pub mod pki;

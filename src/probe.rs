@@ -4,8 +4,9 @@
 //! look that mutates cannot be written elsewhere. Probes are data: [`script`] bundles those of a
 //! whole host into one text for one command, [`frames`] takes the answers apart again.
 
-use crate::command::{Output, quote};
-use crate::diagnostic::{Error, Kind, Result};
+mod frames;
+
+pub use frames::{frames, script};
 
 /// A read-only question; valid on a bare machine, where the answer is often "nothing there".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,6 +175,19 @@ impl Probe {
         )
     }
 
+    /// The cluster's own id (the UID of `kube-system`), then what its agent's Secret says of the
+    /// hub: the cluster's name there, server and CA, each in base64, and `credential` where it has
+    /// one. Never the credential itself.
+    #[must_use]
+    pub fn registration() -> Self {
+        Self::new(
+            r#"k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s'
+            $k get namespace kube-system -o 'jsonpath={.metadata.uid}{"\n"}' || exit 1
+            $k --namespace mcp-agent get secret mcp-hub --ignore-not-found -o 'go-template={{with .data}}{{index . "cluster"}} {{index . "server"}} {{index . "ca.crt"}}{{if or (index . "tls.crt") (index . "token")}} credential{{end}}{{end}}'"#,
+            &[],
+        )
+    }
+
     /// What applying `manifest` would change, as the API server itself says (a server-side dry
     /// run): exit code 0 nothing, 1 the diff, more: no answer.
     #[must_use]
@@ -245,106 +259,5 @@ impl Probe {
     #[must_use]
     pub fn words(&self) -> &[String] {
         &self.words
-    }
-}
-
-/// One shell text that asks all `probes` in turn. `nonce` separates the answers: it is chosen anew
-/// for each look, so nothing on a node can forge a frame.
-#[must_use]
-pub fn script(probes: &[Probe], nonce: &str) -> String {
-    let mut text = String::from(
-        "export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
-    );
-    for probe in probes {
-        let words: Vec<String> = probe.words.iter().map(|word| quote(word)).collect();
-        text.push_str(&format!("(set -- {}\n{}\n) 2>/dev/null ", words.join(" "), probe.text));
-        match &probe.input {
-            Some(input) => {
-                text.push_str(&format!("<<'{nonce}'\n{}\n{nonce}\n", input.trim_end_matches('\n')));
-            }
-            None => text.push_str("</dev/null\n"),
-        }
-        text.push_str(&format!("printf '\\n{nonce} %s\\n' $?\n"));
-    }
-    text
-}
-
-/// Takes the output of [`script`] apart: one [`Output`] per probe.
-///
-/// # Errors
-/// [`Kind::Command`] when the frames are not as many as the probes.
-pub fn frames(stdout: &[u8], nonce: &str, count: usize) -> Result<Vec<Output>> {
-    let mark = format!("\n{nonce} ").into_bytes();
-    let mut rest = stdout;
-    let mut outputs = Vec::with_capacity(count);
-    while let Some(at) = find(rest, &mark) {
-        let (body, tail) = rest.split_at(at);
-        let tail = tail.get(mark.len()..).unwrap_or_default();
-        let end = tail.iter().position(|b| *b == b'\n').unwrap_or(tail.len());
-        let (code, after) = tail.split_at(end);
-        let code = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok());
-        let code = code.ok_or_else(|| cut_short(outputs.len(), count))?;
-        outputs.push(Output { code, stdout: body.to_vec(), stderr: Vec::new() });
-        rest = after.get(1..).unwrap_or_default();
-    }
-    if outputs.len() == count { Ok(outputs) } else { Err(cut_short(outputs.len(), count)) }
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-fn cut_short(got: usize, count: usize) -> Error {
-    Error::new(Kind::Command, format!("a look was cut short: {got} of {count} answers came back"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[expect(clippy::disallowed_methods, reason = "asks a real shell")]
-    fn ask(probes: &[Probe]) -> Vec<Output> {
-        use std::io::Write as _;
-        let mut child = std::process::Command::new("sh")
-            .arg("-s")
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let text = script(probes, "n0nce");
-        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        frames(&child.wait_with_output().unwrap().stdout, "n0nce", probes.len()).unwrap()
-    }
-
-    #[test]
-    fn a_real_shell_answers_in_frames() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("it's a file");
-        std::fs::write(&path, "no newline at the end\nn0nce").unwrap();
-        let path = path.to_str().unwrap();
-        let seen = ask(&[
-            Probe::file(path, true),
-            Probe::file("/nonexistent", true),
-            Probe::file("/etc", true),
-            Probe::exist(&["/nonexistent", "/etc"]),
-            Probe::hostname(),
-        ]);
-        assert!(seen[0].text().ends_with("\nno newline at the end\nn0nce"), "{:?}", seen[0].text());
-        assert_eq!((seen[1].code, seen[2].code), (1, 2));
-        assert_eq!(seen[3].text(), "/etc\n");
-        assert!(seen[4].ok());
-    }
-
-    #[test]
-    fn a_cut_answer_is_an_error() {
-        assert!(frames(b"x\nn0nce 0\ny", "n0nce", 2).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn frames_never_panics(bytes: Vec<u8>, count in 0_usize..4) {
-            let _ = frames(&bytes, "n", count);
-        }
     }
 }

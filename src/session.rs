@@ -7,17 +7,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::bundle::{Bundle, lock::Lock};
+use crate::cluster::Cluster;
 use crate::diagnostic::{Error, Kind, Result};
 use crate::engine::{self, Node, Plan, Planned};
 use crate::event::Sink;
 use crate::host::{SshHost, Transport, Trust};
+use crate::hub::Hub;
 use crate::inventory::{self, Inventory};
 use crate::pki::{self, Pki};
 use crate::probe::Probe;
 use crate::resource::sha256;
 use crate::secret::Secret;
 use crate::state::{Announced, Basis, LastApply, Saved, State};
-use crate::steps::{Context, STEPS, Token};
+use crate::steps::{Context, Registered, STEPS, Token};
 use crate::survey::{self, Survey};
 
 mod reached;
@@ -83,8 +85,10 @@ impl Session {
             None => Pki::generate()?,
         };
         let bundle = Arc::new(bundle);
-        let context =
-            Arc::new(Context { steps: STEPS, cluster, survey, pki, bundle, token, program });
+        let registration = register(&cluster, &bundle, &pki).await?;
+        let steps = STEPS;
+        let context = Context { steps, cluster, survey, pki, bundle, token, program, registration };
+        let context = Arc::new(context);
         let plan = engine::plan(&context, &nodes).await?;
         let last_apply = state.last_apply();
         Ok(Self { inventory, nodes, context, plan, unreachable, last_apply, state })
@@ -129,6 +133,15 @@ impl Session {
         let server = format!("https://{}", cluster.endpoint.authority());
         self.state.write_kubeconfig(&self.context.pki.kubeconfig(&cluster.name, &server)?)
     }
+}
+
+/// What registers the cluster, and what its hub knows of it now.
+async fn register(cluster: &Cluster, bundle: &Bundle, pki: &Pki) -> Result<Option<Registered>> {
+    let Some(registration) = &cluster.registration else { return Ok(None) };
+    let hub = Hub::of(cluster, registration, pki.ca_pem()).await?;
+    let known = hub.look().await?;
+    let agent = hub.agent(&bundle.image("slipway-agent")?.reference)?;
+    Ok(Some(Registered { agent, with: hub.registration(known) }))
 }
 
 /// `plan`, fit to be kept in a file; `inventory` is the text that it was made from.

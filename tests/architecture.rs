@@ -40,6 +40,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "engine",
             "event",
             "host",
+            "hub",
             "inventory",
             "lab",
             "report",
@@ -57,6 +58,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "engine",
             "event",
             "host",
+            "hub",
             "inventory",
             "pki",
             "probe",
@@ -70,8 +72,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("report", &["engine", "event", "resource", "state", "survey"]),
     ("engine", &["command", "event", "host", "probe", "resource", "secret", "steps"]),
-    ("steps", &["bundle", "cluster", "command", "pki", "resource", "secret", "survey", "template"]),
+    (
+        "steps",
+        &["bundle", "cluster", "command", "hub", "pki", "resource", "secret", "survey", "template"],
+    ),
     ("survey", &["cluster", "command", "pki", "yaml"]),
+    ("hub", &["cluster", "resource", "secret"]),
     ("resource", &["command", "pki", "probe", "secret"]),
     ("host", &["cluster", "command"]),
     ("inventory", &["cluster"]),
@@ -95,6 +101,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 /// What may be named in one place only: the name, and where.
 const ONE_USER: &[(&str, &str)] = &[
     ("indicatif::", "src/report/fancy.rs"),
+    ("kube::", "src/hub/"),
     ("russh::", "src/host/"),
     ("rcgen::", "src/pki/"),
     ("process::Command", "src/process.rs"),
@@ -109,6 +116,11 @@ const LONGEST: usize = 350;
 
 /// All files below `src`, their paths relative to the repository.
 fn sources() -> Vec<(String, String)> {
+    sources_below("src")
+}
+
+/// All files of Rust below a folder.
+fn sources_below(folder: &str) -> Vec<(String, String)> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -121,7 +133,7 @@ fn sources() -> Vec<(String, String)> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
-    walk(&root.join("src"), &mut paths);
+    walk(&root.join(folder), &mut paths);
     paths.sort();
     let name = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
     paths.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
@@ -229,7 +241,7 @@ fn some_crates_have_one_user() {
 #[test]
 fn files_are_short_and_say_what_they_are() {
     let mut wrong = Vec::new();
-    for (file, text) in sources() {
+    for (file, text) in sources().into_iter().chain(sources_below("agent/src")) {
         if !text.starts_with("//! ") {
             wrong.push(format!("{file}: no `//!` on top"));
         }

@@ -15,6 +15,7 @@
 mod support;
 
 use support::balancer::Balancer;
+use support::hub::{self, Hub};
 use support::lab::Lab;
 use support::secrets::Sampler;
 use support::{
@@ -79,13 +80,6 @@ fn becomes_a_cluster(lab: &Lab, version: &str) {
     lab.apply(INVENTORY).assert_nothing_to_do("a second apply");
 }
 
-#[test]
-fn one_machine_becomes_a_cluster() {
-    let _turn = Turn::take();
-    let lab = Lab::up("t-one", 1, 0, &[]);
-    becomes_a_cluster(&lab, KUBERNETES);
-}
-
 /// An older Kubernetes, a worker with another Debian, and a login that is not root's.
 #[test]
 fn two_machines_become_an_older_cluster_by_sudo() {
@@ -98,16 +92,57 @@ fn two_machines_become_an_older_cluster_by_sudo() {
     assert_eq!(release.trim(), "trixie");
 }
 
-/// The API behind a load balancer that slipway does not run.
+/// One machine becomes a hub. A cluster of four machines registers with it, and one of one machine,
+/// whose API is behind a load balancer that slipway does not run.
 #[test]
-fn an_endpoint_may_be_somebody_elses() {
+fn clusters_register_with_a_hub() {
     let _turn = Turn::take();
-    let lab = Lab::up("t-outside", 1, 0, &[]);
+    let lab = Lab::up("t-hub", 1, 0, &[]);
+    lab.edit("  nodes:\n", "  addons: {hub: true}\n  nodes:\n");
+    becomes_a_cluster(&lab, KUBERNETES);
+    let hub = Hub::of(lab);
+    assert!(hub.clusters().is_empty());
+
+    let west = Lab::up("t-west", 1, 0, &[]);
+    let balancer = outside(&west);
+    hub.named_by(&west, "west");
+    becomes_a_cluster(&west, KUBERNETES);
+    is_reached_through(&west, &balancer);
+    let east = Lab::up("t-east", 3, 1, &[]);
+    hub.named_by(&east, "east");
+    becomes_a_cluster(&east, KUBERNETES);
+    hub.shows_whole(&west, "west");
+    hub.shows_whole(&east, "east");
+    println!("{}\n{}", hub.slipway("clusters", &[]), hub.slipway("status", &[]));
+
+    hub.sends_objects(&east);
+    let (kube, agent) =
+        (east.kube(KUBERNETES), ["-n", "mcp-agent", "scale", "deployment/mcp-agent"]);
+    let scale = |replicas| drop(kube.get(&[&agent[..], &[replicas]].concat()));
+    hub.notices(&east, "no agent", || scale("--replicas=0"), || scale("--replicas=1"));
+    let network = |verb| drop(west.lab(verb, &["cp-1"]));
+    hub.notices(&west, "network cut", || network("cut"), || network("mend"));
+
+    assert!(hub::unregister(&west).contains("nothing remains"));
+    hub.forgot(&west);
+    hub.kube().get(&["delete", "clusterregistration", &east.name, "--timeout=60s"]);
+    hub.forgot(&east);
+    // A cluster that has left may come again.
+    let again = west.apply(INVENTORY);
+    assert_eq!(again.ran.code, 0, "{}", again.ran.both());
+    hub.shows_whole(&west, "west");
+}
+
+/// A load balancer before the lab's only control plane, which its inventory then names.
+fn outside(lab: &Lab) -> Balancer {
     let plane = format!("{}:6443", lab.nodes[0].address);
     let balancer = Balancer::start(&lab.address(1), &plane);
     let endpoint = format!("spec:\n  endpoint: {{address: \"{}\"}}\n", balancer.authority);
     lab.edit("spec:\n", &endpoint);
-    becomes_a_cluster(&lab, KUBERNETES);
+    balancer
+}
+
+fn is_reached_through(lab: &Lab, balancer: &Balancer) {
     let kubeconfig = std::fs::read_to_string(lab.state().join("kubeconfig")).unwrap();
     assert!(kubeconfig.contains(&balancer.authority), "{kubeconfig}");
     assert!(balancer.connections() > 0);

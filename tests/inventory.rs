@@ -123,6 +123,9 @@ transcripts! {
     node_names
     not_an_inventory
     not_yaml
+    registration
+    registration_half_by_hand
+    registration_without_a_hub
     role
     router_id
     second_document
@@ -217,12 +220,18 @@ fn files_that_cannot_be_inventories() {
 
 #[test]
 fn the_example_with_every_key_has_every_key() {
-    let text = fs::read_to_string(root().join("inventories/all-keys.yaml")).unwrap();
     let name = |path: &'static str| path.rsplit('.').next().unwrap();
-    for key in KEYS {
-        let wanted = KEYS.iter().filter(|other| name(other.path) == name(key.path)).count();
-        let found = text.matches(&format!(" {}:", name(key.path))).count();
-        assert!(found >= wanted || !key.path.contains('.'), "{} is missing", key.path);
+    // A second document takes the place of keys of the first.
+    for (example, second) in [("all-keys", false), ("registration", true)] {
+        let text = fs::read_to_string(root().join(format!("inventories/{example}.yaml"))).unwrap();
+        let text = text.rsplit("---\n").next().unwrap().replace("\n", "\n ");
+        let keys =
+            || KEYS.iter().filter(|key| key.path.starts_with("ClusterRegistration") == second);
+        for key in keys() {
+            let wanted = keys().filter(|other| name(other.path) == name(key.path)).count();
+            let found = text.matches(&format!(" {}:", name(key.path))).count();
+            assert!(found >= wanted || !key.path.contains('.'), "{} is missing", key.path);
+        }
     }
 }
 

@@ -4,8 +4,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use slipway::cluster::{Hub, Registration};
 use slipway::inventory;
 use snapbox::{Assert, Data};
 
@@ -16,12 +17,20 @@ fn root() -> &'static Path {
 /// Every value as written, every default filled in.
 #[test]
 fn an_inventory_means_a_cluster() {
-    for name in ["all-keys", "minimal"] {
+    for name in ["all-keys", "minimal", "registration"] {
         let mut inventory =
             inventory::load(&root().join(format!("inventories/{name}.yaml"))).unwrap();
+        let home = std::env::home_dir().unwrap();
+        let hide = |path: &mut PathBuf| {
+            *path = Path::new("[HOME]").join(path.strip_prefix(&home).unwrap());
+        };
         for node in &mut inventory.cluster.nodes {
-            let path = node.ssh.known_hosts.strip_prefix(std::env::home_dir().unwrap()).unwrap();
-            node.ssh.known_hosts = Path::new("[HOME]").join(path);
+            hide(&mut node.ssh.known_hosts);
+        }
+        if let Some(Registration { hub: Hub::Kubeconfig(path), .. }) =
+            &mut inventory.cluster.registration
+        {
+            hide(path);
         }
         let expected = root().join(format!("tests/inventory/meaning/{name}.txt"));
         let meaning = format!("{:#?}\n", inventory.cluster);

@@ -40,6 +40,7 @@ fn wanted(cluster: Cluster) -> String {
         bundle: Arc::new(Bundle::open(&bundle).unwrap()),
         token: Token::random(),
         program: Program::running().unwrap(),
+        registration: None,
     };
     let mut text = String::new();
     let nothing = Output { code: 1, ..Output::default() };

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use super::agent::{self, Agent};
 use super::debian::{self, Apt, Deb};
 use super::digest::sha256;
 use super::files::{self, unwritable};
@@ -73,7 +74,8 @@ pub async fn build(request: &Request, progress: &(dyn Fn(Progress) + Sync)) -> R
     }
     let locate = || Bundle::locate(release.kubernetes, arch);
     let output = request.output.clone().unwrap_or_else(locate);
-    let recipe = recipe(release, arch);
+    let agent = Agent::read(arch)?;
+    let recipe = recipe(release, arch, &agent);
     if let Ok(bundle) = Bundle::open(&output)
         && bundle.manifest().recipe == recipe
         && bundle.is_complete()
@@ -86,7 +88,7 @@ pub async fn build(request: &Request, progress: &(dyn Fn(Progress) + Sync)) -> R
     let work = work.map_err(|e| unwritable(parent, &e))?;
     let components = release.components().count();
     let steps = Steps { report: progress, total: components + debian::RELEASES.len() + 3 };
-    let manifest = Assembly { release, arch, dir: work.path(), steps }.run(recipe).await?;
+    let manifest = Assembly { release, arch, dir: work.path(), steps }.run(recipe, agent).await?;
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(|e| Error::new(Kind::Bug, format!("cannot write the manifest: {e}")))?;
     let path = work.path().join("manifest.json");
@@ -113,11 +115,12 @@ pub async fn build_component(
 
 /// A digest of everything that is chosen by slipway. What apt will answer is not part of it: an
 /// existing bundle keeps its packages.
-fn recipe(release: &Release, arch: &str) -> String {
+fn recipe(release: &Release, arch: &str, agent: &Agent) -> String {
     let components: Vec<String> = release.components().map(|c| c.recipe(arch)).collect();
     let images = image::recipe(release);
     let packages = debian::recipe();
-    sha256(format!("{components:?} {images} {} {packages} {ADDONS:?}", base::recipe()).as_bytes())
+    let (base, agent) = (base::recipe(), agent.recipe());
+    sha256(format!("{components:?} {images} {base} {packages} {agent} {ADDONS:?}").as_bytes())
 }
 
 struct Steps<'a> {
@@ -139,7 +142,7 @@ struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
-    async fn run(self, recipe: String) -> Result<Manifest> {
+    async fn run(self, recipe: String, agent: Agent) -> Result<Manifest> {
         let mut done = 0;
         let mut built = BTreeMap::new();
         for component in self.release.components() {
@@ -162,6 +165,7 @@ impl Assembly<'_> {
             built.get(name).ok_or_else(|| Error::new(Kind::Bug, format!("`{name}` is not built")))
         })?;
         layers.push(("base", base));
+        layers.push((agent::NAME, agent.layer()));
         let written = self.layers(layers, done + 1).await?;
         self.steps.at(done + 2, "images and files", Duration::ZERO);
         let specs = image::specs(self.release);
@@ -179,7 +183,11 @@ impl Assembly<'_> {
             os: "linux".to_owned(),
             arch: self.arch.to_owned(),
             recipe,
-            components: versions.map(|c| (c.name.to_owned(), c.version.to_owned())).collect(),
+            components: versions
+                .map(|c| (c.name, c.version))
+                .chain([(agent::NAME, agent::VERSION)])
+                .map(|(name, version)| (name.to_owned(), version.to_owned()))
+                .collect(),
             images: images.collect::<Result<_>>()?,
             addons: addons.collect::<Result<_>>()?,
             files: self.files(&built)?,

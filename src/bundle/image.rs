@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::agent;
 use super::archive::MANIFEST_TYPE;
 use super::digest::sha256;
 use super::files::data;
@@ -88,6 +89,7 @@ pub(super) fn specs(release: &Release) -> Vec<Spec> {
             &["calico-kube-controllers"],
             "/usr/bin/kube-controllers",
         ),
+        other(agent::NAME, agent::AGENT_IMAGE.to_owned(), &[agent::NAME], "/slipway-agent"),
     ]
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Manifest;
+use super::agent::NAME as AGENT;
 use crate::diagnostic::{Error, Kind, Result};
 
 /// The version of the file's form.
@@ -47,7 +48,8 @@ pub struct Pin {
 }
 
 impl Lock {
-    /// What the bundle with this manifest is made of.
+    /// What the bundle with this manifest is made of. Without slipway's own agent: like slipway
+    /// itself, it is of the version that the operator runs.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
         let pin = |version: &str, sha256: &str| Pin {
@@ -63,11 +65,17 @@ impl Lock {
             kubernetes: manifest.kubernetes.clone(),
             os: manifest.os.clone(),
             arch: manifest.arch.clone(),
-            components: manifest.components.clone(),
+            components: manifest
+                .components
+                .iter()
+                .filter(|(name, _)| *name != AGENT)
+                .map(|(name, version)| (name.clone(), version.clone()))
+                .collect(),
             files: files(&manifest.files),
             images: manifest
                 .images
                 .iter()
+                .filter(|i| i.name != AGENT)
                 .map(|i| (i.reference.clone(), i.digest.clone()))
                 .collect(),
             addons: files(&manifest.addons),

@@ -13,6 +13,7 @@
 //! [`build()`] makes it from Go modules and Debian packages; [`Bundle`] reads it, and hands out no
 //! byte whose digest it has not checked.
 
+mod agent;
 mod archive;
 mod base;
 mod build;
@@ -29,6 +30,7 @@ mod recipe;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use self::agent::AGENT_IMAGE;
 pub use self::build::{Progress, Request, build, build_component};
 pub use self::digest::{Verified, sha256_file};
 pub use self::manifest::{

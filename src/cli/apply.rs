@@ -1,7 +1,7 @@
 //! `slipway apply`: makes the machines what the inventory means.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,13 +29,19 @@ pub(super) struct Args {
     yes: bool,
 }
 
+impl Args {
+    /// The inventory that it is about.
+    pub(super) fn inventory(&self) -> &Path {
+        &self.options.inventory.inventory
+    }
+}
+
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let saved = args.plan.as_deref().map(Saved::read).transpose()?;
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
-    let path = &args.options.inventory.inventory;
-    let mut session = Session::begin(path, Run::Apply, run::trust(), &events).await?;
+    let mut session = Session::begin(args.inventory(), Run::Apply, run::trust(), &events).await?;
     if let Some(saved) = &saved {
         let done = saved.check(&session.saved())?;
         let all = saved.announced();

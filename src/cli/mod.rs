@@ -11,12 +11,14 @@ use crate::diagnostic::{Kind, Result};
 mod apply;
 mod approve;
 mod bundle;
+mod hub;
 mod kubeconfig;
 mod lab;
 mod log;
 mod plan;
 mod preflight;
 mod run;
+mod unregister;
 mod validate;
 mod version;
 
@@ -38,6 +40,8 @@ enum Command {
     Plan(plan::Args),
     Apply(apply::Args),
     Kubeconfig(kubeconfig::Args),
+    Unregister(unregister::Args),
+    Hub(hub::Args),
     Bundle(bundle::Args),
     Lab(lab::Args),
     /// Say which slipway this is, and which Kubernetes it installs
@@ -83,6 +87,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Plan(args) => plan::run(args).await,
         Command::Apply(args) => apply::run(args).await,
         Command::Kubeconfig(args) => kubeconfig::run(&args),
+        Command::Unregister(args) => unregister::run(args).await,
+        Command::Hub(args) => hub::run(args).await,
         Command::Bundle(args) => bundle::run(args).await,
         Command::Lab(args) => lab::run(args).await,
         Command::Version => Ok(version::run()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
-use crate::command::{Cmd, Output};
+use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::{Error, Kind, Result, last_lines};
 use crate::host::{Hold, Transport};
 use crate::probe::{self, Probe};
@@ -133,7 +133,11 @@ impl<T: Transport> Node<T> {
             return Err(Error::new(Kind::Connection, format!("{}: {lost}", cannot())).passing());
         }
         let began = std::time::Instant::now();
-        let result = self.transport.run(&change.cmd).await;
+        let mut cmd = change.cmd.clone();
+        if let Some(first) = &change.first {
+            cmd = cmd.stdin(Input::Secret(first.act().await.map_err(|e| e.context(cannot()))?));
+        }
+        let result = self.transport.run(&cmd).await;
         let code = result.as_ref().map(|output| output.code).ok();
         tracing::info!(node = %self.name, what = %change.what, code, elapsed = ?began.elapsed(), "changed");
         let output = result.map_err(|e| e.context(cannot()))?;

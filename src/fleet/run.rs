@@ -169,7 +169,8 @@ impl Fleet {
             None => stage().pki.clone(),
         };
         let bundle = Arc::clone(&stage().bundle);
-        let context = Context { steps: STEPS, cluster, survey, pki, bundle, token, program };
+        let (steps, registration) = (STEPS, None);
+        let context = Context { steps, cluster, survey, pki, bundle, token, program, registration };
         let context = Arc::new(context);
         let plan = engine::plan(&context, &nodes).await?;
         Ok(Planned { context, nodes, plan })

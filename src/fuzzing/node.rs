@@ -13,10 +13,10 @@ use crate::pki::Leaf;
 use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
-    Absent, ApiServer, Block, ControlPlaneJoin, Directory, Drift, EtcdJoin, File, Healthy,
+    Absent, ApiServer, AtHub, Block, ControlPlaneJoin, Directory, Drift, EtcdJoin, File, Healthy,
     Hostname, Image, Images, Init, Join, Manifest, Modules, NoEtcdMember, NoNode, NoSwap, Package,
-    Packages, Reset, Resource, ServerKey, ServingCertificate, Synchronised, Sysctls, Taints, Token,
-    Unit, Voter, boxed, sha256,
+    Packages, Registration, Reset, Resource, ServerKey, ServingCertificate, Synchronised, Sysctls,
+    Taints, Token, Unit, Voter, boxed, sha256,
 };
 use crate::secret::Secret;
 use crate::steps::STEPS;
@@ -112,6 +112,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(Healthy { nodes: vec![node.clone()], within: Duration::ZERO }),
         boxed(NoEtcdMember { id, node: node.clone() }),
         boxed(NoNode { node, uid }),
+        boxed(Registration::sample(AtHub::default(), false)),
     ]
 }
 

@@ -9,10 +9,16 @@ pub const LATEST: &str = "1.37.1";
 /// The Kubernetes versions that there is a bundle for.
 pub const VERSIONS: &[&str] = &[LATEST, "1.36.4"];
 
+/// Where a cluster may run, as the platform names it.
+const MODES: &[&str] = &["Hosted", "Hybrid", "Edge"];
+
+/// The kind of a second document, below which the table has its keys.
+pub(super) const DOCUMENT: &str = "ClusterRegistration";
+
 /// One key of the inventory.
 #[derive(Debug)]
 pub struct Key {
-    /// Where it stands: keys joined by dots, `[]` after a list.
+    /// Where it stands: keys joined by dots, `[]` after a list; in a second document, its kind first.
     pub path: &'static str,
     /// What may stand there.
     pub(super) kind: Kind,
@@ -117,6 +123,21 @@ pub static KEYS: &[Key] = &[
     key("spec.addons", Map, Optional, "What is installed on top."),
     key("spec.addons.calico", Bool, Default("true"), "Calico, the pod network. Without it nodes stay NotReady until you install another."),
     key("spec.addons.metricsServer", Bool, Default("true"), "metrics-server, for `kubectl top` and autoscaling."),
+    key("spec.addons.hub", Bool, Default("false"), "Makes this cluster a hub of the Multi-Cluster Platform, which other clusters register with. See docs/registration.md."),
+    key("spec.registration", Map, Optional, "Registers the cluster with a hub, the Multi-Cluster Platform, as the last step of `apply`. See docs/registration.md."),
+    key("spec.registration.hub", Map, Required, "How slipway reaches the hub: either `kubeconfig`, or `endpoint`, `caFile` and `tokenFile`."),
+    key("spec.registration.hub.kubeconfig", Text(&syntax::PATH), Optional, "A kubeconfig whose user may register clusters. Paths as for `identityFile`."),
+    key("spec.registration.hub.endpoint", Text(&syntax::AUTHORITY), Optional, "Host name or address of the hub's API, with a port unless it is 6443."),
+    key("spec.registration.hub.caFile", Text(&syntax::PATH), Optional, "The hub's CA certificate, PEM."),
+    key("spec.registration.hub.tokenFile", Text(&syntax::PATH), Optional, "A token of a user who may register clusters, in a file readable by you alone."),
+    key("spec.registration.name", Text(&syntax::LABEL), Optional, "The cluster's name at the hub. Left out: its own name."),
+    key("spec.registration.mode", Choice("mode", MODES), Default("Hosted"), "Where the cluster runs: in the platform's own data centre, in somebody else's, or at the edge, behind a line that may fail. It decides what `syncInterval` is when left out."),
+    key("spec.registration.syncInterval", Text(&syntax::INTERVAL), Optional, "How often the cluster reports: 5s to 1h. Left out: `30s`, and `5m` for `Edge`."),
+    key("spec.registration.region", Text(&syntax::LABEL_VALUE), Optional, "Where it is: the label `topology.kubernetes.io/region` at the hub."),
+    key("spec.registration.zone", Text(&syntax::LABEL_VALUE), Optional, "Where in the region: the label `topology.kubernetes.io/zone` at the hub."),
+    key("spec.registration.labels", Pairs(&syntax::LABEL_KEY, &syntax::LABEL_VALUE), Optional, "More labels at the hub, which sets of manifests select by."),
+    key("spec.registration.capabilities", List(&syntax::CAPABILITY), Default("[]"), "What the hub may do here beyond looking: `ApplyManifests`, and `Policies` among them."),
+    key("spec.registration.replace", Bool, Default("false"), "Whether this cluster may take the place of another that was registered under its name: a rebuild."),
     key("spec.nodes", Maps, Required, "The machines. At least one control plane; an odd number of them in a new cluster."),
     key("spec.nodes[].name", Text(&syntax::LABEL), Required, "The machine's host name and Kubernetes node name."),
     key("spec.nodes[].role", Choice("role", &["control-plane", "worker"]), Required, "`control-plane` or `worker`."),
@@ -133,6 +154,25 @@ pub static KEYS: &[Key] = &[
     key("spec.nodes[].ssh.port", Number(1, 65535), Optional, "The port."),
     key("spec.nodes[].ssh.identityFile", Text(&syntax::PATH), Optional, "The private key."),
     key("spec.nodes[].ssh.hostKey", Text(&syntax::HOST_KEY), Optional, "The node's public host key, such as `ssh-ed25519 AAAA…`. It alone is accepted then; the file of known hosts is not asked."),
+    key("ClusterRegistration.apiVersion", Choice("API version", &["mcp.platform/v1"]), Required, "A second document of the file, after `---`, may be a plain `ClusterRegistration`. It takes the place of all keys of `spec.registration` but `hub` and `replace`. Always `mcp.platform/v1`."),
+    key("ClusterRegistration.kind", Choice("kind", &["ClusterRegistration"]), Required, "Always `ClusterRegistration`."),
+    key("ClusterRegistration.metadata", Map, Required, "Its name and labels."),
+    key("ClusterRegistration.metadata.name", Text(&syntax::LABEL), Required, "The cluster's name at the hub."),
+    key("ClusterRegistration.metadata.labels", Pairs(&syntax::LABEL_KEY, &syntax::LABEL_VALUE), Optional, "Labels at the hub, those for region and zone among them."),
+    key("ClusterRegistration.spec", Map, Optional, "What the hub shall know; `clusterId` is not written, it is found."),
+    key("ClusterRegistration.spec.apiEndpoint", Text(&syntax::URL), Optional, "Where the cluster's API is reached. Left out: the cluster's endpoint."),
+    key("ClusterRegistration.spec.caData", Text(&syntax::BASE64), Optional, "Its CA certificates: PEM, in base64. Left out: the cluster's CA."),
+    key("ClusterRegistration.spec.syncInterval", Text(&syntax::INTERVAL), Optional, "As `spec.registration.syncInterval`."),
+    key("ClusterRegistration.spec.mode", Choice("mode", MODES), Optional, "As `spec.registration.mode`."),
+    key("ClusterRegistration.spec.accepted", Bool, Optional, "`true`: who registers a cluster accepts it."),
+    key("ClusterRegistration.spec.capabilities", List(&syntax::CAPABILITY), Optional, "As `spec.registration.capabilities`; `Report` is always among them."),
+    key("ClusterRegistration.spec.credential", Map, Optional, "What the agent proves itself with."),
+    key("ClusterRegistration.spec.credential.type", Choice("credential", &["Certificate", "Token"]), Optional, "`Certificate`, or `Token` where the hub signs none."),
+    key("ClusterRegistration.spec.credential.duration", Text(&syntax::DURATION), Optional, "How long a certificate lasts, such as `2160h`."),
+    key("ClusterRegistration.spec.adapters", Maps, Optional, "Other systems that shall know the cluster."),
+    key("ClusterRegistration.spec.adapters[].type", Choice("adapter", &["Karmada", "OCM", "ClusterProfile"]), Required, "`Karmada`, `OCM` or `ClusterProfile`."),
+    key("ClusterRegistration.spec.adapters[].secretRef", Map, Optional, "The Secret at the hub that says how that system is reached."),
+    key("ClusterRegistration.spec.adapters[].secretRef.name", Text(&syntax::DOMAIN), Required, "The Secret's name."),
 ];
 
 /// Fields of `KubeletConfiguration` that slipway sets itself, each with the reason.

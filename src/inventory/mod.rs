@@ -13,6 +13,7 @@ use crate::diagnostic::{Error, Kind, Result};
 mod identity;
 mod keys;
 mod networks;
+mod registration;
 mod resolve;
 mod rules;
 mod schema;
@@ -54,19 +55,24 @@ pub fn load_new(path: &Path) -> Result<Inventory> {
 pub(crate) fn parse(path: &Path, bytes: Vec<u8>, new: bool) -> Result<Inventory> {
     let source = Source::new(path, bytes)?;
     let mut findings = Vec::new();
-    let root = tree::parse(source.text(), &mut findings).unwrap_or_else(|fatal| {
+    let read = tree::parse(source.text(), keys::DOCUMENT, &mut findings);
+    let (root, second) = read.unwrap_or_else(|fatal| {
         findings.push(fatal);
-        tree::Node::empty()
+        (tree::Node::empty(), None)
     });
     if !root.is_empty() {
         schema::check(&root, &mut findings);
         rules::check(&root, source.dir(), &mut findings);
+        if let Some(second) = &second {
+            schema::check_document(second, &mut findings);
+        }
+        registration::check(&root, second.as_ref(), &mut findings);
         findings.extend(new.then(|| rules::even_control_planes(&root)).flatten());
     }
     if !findings.is_empty() {
         return Err(source.error(findings));
     }
-    let cluster = resolve::cluster(&root, source.dir())
+    let cluster = resolve::cluster(&root, second.as_ref(), source.dir())
         .ok_or_else(|| Error::new(Kind::Bug, "a correct inventory gives no cluster"))?;
     Ok(Inventory { source, root, cluster })
 }

@@ -3,6 +3,7 @@
 //! These readers give `None` for a value that is absent or wrong; [`super::schema`] has reported
 //! it then.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -11,14 +12,14 @@ use saphyr::ScalarOwned;
 use serde_json::Value as Json;
 
 use super::keys::{self, Presence};
-use super::syntax;
 use super::tree::{Node, Value};
+use super::{registration, syntax};
 use crate::cluster::{
     API_PORT, Addons, Cluster, Endpoint, Network, Node as Machine, Role, Ssh, Taint,
 };
 
 /// The cluster that `root`, an inventory without findings in the directory `dir`, means.
-pub(super) fn cluster(root: &Node, dir: &Path) -> Option<Cluster> {
+pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<Cluster> {
     Some(Cluster {
         name: text(root, "metadata.name")?.to_owned(),
         kubernetes: text(root, "spec.kubernetes.version")?.parse().ok()?,
@@ -34,8 +35,13 @@ pub(super) fn cluster(root: &Node, dir: &Path) -> Option<Cluster> {
             _ => serde_json::Map::new(),
         },
         addons: Addons {
-            calico: text(root, "spec.addons.calico")?.to_lowercase() == "true",
-            metrics_server: text(root, "spec.addons.metricsServer")?.to_lowercase() == "true",
+            calico: flag(root, "spec.addons.calico")?,
+            metrics_server: flag(root, "spec.addons.metricsServer")?,
+            hub: flag(root, "spec.addons.hub")?,
+        },
+        registration: match root.get("spec.registration") {
+            Some(node) => Some(registration::resolve(root, node, second, dir)?),
+            None => None,
         },
         nodes: root
             .items("spec.nodes")
@@ -45,15 +51,11 @@ pub(super) fn cluster(root: &Node, dir: &Path) -> Option<Cluster> {
 }
 
 fn machine(root: &Node, node: &Node, dir: &Path) -> Option<Machine> {
-    let pairs = node.get("labels").map(Node::entries).unwrap_or_default();
     Some(Machine {
         name: owned(node.get("name")?)?,
         role: role(node)?,
         internal: internal(node)?.0,
-        labels: pairs
-            .iter()
-            .map(|entry| Some((entry.key.clone(), owned(&entry.value)?)))
-            .collect::<Option<_>>()?,
+        labels: pairs(node, "labels")?,
         taints: match node.get("taints") {
             Some(_) => Some(node.items("taints").map(taint).collect::<Option<_>>()?),
             None => None,
@@ -87,12 +89,17 @@ fn endpoint(root: &Node) -> Option<Endpoint> {
 }
 
 /// The text at `path` from the file's root: as written, or else its default.
-fn text<'a>(root: &'a Node, path: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(root: &'a Node, path: &str) -> Option<&'a str> {
     match (root.get(path), keys::find(path)?.presence) {
         (Some(node), _) => node.text(),
         (None, Presence::Default(default)) => Some(default),
         (None, _) => None,
     }
+}
+
+/// The truth at `path`.
+pub(super) fn flag(root: &Node, path: &str) -> Option<bool> {
+    Some(text(root, path)?.to_lowercase() == "true")
 }
 
 fn number(root: &Node, path: &str) -> Option<i64> {
@@ -102,8 +109,14 @@ fn number(root: &Node, path: &str) -> Option<i64> {
     }
 }
 
-fn owned(node: &Node) -> Option<String> {
+pub(super) fn owned(node: &Node) -> Option<String> {
     node.text().map(str::to_owned)
+}
+
+/// The mapping of texts at `key`.
+pub(super) fn pairs(node: &Node, key: &str) -> Option<BTreeMap<String, String>> {
+    let entries = node.get(key).map(Node::entries).unwrap_or_default();
+    entries.iter().map(|entry| Some((entry.key.clone(), owned(&entry.value)?))).collect()
 }
 
 /// The networks at `path`.
@@ -163,7 +176,7 @@ fn taint(node: &Node) -> Option<Taint> {
     })
 }
 
-fn json(node: &Node) -> Json {
+pub(super) fn json(node: &Node) -> Json {
     match &node.value {
         Value::Scalar(ScalarOwned::Null, _) => Json::Null,
         Value::Scalar(ScalarOwned::Boolean(value), _) => Json::from(*value),

@@ -13,6 +13,11 @@ pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
     Check { findings }.map(root, "", "the inventory");
 }
 
+/// The same for a second document.
+pub(super) fn check_document(root: &Node, findings: &mut Vec<Finding>) {
+    Check { findings }.map(root, keys::DOCUMENT, "the ClusterRegistration");
+}
+
 struct Check<'a> {
     findings: &'a mut Vec<Finding>,
 }

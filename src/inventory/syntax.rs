@@ -1,6 +1,7 @@
 //! What texts in an inventory may look like: names, addresses, networks, labels.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -54,6 +55,19 @@ syntaxes! {
         "expected a path; of `~` forms only `~/` is understood");
     HOST_KEY "a public host key" |text| unless(is_host_key(text),
         "expected a type and a key, such as `ssh-ed25519 AAAA…`");
+    CAPABILITY "a capability" |text| unless(
+        ["Report", "ApplyManifests", "Policies"].contains(&text),
+        "expected `Report`, `ApplyManifests` or `Policies`");
+    URL "an https URL" |text| unless(
+        text.strip_prefix("https://").is_some_and(|rest| authority_fault(rest.trim_end_matches('/')).is_none()),
+        "expected `https://`, a host name or IPv4 address, and a port unless it is 443");
+    BASE64 "base64" |text| unless(!text.is_empty() && base64::Engine::decode(
+        &base64::engine::general_purpose::STANDARD, text).is_ok(), "expected base64, such as `LS0tLS1CRUdJTi…`");
+    DURATION "a duration" |text| unless(
+        slipway_agent::api::duration(text).is_some(), "expected numbers and units, such as `2160h` or `1h30m`");
+    INTERVAL "an interval" |text| unless(
+        interval(text).is_some_and(|every| (5..=3600).contains(&every.as_secs())),
+        "expected a number and `s`, `m` or `h`, from 5s to 1h");
     LABEL_KEY "a label key" |text| unless(is_label_key(text),
         "expected `name` or `domain/name`; the name is 1 to 63 letters, digits, `-`, `_` and `.`, first and last a letter or digit");
     LABEL_VALUE "a label value" |text| unless(text.is_empty() || is_label_name(text),
@@ -127,6 +141,19 @@ fn network_fault(text: &str) -> Option<String> {
     }
 }
 
+/// `30s`, `5m` or `1h`.
+pub(super) fn interval(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    };
+    let plain = number.len() <= 4 && number.bytes().all(|digit| digit.is_ascii_digit());
+    Some(Duration::from_secs(number.parse::<u64>().ok().filter(|_| plain)? * seconds))
+}
+
 fn is_host_key(text: &str) -> bool {
     let mut words = text.split(' ');
     let algorithm = words.next().unwrap_or_default();
@@ -160,7 +187,7 @@ mod tests {
     fn the_edges_of_every_form() {
         let long = "a".repeat(63);
         let longer = "a".repeat(64);
-        let forms: [(&Syntax, &[&str], &[&str]); 10] = [
+        let forms: [(&Syntax, &[&str], &[&str]); 11] = [
             (&LABEL, &["a", "0", "cp-1", &long], &["", "-a", "a-", "A", "a.b", "ä", &longer]),
             (&DOMAIN, &["a", "cluster.local"], &["", ".", "a.", "a..b", "A.b", "a_b"]),
             (
@@ -185,6 +212,11 @@ mod tests {
             ),
             (&USER, &["root", "_apt", "j.doe-1"], &["", "1a", "-a", "a b", "a;b", "ä"]),
             (&PATH, &["key", "/key", "~/key"], &["", "~", "~joe/key", "a\nb"]),
+            (
+                &INTERVAL,
+                &["5s", "30s", "60m", "1h", "3600s"],
+                &["", "s", "5", "4s", "61m", "2h", "+9s", "1 s", "99999s", "5ä"],
+            ),
             (
                 &LABEL_KEY,
                 &["a", "A.b_c-9", "example.com/a", &long],

@@ -1,7 +1,7 @@
 //! YAML as a tree in which everything knows its place.
 //!
-//! An inventory needs no anchors, tags, second documents or deep nesting, and hostile files do:
-//! all are refused. Duplicate keys are findings, beside which reading goes on.
+//! An inventory needs no anchors, tags, many documents or deep nesting, and hostile files do: all are
+//! refused. Duplicate keys are findings, beside which reading goes on.
 
 use std::collections::HashMap;
 
@@ -91,25 +91,38 @@ impl Node {
     }
 }
 
-/// Reads `text`. Duplicate keys go to `findings`; what makes the rest unreadable is the error.
-pub(super) fn parse(text: &str, findings: &mut Vec<Finding>) -> Result<Node, Finding> {
+/// Reads `text`: the inventory, and a second document that is of `kind`. Duplicate keys go to
+/// `findings`; what makes the rest unreadable is the error.
+pub(super) fn parse(
+    text: &str,
+    kind: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<(Node, Option<Node>), Finding> {
     let mut offsets: Vec<usize> = text.char_indices().map(|(offset, _)| offset).collect();
     offsets.push(text.len());
     let mut reader = Reader { parser: Parser::new_from_str(text), offsets, findings };
-    let mut root = None;
+    let (mut root, mut second) = (None, None);
     loop {
         let (event, span) = reader.next()?;
         match event {
             Event::StreamEnd => break,
             Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
-            _ if root.is_some() => {
-                return Err(Finding::new("a second document", &span, "one cluster per file"));
+            _ if second.is_some() => {
+                return Err(Finding::new("a third document", &span, "one cluster per file"));
+            }
+            event if root.is_some() => {
+                let node = reader.node(event, span.clone(), 0)?;
+                if node.get("kind").and_then(Node::text) != Some(kind) {
+                    return Err(Finding::new("a second document", &span, "one cluster per file")
+                        .hint(format!("a `{kind}` may follow, and nothing else")));
+                }
+                second = Some(node);
             }
             event => root = Some(reader.node(event, span, 0)?),
         }
     }
     match root {
-        Some(root) if !root.is_empty() => Ok(root),
+        Some(root) if !root.is_empty() => Ok((root, second)),
         _ => Err(Finding::new("the inventory is empty", &(0..0), "")
             .hint("docs/inventory.md says how to write one")),
     }

@@ -2,11 +2,15 @@
 //! tell what differs, and which commands make it so. All three are pure; [`crate::engine`] alone
 //! has effects.
 
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
+use crate::secret::Secret;
 
 mod block;
 mod dead;
@@ -17,6 +21,7 @@ mod join;
 mod kubernetes;
 mod manifest;
 mod package;
+mod registration;
 mod system;
 mod unit;
 
@@ -28,6 +33,7 @@ pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join};
 pub use kubernetes::{Init, Reset, SUPER_ADMIN, ServingCertificate, Synchronised, Token, Voter};
 pub use manifest::{Healthy, Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
+pub use registration::{AtHub, Hub, Registration};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
 pub use unit::Unit;
 
@@ -137,18 +143,36 @@ pub struct Change {
     pub repeatable: bool,
     /// Whether the command only waits: it changes nothing then.
     pub waits: bool,
+    /// What must be done elsewhere before the command, whose input it gives.
+    pub first: Option<Arc<dyn Elsewhere>>,
 }
+
+/// What is done neither on a node nor by a command: at the hub.
+pub trait Elsewhere: Debug + Send + Sync {
+    /// Does it; gives what the command reads then. May be done again.
+    fn act(&self) -> Doing<'_>;
+}
+
+/// Something that is being done elsewhere.
+pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Secret<Vec<u8>>>> + Send + 'a>>;
 
 impl Change {
     /// `cmd`, which does `what`.
     pub fn new(what: impl Into<String>, cmd: Cmd) -> Self {
-        Self { what: what.into(), cmd, repeatable: false, waits: false }
+        Self { what: what.into(), cmd, repeatable: false, waits: false, first: None }
     }
 
     /// It may be run again after it failed half-way.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
+        self
+    }
+
+    /// Before the command, this is done elsewhere; it gives what the command reads.
+    #[must_use]
+    pub fn after(mut self, first: Arc<dyn Elsewhere>) -> Self {
+        self.first = Some(first);
         self
     }
 

@@ -10,7 +10,7 @@ use crate::resource::{Manifest, Resource, ServerKey, boxed};
 /// Only needs the first control plane. The rest of the cluster may still join meanwhile.
 pub const STEP: Step = Step {
     name: "addons",
-    title: "Calico, metrics-server",
+    title: "Calico, metrics-server, hub",
     after: None,
     pace: Pace::Together,
     desired,
@@ -38,6 +38,10 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         let text = context.bundle.addon("metrics-server")?.replace("${METRICS_SERVER_CA}", &ca);
         wanted.push(boxed(ServerKey { name: "metrics-server-tls", leaf }));
         wanted.push(boxed(Manifest { name: "metrics-server", text }));
+    }
+    if context.cluster.addons.hub {
+        let text = crate::hub::objects(&context.bundle.image("slipway-agent")?.reference)?;
+        wanted.push(boxed(Manifest { name: "hub", text }));
     }
     Ok(wanted)
 }

@@ -16,6 +16,9 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if addons.calico {
         names.extend(["calico-node", "calico-cni"]);
     }
+    if context.registration.is_some() || addons.hub {
+        names.push("slipway-agent");
+    }
     // The bundle's add-ons keep their controllers on control planes.
     if node.role == Role::ControlPlane {
         if addons.calico {

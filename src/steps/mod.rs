@@ -11,7 +11,7 @@ use crate::bundle::Bundle;
 use crate::cluster::{Cluster, Node, Role};
 use crate::diagnostic::Result;
 use crate::pki::Pki;
-use crate::resource::{File, Resource};
+use crate::resource::{File, Registration, Resource};
 use crate::secret::Secret;
 use crate::survey::{Facts, Survey};
 
@@ -27,6 +27,7 @@ mod kubeadm;
 mod kubernetes;
 mod leftovers;
 mod os;
+mod registration;
 #[cfg(test)]
 mod sample;
 mod shared_keys;
@@ -53,6 +54,7 @@ pub const STEPS: &[Step] = &[
     certificates::STEP,
     addons::STEP,
     health::STEP,
+    registration::STEP,
 ];
 
 /// One step.
@@ -120,6 +122,16 @@ pub struct Context {
     pub token: Token,
     /// This program, which stays on control planes to approve certificates.
     pub program: Program,
+    /// What registers the cluster, where a hub is named.
+    pub registration: Option<Registered>,
+}
+
+/// What registers a cluster with its hub.
+pub struct Registered {
+    /// The agent's objects, without its credential.
+    pub agent: String,
+    /// The registration itself.
+    pub with: Registration,
 }
 
 /// A bootstrap token, as in kubernetes.io's "Authenticating with Bootstrap Tokens": an id of six

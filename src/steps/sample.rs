@@ -28,7 +28,8 @@ impl Context {
             },
             time_servers: Vec::new(),
             kubelet: serde_json::Map::new(),
-            addons: Addons { calico: false, metrics_server: false },
+            addons: Addons { calico: false, metrics_server: false, hub: false },
+            registration: None,
             nodes,
         };
         let facts: BTreeMap<String, Facts> =
@@ -41,6 +42,7 @@ impl Context {
             bundle: Arc::new(empty_bundle()),
             token: Token::random(),
             program: Program::nowhere(),
+            registration: None,
         }
     }
 }

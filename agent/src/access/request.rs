@@ -1,0 +1,178 @@
+//! Certificate requests: what a member asks for, and what is read from what somebody asked for.
+
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::certificates::v1::{
+    CertificateSigningRequest, CertificateSigningRequestSpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::prelude::{AttributeTypeAndValue, FromDer as _};
+
+use super::{MEMBERS, SIGNER, member_user, request_name};
+use crate::error::{Error, Result};
+
+/// No member's request is as long as this many bytes; longer ones are not read.
+const LONGEST: usize = 16 * 1024;
+
+/// The request for a certificate of `cluster` for `key`, as PEM.
+///
+/// # Errors
+/// If the key cannot sign.
+pub fn signing_request(cluster: &str, key: &KeyPair) -> Result<String> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, MEMBERS);
+    params.distinguished_name.push(DnType::CommonName, member_user(cluster));
+    let request = params.serialize_request(key).and_then(|request| request.pem());
+    request.map_err(|error| Error::Invalid(format!("signing a certificate request: {error}")))
+}
+
+/// The object that carries a request of `cluster` to the hub.
+#[must_use]
+pub fn request(
+    cluster: &str,
+    renewal: bool,
+    pem: String,
+    lifetime: Duration,
+) -> CertificateSigningRequest {
+    CertificateSigningRequest {
+        metadata: ObjectMeta {
+            name: Some(request_name(cluster, renewal)),
+            ..ObjectMeta::default()
+        },
+        spec: CertificateSigningRequestSpec {
+            expiration_seconds: Some(i32::try_from(lifetime.as_secs()).unwrap_or(i32::MAX)),
+            request: ByteString(pem.into_bytes()),
+            signer_name: SIGNER.to_owned(),
+            usages: Some(vec!["client auth".to_owned()]),
+            ..CertificateSigningRequestSpec::default()
+        },
+        status: None,
+    }
+}
+
+/// What a request asks for, once its signature proved that the asker has the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The common names.
+    pub common_names: Vec<String>,
+    /// The organisations.
+    pub organizations: Vec<String>,
+    /// Whether it asks for anything else: other names, addresses, rights.
+    pub more: bool,
+}
+
+impl Asked {
+    /// Reads a request as PEM, which anybody may have written.
+    ///
+    /// # Errors
+    /// If it is no request, too long, or not signed by the key that it names.
+    pub fn parse(pem: &[u8]) -> Result<Self> {
+        with_request(pem, |request| {
+            request
+                .verify_signature()
+                .map_err(|_| invalid("its signature does not fit its key"))?;
+            let info = &request.certification_request_info;
+            let texts = |all: Vec<&AttributeTypeAndValue<'_>>| {
+                let texts = all.into_iter().map(|one| one.as_str().map(str::to_owned));
+                texts.collect::<Result<Vec<_>, _>>()
+            };
+            let common_names = texts(info.subject.iter_common_name().collect());
+            let organizations = texts(info.subject.iter_organization().collect());
+            let (Ok(common_names), Ok(organizations)) = (common_names, organizations) else {
+                return Err(invalid("its subject is not text"));
+            };
+            let names = common_names.len().saturating_add(organizations.len());
+            let extensions =
+                request.requested_extensions().is_some_and(|mut all| all.next().is_some());
+            let more = extensions || info.subject.iter_attributes().count() != names;
+            Ok(Self { common_names, organizations, more })
+        })
+    }
+}
+
+/// The public key that a request is for, as DER.
+///
+/// # Errors
+/// If it is no request.
+pub fn key_of(pem: &[u8]) -> Result<Vec<u8>> {
+    with_request(pem, |request| Ok(request.certification_request_info.subject_pki.raw.to_vec()))
+}
+
+fn with_request<T>(
+    pem: &[u8],
+    read: impl FnOnce(&X509CertificationRequest<'_>) -> Result<T>,
+) -> Result<T> {
+    if pem.len() > LONGEST {
+        return Err(invalid("it is too long"));
+    }
+    let (_, block) = x509_parser::pem::parse_x509_pem(pem).map_err(|_| invalid("it is not PEM"))?;
+    let (rest, request) = X509CertificationRequest::from_der(&block.contents)
+        .map_err(|_| invalid("it is no certificate request"))?;
+    if !rest.is_empty() {
+        return Err(invalid("something follows it"));
+    }
+    read(&request)
+}
+
+fn invalid(why: &str) -> Error {
+    Error::Invalid(format!("the certificate request cannot be read: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> KeyPair {
+        KeyPair::generate().unwrap()
+    }
+
+    #[test]
+    fn a_members_request_is_read_as_it_was_meant() {
+        let key = key();
+        let pem = signing_request("east-1", &key).unwrap();
+        let asked = Asked::parse(pem.as_bytes()).unwrap();
+        assert_eq!(asked.common_names, ["mcp:cluster:east-1:agent"]);
+        assert_eq!(asked.organizations, ["mcp:clusters"]);
+        assert!(!asked.more);
+        use rcgen::PublicKeyData as _;
+        assert_eq!(key_of(pem.as_bytes()).unwrap(), key.subject_public_key_info());
+    }
+
+    #[test]
+    fn more_than_a_name_is_seen() {
+        let mut params = CertificateParams::new(vec!["api.example.com".to_owned()]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "system:masters");
+        params.distinguished_name.push(DnType::CommonName, "x");
+        params.distinguished_name.push(DnType::LocalityName, "y");
+        let pem = params.serialize_request(&key()).unwrap().pem().unwrap();
+        let asked = Asked::parse(pem.as_bytes()).unwrap();
+        assert!(asked.more);
+        assert_eq!(asked.organizations, ["system:masters"]);
+    }
+
+    #[test]
+    fn names_of_requests_lead_back_to_their_cluster() {
+        use crate::access::request_cluster;
+        for name in ["a", "a-bootstrap", "renewal"] {
+            assert_eq!(request_cluster(&request_name(name, false)), Some(name));
+            assert_eq!(request_cluster(&request_name(name, true)), Some(name));
+        }
+        assert_eq!(request_cluster("csr-abc"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes: Vec<u8>, text: String) {
+            let _ = Asked::parse(&bytes);
+            let _ = Asked::parse(text.as_bytes());
+            let pem = format!("-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
+                base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &bytes));
+            let _ = Asked::parse(pem.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Objects of any kind, from YAML to an API server, by server-side apply.
+
+use std::collections::HashMap;
+
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::discovery::{self, ApiCapabilities, Scope};
+use kube::{Client, ResourceExt as _};
+use serde::Deserialize as _;
+
+use crate::error::{Context as _, Error, Result};
+
+/// The objects of a YAML file, in its order.
+///
+/// # Errors
+/// If the text is not YAML, or a document is no object.
+pub fn parse(yaml: &str) -> Result<Vec<DynamicObject>> {
+    let documents = serde_yaml::Deserializer::from_str(yaml);
+    let objects = documents.map(DynamicObject::deserialize);
+    objects
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::Invalid(format!("the objects cannot be read: {error}")))
+}
+
+/// Any typed object as one that can be applied with others.
+///
+/// # Errors
+/// If it cannot be written as JSON, which no object of Kubernetes fails at.
+pub fn dynamic<T: kube::Resource<DynamicType = ()> + serde::Serialize>(
+    object: &T,
+) -> Result<DynamicObject> {
+    let value = serde_json::to_value(object).and_then(|mut value| {
+        if let Some(map) = value.as_object_mut() {
+            map.insert("apiVersion".to_owned(), T::api_version(&()).into());
+            map.insert("kind".to_owned(), T::kind(&()).into());
+        }
+        serde_json::from_value(value)
+    });
+    value.map_err(|error| Error::Invalid(format!("{}: {error}", T::kind(&()))))
+}
+
+/// Applies objects to one API server, as one field manager.
+pub struct Applier {
+    client: Client,
+    manager: &'static str,
+    known: HashMap<GroupVersionKind, (ApiResource, ApiCapabilities)>,
+}
+
+impl Applier {
+    /// An applier that knows no kinds yet.
+    #[must_use]
+    pub fn new(client: Client, manager: &'static str) -> Self {
+        Self { client, manager, known: HashMap::new() }
+    }
+
+    /// Makes the server's object what `object` says, and takes fields from whoever set them before.
+    ///
+    /// # Errors
+    /// If the kind is unknown, the object has no name, or the server refuses it.
+    pub async fn apply(&mut self, object: &DynamicObject) -> Result<DynamicObject> {
+        let api = self.api(object).await?;
+        let params = PatchParams::apply(self.manager).force();
+        let name = object.name_any();
+        let applied = api.patch(&name, &params, &Patch::Apply(object)).await;
+        applied.context(|| format!("applying {}", title(object)))
+    }
+
+    /// The API for an object's kind and namespace; where the object names none, `default`.
+    ///
+    /// # Errors
+    /// If the kind is unknown to the server, or the object lacks kind or name.
+    pub async fn api(&mut self, object: &DynamicObject) -> Result<Api<DynamicObject>> {
+        let types = object.types.as_ref();
+        let gvk = types.and_then(|types| GroupVersionKind::try_from(types).ok());
+        let gvk =
+            gvk.ok_or_else(|| Error::Invalid("an object has no apiVersion or kind".into()))?;
+        if object.metadata.name.as_deref().unwrap_or_default().is_empty() {
+            return Err(Error::Invalid(format!("a {} has no name", gvk.kind)));
+        }
+        let (resource, capabilities) = match self.known.get(&gvk) {
+            Some(known) => known,
+            None => {
+                let found = discovery::pinned_kind(&self.client, &gvk).await;
+                let found = found.context(|| format!("looking for the kind {}", gvk.kind))?;
+                self.known.entry(gvk).or_insert(found)
+            }
+        };
+        Ok(match capabilities.scope {
+            Scope::Cluster => Api::all_with(self.client.clone(), resource),
+            Scope::Namespaced => {
+                let namespace = object.metadata.namespace.as_deref().unwrap_or("default");
+                Api::namespaced_with(self.client.clone(), namespace, resource)
+            }
+        })
+    }
+}
+
+/// Kind and name of an object, for messages.
+#[must_use]
+pub fn title(object: &DynamicObject) -> String {
+    let kind = object.types.as_ref().map_or("object", |types| types.kind.as_str());
+    match &object.metadata.namespace {
+        Some(namespace) => format!("{kind} {namespace}/{}", object.name_any()),
+        None => format!("{kind} {}", object.name_any()),
+    }
+}

@@ -1,0 +1,14 @@
+//! Registration of clusters at a hub: the objects that both sides share, the hub's controller, and the
+//! agent that lives in each member. MCP is the Multi-Cluster Platform here, and nothing else.
+
+pub mod access;
+pub mod api;
+pub mod apply;
+pub mod credential;
+pub mod error;
+pub mod hub;
+pub mod install;
+pub mod member;
+pub mod neighbour;
+pub mod registration;
+pub mod serve;

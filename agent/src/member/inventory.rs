@@ -1,0 +1,152 @@
+//! What the agent applied: one ConfigMap for each `ManifestSet`, so that a restart forgets nothing.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, TypeMeta};
+use kube::core::ObjectMeta as DynamicMeta;
+use kube::{Client, ResourceExt as _};
+use serde::{Deserialize, Serialize};
+
+use super::{MANAGER, Shared};
+use crate::api::Deletion;
+use crate::apply::{Applier, dynamic};
+use crate::error::{Context as _, Error, Result};
+
+/// The label of these ConfigMaps; its value is the set's name.
+const LABEL: &str = "mcp.platform/manifest-set";
+
+/// An object of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Entry {
+    pub(super) api_version: String,
+    pub(super) kind: String,
+    pub(super) namespace: Option<String>,
+    pub(super) name: String,
+}
+
+/// What was applied for a set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Inventory {
+    pub(super) deletion: Deletion,
+    pub(super) objects: Vec<Entry>,
+}
+
+/// Where the inventories are.
+pub(super) struct Inventories {
+    member: Client,
+    api: Api<ConfigMap>,
+    namespace: String,
+}
+
+impl Entry {
+    /// The entry of an object that has a kind and a name.
+    pub(super) fn of(object: &DynamicObject) -> Option<Self> {
+        let types = object.types.as_ref()?;
+        let name = object.metadata.name.clone().filter(|name| !name.is_empty())?;
+        Some(Self {
+            api_version: types.api_version.clone(),
+            kind: types.kind.clone(),
+            namespace: object.metadata.namespace.clone(),
+            name,
+        })
+    }
+
+    fn object(&self) -> DynamicObject {
+        DynamicObject {
+            types: Some(TypeMeta {
+                api_version: self.api_version.clone(),
+                kind: self.kind.clone(),
+            }),
+            metadata: DynamicMeta {
+                name: Some(self.name.clone()),
+                namespace: self.namespace.clone(),
+                ..DynamicMeta::default()
+            },
+            data: serde_json::Value::Null,
+        }
+    }
+
+    /// Deletes the object; one that is gone already is fine.
+    pub(super) async fn delete(&self, applier: &mut Applier) -> Result<()> {
+        let api = applier.api(&self.object()).await?;
+        match api.delete(&self.name, &DeleteParams::background()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            other => other.context(|| format!("deleting {} {}", self.kind, self.name)).map(|_| ()),
+        }
+    }
+}
+
+impl Inventories {
+    pub(super) fn new(shared: &Shared) -> Self {
+        let (member, namespace) = (shared.member.clone(), shared.options.namespace.clone());
+        Self { api: Api::namespaced(member.clone(), &namespace), member, namespace }
+    }
+
+    /// The names of all sets that something was applied for.
+    pub(super) async fn sets(&self) -> Result<Vec<String>> {
+        let found = self.api.list_metadata(&ListParams::default().labels(LABEL)).await;
+        let found = found.context(|| "listing what was applied".to_owned())?;
+        Ok(found.items.iter().filter_map(|one| one.labels().get(LABEL).cloned()).collect())
+    }
+
+    pub(super) async fn load(&self, set: &str) -> Result<Inventory> {
+        let found = self.api.get_opt(&name(set)).await;
+        let found = found.context(|| format!("reading what was applied for {set}"))?;
+        let text = found.and_then(|found| found.data?.remove("inventory"));
+        let Some(text) = text else { return Ok(Inventory::default()) };
+        serde_json::from_str(&text)
+            .map_err(|error| Error::Invalid(format!("what was applied for {set}: {error}")))
+    }
+
+    pub(super) async fn save(&self, set: &str, inventory: &Inventory) -> Result<()> {
+        let text = serde_json::to_string(inventory);
+        let text = text.map_err(|error| Error::Invalid(error.to_string()))?;
+        let map = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name(set)),
+                namespace: Some(self.namespace.clone()),
+                labels: Some([(LABEL.to_owned(), set.to_owned())].into()),
+                ..ObjectMeta::default()
+            },
+            data: Some([("inventory".to_owned(), text)].into()),
+            ..ConfigMap::default()
+        };
+        let params = PatchParams::apply(MANAGER).force();
+        let written = self.api.patch(&name(set), &params, &Patch::Apply(dynamic(&map)?)).await;
+        written.context(|| format!("noting what is applied for {set}")).map(|_| ())
+    }
+
+    /// Does with a deleted set's objects what its policy says. Returns what could not be deleted.
+    pub(super) async fn forget(&self, set: &str) -> Result<Vec<String>> {
+        let mut inventory = self.load(set).await?;
+        let (mut left, mut why) = (Vec::new(), Vec::new());
+        if inventory.deletion == Deletion::Delete {
+            let mut applier = Applier::new(self.member.clone(), MANAGER);
+            // In reverse: a namespace goes after what is in it.
+            for entry in inventory.objects.iter().rev() {
+                if let Err(error) = entry.delete(&mut applier).await {
+                    why.push(error.to_string());
+                    left.push(entry.clone());
+                }
+            }
+        }
+        if left.is_empty() {
+            let deleted = self.api.delete(&name(set), &DeleteParams::default()).await;
+            match deleted {
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                other => drop(other.context(|| format!("forgetting {set}"))?),
+            }
+        } else {
+            left.reverse();
+            inventory.objects = left;
+            self.save(set, &inventory).await?;
+        }
+        Ok(why)
+    }
+}
+
+fn name(set: &str) -> String {
+    format!("mcp-set-{set}")
+}

@@ -1,0 +1,319 @@
+//! How the member is: nodes, capacity, control plane.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use http::Request;
+use http_body_util::{BodyExt as _, Limited};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Client;
+use kube::api::{Api, ListParams};
+
+use super::Shared;
+use super::sync::condition;
+use crate::api::{
+    ClusterRegistration, ClusterRegistrationStatus, Condition, Health, Nodes, Resources, clip, put,
+};
+use crate::error::{Context as _, Error, Result};
+
+/// How long the member's own API server may take.
+const ANSWER: Duration = Duration::from_secs(10);
+/// More than `/readyz?verbose` ever says, in bytes.
+const READYZ: usize = 64 * 1024;
+/// How often the API server's certificate is looked at.
+const CERTIFICATE: Duration = Duration::from_hours(1);
+/// The first second that the API takes for no time, the year 3000: such a certificate does not run out.
+const NEVER: Timestamp = Timestamp::constant(32_503_680_000, 0);
+/// How many nodes are asked for at once.
+const PAGE: u32 = 500;
+
+/// What `/readyz` says.
+struct Readyz {
+    millis: i32,
+    ready: bool,
+    etcd: Option<String>,
+    failed: Vec<String>,
+}
+
+/// The agent's part of the status, as things are now. What cannot be seen is left out.
+pub(super) async fn status(
+    shared: &Shared,
+    registration: &ClusterRegistration,
+) -> ClusterRegistrationStatus {
+    let member = &shared.member;
+    let (version, nodes, ready, expiry) = tokio::join!(
+        limited("the version", async {
+            member.apiserver_version().await.context(|| "reading the version".to_owned())
+        }),
+        limited("the nodes", nodes(member)),
+        limited("readyz", readyz(member)),
+        certificate_expiry(shared),
+    );
+    let mut conditions = match registration.status.as_ref() {
+        Some(status) => status.conditions.clone(),
+        None => Vec::new(),
+    };
+    // The hub's own conditions are not the agent's to write.
+    conditions.retain(|one| !matches!(one.kind.as_str(), "Accepted" | "Joined" | "Ready"));
+    for new in judged(shared, registration, &ready) {
+        put(&mut conditions, new);
+    }
+    let (counted, capacity, allocatable) = match nodes {
+        Ok((counted, capacity, allocatable)) => (Some(counted), Some(capacity), Some(allocatable)),
+        Err(error) => {
+            tracing::warn!(%error, "cannot count nodes");
+            (None, None, None)
+        }
+    };
+    ClusterRegistrationStatus {
+        observed_generation: registration.metadata.generation,
+        agent_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        kubernetes_version: version.ok().map(|info| clip(&info.git_version, 64)),
+        nodes: counted,
+        capacity,
+        allocatable,
+        health: ready.ok().map(|ready| Health {
+            api_latency_millis: Some(ready.millis),
+            etcd: ready.etcd,
+            cert_expiry: expiry.filter(|expiry| *expiry < NEVER).map(Time),
+            ..Health::default()
+        }),
+        last_sync_time: None,
+        conditions,
+    }
+}
+
+/// When the API server's certificate runs out; looked at each hour.
+async fn certificate_expiry(shared: &Shared) -> Option<Timestamp> {
+    let server = shared.options.api_server.as_ref()?;
+    let known = || *shared.certificate.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((expiry, _)) = known().filter(|(_, at)| at.elapsed() < CERTIFICATE) {
+        return Some(expiry);
+    }
+    match server.certificate_expiry().await {
+        Ok(expiry) => {
+            let mut known = shared.certificate.lock().unwrap_or_else(PoisonError::into_inner);
+            *known = Some((expiry, Instant::now()));
+            Some(expiry)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot see the API server's certificate");
+            known().map(|(expiry, _)| expiry)
+        }
+    }
+}
+
+/// What can be said in conditions.
+fn judged(
+    shared: &Shared,
+    registration: &ClusterRegistration,
+    ready: &Result<Readyz>,
+) -> Vec<Condition> {
+    let set = |kind: &str, holds: bool, reason: &str, message: &str| {
+        condition(kind, holds, reason, message, registration)
+    };
+    let failing = shared.figures.renewal_fails.load(Ordering::Relaxed);
+    let apart = shared.figures.clock_differs.load(Ordering::Relaxed);
+    vec![
+        match ready {
+            Ok(ready) if ready.ready => set("ControlPlaneHealthy", true, "Readyz", ""),
+            Ok(ready) => {
+                let failed = format!("failing: {}", ready.failed.join(", "));
+                set("ControlPlaneHealthy", false, "Readyz", &failed)
+            }
+            Err(error) => set("ControlPlaneHealthy", false, "NoAnswer", &error.to_string()),
+        },
+        match apart {
+            false => set("ClockSynced", true, "Compared", ""),
+            true => set("ClockSynced", false, "Compared", "more than five seconds from the hub's"),
+        },
+        match failing {
+            false => set("CredentialsRotated", true, "Valid", ""),
+            true => set("CredentialsRotated", false, "RenewalFails", "the agent's log says why"),
+        },
+        match shared.is_own(registration) {
+            true => set("Degraded", false, "AsMeant", ""),
+            false => set("Degraded", true, "OtherCluster", "spec.clusterId is another cluster's"),
+        },
+    ]
+}
+
+/// Whether two reports say the same; how long `/readyz` took is no news.
+pub(super) fn same(one: &ClusterRegistrationStatus, other: &ClusterRegistrationStatus) -> bool {
+    let plain = |status: &ClusterRegistrationStatus| {
+        let mut status = status.clone();
+        status.last_sync_time = None;
+        if let Some(health) = &mut status.health {
+            health.api_latency_millis = None;
+        }
+        let conditions = std::mem::take(&mut status.conditions);
+        (status, conditions)
+    };
+    let ((one, conditions), (other, others)) = (plain(one), plain(other));
+    one == other
+        && conditions.len() == others.len()
+        && conditions.iter().zip(&others).all(|(one, other)| one.same(other))
+}
+
+async fn limited<T>(what: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(ANSWER, call).await {
+        Ok(answered) => answered,
+        Err(_) => Err(Error::Timeout(format!("an answer about {what}"), ANSWER)),
+    }
+}
+
+async fn nodes(member: &Client) -> Result<(Nodes, Resources, Resources)> {
+    let api = Api::<Node>::all(member.clone());
+    let (mut nodes, mut capacity, mut allocatable) =
+        (Nodes { total: 0, ready: 0 }, Sum::default(), Sum::default());
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await.context(|| "listing nodes".to_owned())?;
+        for node in &page.items {
+            let Some(status) = &node.status else { continue };
+            let conditions = status.conditions.as_deref().unwrap_or_default();
+            let ready = conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True");
+            nodes.ready = nodes.ready.saturating_add(i32::from(ready));
+            capacity.add(status.capacity.as_ref());
+            allocatable.add(status.allocatable.as_ref());
+        }
+        nodes.total =
+            nodes.total.saturating_add(i32::try_from(page.items.len()).unwrap_or(i32::MAX));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok((nodes, capacity.resources(), allocatable.resources())),
+        }
+    }
+}
+
+/// A sum over nodes: thousandths of processors, bytes, pods.
+#[derive(Default)]
+struct Sum {
+    cpu: u64,
+    memory: u64,
+    pods: u64,
+}
+
+impl Sum {
+    fn add(&mut self, has: Option<&std::collections::BTreeMap<String, Quantity>>) {
+        let thousandths = |key: &str| {
+            has.and_then(|has| has.get(key))
+                .and_then(|quantity| thousandths(&quantity.0))
+                .unwrap_or(0)
+        };
+        self.cpu = self.cpu.saturating_add(thousandths("cpu"));
+        self.memory = self.memory.saturating_add(thousandths("memory") / 1000);
+        self.pods = self.pods.saturating_add(thousandths("pods") / 1000);
+    }
+
+    fn resources(&self) -> Resources {
+        Resources {
+            cpu: match self.cpu % 1000 {
+                0 => format!("{}", self.cpu / 1000),
+                _ => format!("{}m", self.cpu),
+            },
+            memory: format!("{}Mi", self.memory / (1024 * 1024)),
+            pods: self.pods.to_string(),
+        }
+    }
+}
+
+/// A quantity as Kubernetes writes it, in thousandths; `None` for what is none, or has a fraction.
+fn thousandths(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let factor = match unit {
+        "m" => 1,
+        "" => 1000,
+        "k" => 1_000_000,
+        "M" => 1_000_000_000,
+        "G" => 1_000_000_000_000,
+        "Ki" => 1000 << 10,
+        "Mi" => 1000 << 20,
+        "Gi" => 1000 << 30,
+        "Ti" => 1000 << 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// Asks the control plane how it is, by the same question that `kubectl get --raw` puts.
+async fn readyz(member: &Client) -> Result<Readyz> {
+    let request = Request::get("/readyz?verbose").body(kube::client::Body::empty());
+    let request = request.map_err(|error| Error::Invalid(error.to_string()))?;
+    let began = Instant::now();
+    let response = member.send(request).await.context(|| "asking /readyz".to_owned())?;
+    let ready = response.status().is_success();
+    let body = Limited::new(response.into_body(), READYZ).collect().await;
+    let millis = i32::try_from(began.elapsed().as_millis()).unwrap_or(i32::MAX).min(1_000_000);
+    let body = body.map_err(|error| Error::Invalid(format!("/readyz: {error}")))?.to_bytes();
+    let (etcd, failed) = checks(&String::from_utf8_lossy(&body));
+    Ok(Readyz { millis, ready, etcd, failed })
+}
+
+/// What `/readyz?verbose` says of etcd, and which checks fail.
+fn checks(text: &str) -> (Option<String>, Vec<String>) {
+    let (mut etcd, mut failed) = (None, Vec::new());
+    for line in text.lines() {
+        let passed = line.starts_with("[+]");
+        let Some(rest) = line.strip_prefix("[+]").or_else(|| line.strip_prefix("[-]")) else {
+            continue;
+        };
+        let (name, said) = rest.split_once(' ').unwrap_or((rest, ""));
+        if name == "etcd" {
+            etcd = Some(clip(if passed { "ok" } else { said }, 128));
+        }
+        if !passed {
+            failed.push(clip(name, 64));
+        }
+    }
+    (etcd, failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities() {
+        let table = [
+            ("4", Some(4000)),
+            ("3900m", Some(3900)),
+            ("16323212Ki", Some(16_323_212_u64 * 1024 * 1000)),
+            ("110", Some(110_000)),
+            ("", None),
+            ("1.5", None),
+            ("x", None),
+            ("99999999999999999999Ti", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(thousandths(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn checks_of_readyz() {
+        let text = "[+]ping ok\n[-]etcd failed: reason withheld\n[+]log ok\nreadyz check failed\n";
+        let expected = (Some("failed: reason withheld".to_owned()), vec!["etcd".to_owned()]);
+        assert_eq!(checks(text), expected);
+        assert_eq!(checks("[+]etcd ok\nreadyz check passed\n"), (Some("ok".to_owned()), vec![]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_quantity_or_not(text: String) {
+            let _ = thousandths(&text);
+        }
+
+        #[test]
+        fn any_answer_is_read(text in "(\\[[+-]\\](etcd|.{0,5}) .{0,9}\n){0,4}.{0,30}") {
+            let (etcd, failed) = checks(&text);
+            proptest::prop_assert!(etcd.is_none_or(|said| said.chars().count() <= 128));
+            proptest::prop_assert!(failed.iter().all(|name| name.chars().count() <= 64));
+        }
+    }
+}

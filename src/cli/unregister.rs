@@ -1,0 +1,43 @@
+//! `slipway unregister`: takes a cluster out of its hub.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{InventoryArg, say_error};
+use crate::diagnostic::{Error, Kind, Result};
+use crate::hub::{self, Left};
+use crate::inventory;
+
+/// Take the inventory's cluster out of its hub: its agent cleans up and goes, then its rights
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    inventory: InventoryArg,
+    /// How long the agent may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u64,
+    /// Take it out of the hub even if its agent does not answer; say what is left in the cluster
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode> {
+    let cluster = inventory::load(&args.inventory.inventory)?.cluster;
+    let Some(registration) = cluster.registration else {
+        let message = format!("{} is registered with no hub", cluster.name);
+        return Err(Error::new(Kind::Inventory, message)
+            .hint("`spec.registration` names the hub; see docs/registration.md"));
+    };
+    let (client, _) = hub::reach(&registration.hub).await?;
+    let limit = Duration::from_secs(args.wait);
+    let name = &registration.name;
+    match hub::unregister(&client, name, limit, args.force).await? {
+        Left::Unknown => say_error(format_args!("the hub knows no cluster `{name}`")),
+        Left::Clean => say_error(format_args!("{name} has left the hub; nothing remains")),
+        Left::Forced(left) => {
+            say_error(format_args!("{name} was taken out of the hub; in the cluster remains:"));
+            left.iter().for_each(|one| say_error(format_args!("  {one}")));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,299 @@
+//! The hub of the Multi-Cluster Platform, as the operator's machine reaches it: what it knows of a
+//! cluster, and how a cluster is registered with it. What runs at the hub and in the cluster is
+//! another package, `slipway-agent`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+use kube::api::Api;
+use slipway_agent::api::{Capability, ClusterRegistration, ClusterRegistrationSpec, Mode};
+use slipway_agent::credential::Endpoint;
+use slipway_agent::{install, registration};
+
+use crate::cluster::{Cluster, Registration};
+use crate::diagnostic::{Error, Kind, Result};
+use crate::resource::{self, AtHub, Doing, Elsewhere};
+use crate::secret::Secret;
+
+mod fleet;
+mod guest;
+mod reach;
+
+pub use fleet::{Known, clusters, status, table};
+pub use guest::Guest;
+pub use kube::Client;
+pub use reach::{error, reach};
+pub use slipway_agent::registration::Left;
+
+/// How long the agent may take to join, once it has its credential.
+const JOINING: Duration = Duration::from_secs(180);
+
+/// One cluster and its hub.
+#[derive(Clone)]
+pub struct Hub {
+    client: Client,
+    endpoint: Endpoint,
+    name: String,
+    spec: ClusterRegistrationSpec,
+    labels: Vec<(String, String)>,
+    replace: bool,
+}
+
+impl Hub {
+    /// The hub of `cluster`, which `registration` names; the cluster's CA is `ca` (PEM).
+    ///
+    /// # Errors
+    /// [`Kind::Inventory`] for files that cannot be read, [`Kind::Connection`] for a hub that cannot
+    /// be reached.
+    pub async fn of(cluster: &Cluster, registration: &Registration, ca: &[u8]) -> Result<Self> {
+        let (client, endpoint) = reach(&registration.hub).await?;
+        let encode =
+            |bytes| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+        let has = |name: &str| registration.capabilities.iter().any(|one| one == name);
+        let more =
+            [("ApplyManifests", Capability::ApplyManifests), ("Policies", Capability::Policies)];
+        let more = more.into_iter().filter(|(name, _)| has(name)).map(|(_, one)| one);
+        let spec = ClusterRegistrationSpec {
+            api_endpoint: format!("https://{}", cluster.endpoint.authority()),
+            ca_data: Some(encode(ca)),
+            sync_interval: Some(format!("{}s", registration.every.as_secs())),
+            mode: match registration.mode.as_str() {
+                "Edge" => Mode::Edge,
+                "Hybrid" => Mode::Hybrid,
+                _ => Mode::Hosted,
+            },
+            accepted: true,
+            capabilities: [Capability::Report].into_iter().chain(more).collect(),
+            ..ClusterRegistrationSpec::default()
+        };
+        let spec = with(&spec, &registration.more)?;
+        let labels = registration.labels.clone().into_iter().collect();
+        let (name, replace) = (registration.name.clone(), registration.replace);
+        Ok(Self { client, endpoint, name, spec, labels, replace })
+    }
+
+    /// What the hub knows of the cluster.
+    ///
+    /// # Errors
+    /// [`Kind::Connection`] when it does not answer, [`Kind::Preflight`] when it is no hub.
+    pub async fn look(&self) -> Result<AtHub> {
+        let api = Api::<ClusterRegistration>::all(self.client.clone());
+        let found = api.get_opt(&self.name).await.map_err(|e| self.refused(e))?;
+        let Some(found) = found else {
+            // A server that does not know the kind answers the same. One that does says now what it
+            // would refuse in the end.
+            let any = api.list(&kube::api::ListParams::default().limit(1)).await;
+            any.map_err(|e| self.refused(e))?;
+            let wanted = ClusterRegistration::new(&self.name, self.spec.clone());
+            let dry = kube::api::PostParams { dry_run: true, ..kube::api::PostParams::default() };
+            let tried = api.create(&dry, &wanted).await;
+            return tried.map(|_| AtHub::default()).map_err(|e| self.refused(e));
+        };
+        let meant = ClusterRegistrationSpec {
+            cluster_id: found.spec.cluster_id.clone(),
+            ..self.spec.clone()
+        };
+        let labels = found.labels();
+        Ok(AtHub {
+            there: found.metadata.deletion_timestamp.is_none(),
+            cluster_id: found.spec.cluster_id.clone(),
+            current: found.spec == meant
+                && self.labels.iter().all(|(key, value)| labels.get(key) == Some(value)),
+            joined: registration::has_joined(&found),
+            ready: registration::is_ready(&found),
+        })
+    }
+
+    /// The agent, as a list of objects for the cluster; without its credential.
+    ///
+    /// # Errors
+    /// A mistake of slipway's.
+    pub fn agent(&self, image: &str) -> Result<String> {
+        let mut objects = self.objects(image, None)?;
+        objects.retain(|object| !is_secret(object));
+        let metadata = |object| serde_json::Value::as_object_mut(object);
+        for fields in
+            objects.iter_mut().filter_map(|one| one.get_mut("metadata").and_then(metadata))
+        {
+            let labels = fields.entry("labels").or_insert_with(|| serde_json::json!({}));
+            if let Some(labels) = labels.as_object_mut() {
+                labels.insert("app".to_owned(), "mcp-agent".into());
+            }
+        }
+        Ok(list(&objects))
+    }
+
+    /// The resource that registers the cluster; `known` is what [`Hub::look`] gave.
+    #[must_use]
+    pub fn registration(&self, known: AtHub) -> resource::Registration {
+        resource::Registration {
+            name: self.name.clone(),
+            server: self.endpoint.server.clone(),
+            ca: self.endpoint.ca.clone(),
+            replace: self.replace,
+            known,
+            hub: Arc::new(self.clone()),
+        }
+    }
+
+    fn objects(
+        &self,
+        image: &str,
+        token: Option<&zeroize::Zeroizing<String>>,
+    ) -> Result<Vec<serde_json::Value>> {
+        let member = install::Member {
+            cluster: &self.name,
+            hub: &self.endpoint,
+            token,
+            credential: &self.spec.credential,
+            capabilities: &self.spec.capabilities,
+            image,
+        };
+        let objects = install::member_objects(&member).map_err(error)?;
+        values(&objects)
+    }
+
+    fn refused(&self, cause: kube::Error) -> Error {
+        match &cause {
+            kube::Error::Api(status) if status.code == 404 => {
+                let message = format!("{} is no hub", self.endpoint.server);
+                let hint = "make it one with `slipway hub install`";
+                Error::new(Kind::Preflight, message).hint(hint)
+            }
+            _ => {
+                let what = format!("asking the hub {} of {}", self.endpoint.server, self.name);
+                error(slipway_agent::error::Error::Api(what, Box::new(cause)))
+            }
+        }
+    }
+}
+
+/// `spec` with these fields instead of its own.
+fn with(
+    spec: &ClusterRegistrationSpec,
+    fields: &serde_json::Map<String, serde_json::Value>,
+) -> Result<ClusterRegistrationSpec> {
+    let wrong = |e: serde_json::Error| {
+        Error::new(Kind::Inventory, format!("the ClusterRegistration cannot be read: {e}"))
+    };
+    let mut all = serde_json::to_value(spec).map_err(wrong)?;
+    if let Some(all) = all.as_object_mut() {
+        all.extend(fields.clone());
+    }
+    serde_json::from_value(all).map_err(wrong)
+}
+
+/// Everything that makes a cluster a hub, as a list of objects; the controller runs `image`.
+///
+/// # Errors
+/// A mistake of slipway's.
+pub fn objects(image: &str) -> Result<String> {
+    let mut objects = values(&slipway_agent::api::crds())?;
+    objects.extend(values(&install::objects(image).map_err(error)?)?);
+    Ok(list(&objects))
+}
+
+/// Makes the API server behind `client` a hub, whose controller runs `image`.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn install(client: &Client, image: &str) -> Result<()> {
+    install::hub(client, image).await.map_err(error)
+}
+
+/// Takes the cluster out of the hub; gives what is left of it in the cluster itself, which only
+/// `force` leaves.
+///
+/// # Errors
+/// When the agent does not clean up within `limit` and there is no `force`.
+pub async fn unregister(
+    client: &Client,
+    name: &str,
+    limit: Duration,
+    force: bool,
+) -> Result<registration::Left> {
+    registration::unregister(client, name, limit, force).await.map_err(error)
+}
+
+fn is_secret(object: &serde_json::Value) -> bool {
+    object.get("kind").is_some_and(|kind| kind == "Secret")
+}
+
+fn list(objects: &[serde_json::Value]) -> String {
+    serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
+}
+
+fn values<T: serde::Serialize>(objects: &[T]) -> Result<Vec<serde_json::Value>> {
+    let values = objects.iter().map(serde_json::to_value).collect::<Result<_, _>>();
+    values.map_err(|e| Error::new(Kind::Bug, format!("an object cannot be written: {e}")))
+}
+
+/// What is done at the hub before a command in the cluster.
+struct Deed {
+    hub: Hub,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Register { cluster_id: String, anew: bool },
+    Ready,
+}
+
+impl fmt::Debug for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {}", self.what, self.hub.endpoint.server)
+    }
+}
+
+impl resource::Hub for Hub {
+    fn register(&self, cluster_id: &str, anew: bool) -> Arc<dyn Elsewhere> {
+        let what = What::Register { cluster_id: cluster_id.to_owned(), anew };
+        Arc::new(Deed { hub: self.clone(), what })
+    }
+
+    fn ready(&self) -> Arc<dyn Elsewhere> {
+        Arc::new(Deed { hub: self.clone(), what: What::Ready })
+    }
+}
+
+impl Elsewhere for Deed {
+    fn act(&self) -> Doing<'_> {
+        Box::pin(async move {
+            let hub = &self.hub;
+            match &self.what {
+                What::Register { cluster_id, anew } => hub.register(cluster_id, *anew).await,
+                What::Ready => {
+                    let ready = registration::ready(&hub.client, &hub.name, JOINING).await;
+                    ready.map(|_| Secret::new(Vec::new())).map_err(error)
+                }
+            }
+        })
+    }
+}
+
+impl Hub {
+    /// Registers the cluster. With `anew`, its agent's Secret comes back, as JSON, with a credential
+    /// that is good for one certificate, within an hour.
+    async fn register(&self, cluster_id: &str, anew: bool) -> Result<Secret<Vec<u8>>> {
+        let spec = ClusterRegistrationSpec {
+            cluster_id: Some(cluster_id.to_owned()),
+            ..self.spec.clone()
+        };
+        let labels: Vec<(&str, &str)> =
+            self.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let prepared =
+            registration::prepare(&self.client, &self.name, &spec, &labels, self.replace).await;
+        prepared.map_err(error)?;
+        if !anew {
+            return Ok(Secret::new(Vec::new()));
+        }
+        let bootstrap = registration::bootstrap(&self.client, &self.name).await.map_err(error)?;
+        let objects = self.objects("", Some(&bootstrap.token))?;
+        let secret = objects.into_iter().find(is_secret);
+        let bytes = secret.map(|secret| secret.to_string().into_bytes()).unwrap_or_default();
+        Ok(Secret::new(bytes))
+    }
+}

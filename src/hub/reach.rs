@@ -1,0 +1,98 @@
+//! Connecting to a hub, by a kubeconfig or by hand; what its errors mean here.
+
+use std::path::Path;
+
+use kube::Client;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use slipway_agent::credential::{self, Endpoint, Proof};
+use slipway_agent::error;
+use zeroize::Zeroizing;
+
+use crate::cluster::Hub;
+use crate::diagnostic::{Error, Kind, Result};
+
+/// Connects to `hub`; gives also where it is, as agents need to know.
+///
+/// # Errors
+/// [`Kind::Inventory`] for files that cannot be read or understood.
+pub async fn reach(hub: &Hub) -> Result<(Client, Endpoint)> {
+    match hub {
+        Hub::Kubeconfig(path) => kubeconfig(path).await,
+        Hub::Endpoint { authority, ca, token } => {
+            let server = format!("https://{authority}");
+            let endpoint = Endpoint { server, ca: read(ca)? };
+            private(token)?;
+            let token = Zeroizing::new(read(token)?);
+            let token = Zeroizing::new(String::from_utf8_lossy(&token).trim().to_owned());
+            let client = credential::client(&endpoint, &Proof::Token(token));
+            Ok((client.map_err(self::error)?, endpoint))
+        }
+    }
+}
+
+async fn kubeconfig(path: &Path) -> Result<(Client, Endpoint)> {
+    let wrong = |why: String| {
+        Error::new(
+            Kind::Inventory,
+            format!("cannot use the kubeconfig `{}`: {why}", path.display()),
+        )
+    };
+    let read = Kubeconfig::read_from(path).map_err(|e| wrong(e.to_string()))?;
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(read, &options).await;
+    let config = config.map_err(|e| wrong(e.to_string()))?;
+    let der = config.root_cert.clone().unwrap_or_default();
+    if der.is_empty() {
+        let why = "it names no CA (`certificate-authority-data`), which agents need".to_owned();
+        return Err(wrong(why));
+    }
+    let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+    let ca: String = der.iter().map(|der| pem(der)).collect();
+    let client = Client::try_from(config).map_err(|e| wrong(e.to_string()))?;
+    Ok((client, Endpoint { server, ca: ca.into_bytes() }))
+}
+
+/// A certificate in the form of RFC 7468.
+fn pem(der: &[u8]) -> String {
+    let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for line in body.as_bytes().chunks(64) {
+        text.push_str(&String::from_utf8_lossy(line));
+        text.push('\n');
+    }
+    text + "-----END CERTIFICATE-----\n"
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path)
+        .map_err(|e| Error::new(Kind::Inventory, format!("cannot read `{}`: {e}", path.display())))
+}
+
+/// Refuses a token that others may read.
+fn private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).map(|found| found.permissions().mode() & 0o777);
+    match mode {
+        Ok(mode) if mode & 0o077 != 0 => {
+            let message = format!("others may read the token `{}` ({mode:04o})", path.display());
+            let hint = format!("chmod 600 {}", path.display());
+            Err(Error::new(Kind::Inventory, message).hint(hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What an error of the agent's package means here.
+#[must_use]
+pub fn error(cause: error::Error) -> Error {
+    let message = cause.to_string();
+    match &cause {
+        error::Error::Api(..) if cause.code().is_none_or(|code| code >= 500) => {
+            Error::new(Kind::Connection, message).passing()
+        }
+        error::Error::Api(..) => Error::new(Kind::Command, message),
+        error::Error::Refused(_) => Error::new(Kind::Preflight, message),
+        error::Error::Timeout(..) => Error::new(Kind::Timeout, message),
+        error::Error::Invalid(_) => Error::new(Kind::Inventory, message),
+    }
+}

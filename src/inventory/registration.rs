@@ -1,0 +1,125 @@
+//! The part of an inventory that is about the hub: `spec.registration`, and a second document.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::resolve::{flag, json, owned, pairs, path, text};
+use super::source::Finding;
+use super::syntax;
+use super::tree::{Node, Value};
+use crate::cluster::{API_PORT, Hub, Registration};
+
+/// The well-known labels of region and zone (`k8s.io/api/core/v1/well_known_labels.go`).
+const REGION: &str = "topology.kubernetes.io/region";
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// What belongs together where there is no kubeconfig.
+const BY_HAND: [&str; 3] = ["endpoint", "caFile", "tokenFile"];
+
+/// What stays in `spec.registration` beside a second document.
+const BESIDE: [&str; 2] = ["hub", "replace"];
+
+/// Contradictions in `spec.registration`, and with the `document` that takes its place.
+pub(super) fn check(root: &Node, document: Option<&Node>, findings: &mut Vec<Finding>) {
+    let node = root.get("spec.registration");
+    if let Some(document) = document {
+        beside(node, document, findings);
+    }
+    let Some(hub) = node.and_then(|node| node.get("hub")) else { return };
+    if !matches!(hub.value, Value::Map(_)) {
+        return;
+    }
+    let given: Vec<&str> = BY_HAND.into_iter().filter(|key| hub.get(key).is_some()).collect();
+    match (hub.get("kubeconfig"), given.as_slice()) {
+        (Some(_), []) => {}
+        (Some(kubeconfig), [first, ..]) => {
+            let title = format!("`kubeconfig` and `{first}` exclude each other");
+            findings.push(Finding::new(title, &kubeconfig.span, ""));
+        }
+        (None, []) => findings.push(Finding::new(
+            "`hub` needs either `kubeconfig`, or `endpoint`, `caFile` and `tokenFile`",
+            &hub.span,
+            "",
+        )),
+        (None, given) => {
+            for missing in BY_HAND.iter().filter(|key| !given.contains(key)) {
+                findings.push(Finding::new(format!("`hub` has no `{missing}`"), &hub.span, ""));
+            }
+        }
+    }
+}
+
+fn beside(node: Option<&Node>, document: &Node, findings: &mut Vec<Finding>) {
+    let kind = document.get("kind").map_or(0..0, |kind| kind.span.clone());
+    let Some(node) = node else {
+        let title = "a ClusterRegistration without a hub";
+        let finding = Finding::new(title, &kind, "which hub is to get it?");
+        findings.push(finding.hint("say so in `spec.registration.hub` of the first document"));
+        return;
+    };
+    for entry in node.entries().iter().filter(|entry| !BESIDE.contains(&entry.key.as_str())) {
+        let title = format!("`{}` beside a ClusterRegistration", entry.key);
+        let finding = Finding::new(title, &entry.span, "say it there");
+        findings.push(finding.mark(&kind, "this takes its place"));
+    }
+    if let Some(accepted) = document.get("spec.accepted")
+        && accepted.text() == Some("false")
+    {
+        let title = "`accepted: false` would keep the cluster out";
+        findings.push(Finding::new(title, &accepted.span, "leave it out"));
+    }
+}
+
+/// What `node`, a correct `spec.registration` of `root`, and the `document` that takes its place mean.
+pub(super) fn resolve(
+    root: &Node,
+    node: &Node,
+    document: Option<&Node>,
+    dir: &Path,
+) -> Option<Registration> {
+    let file = |key: &str| path(node.get(&format!("hub.{key}"))?.text()?, dir);
+    let hub = match file("kubeconfig") {
+        Some(file) => Hub::Kubeconfig(file),
+        None => {
+            let (host, port) = syntax::authority(node.get("hub.endpoint")?.text()?)?;
+            let authority = format!("{host}:{}", port.unwrap_or(API_PORT));
+            Hub::Endpoint { authority, ca: file("caFile")?, token: file("tokenFile")? }
+        }
+    };
+    let spec = match document {
+        Some(document) => document.get("spec"),
+        None => Some(node),
+    };
+    let said = |key: &str| spec.and_then(|spec| spec.get(key));
+    let mode = match said("mode") {
+        Some(written) => written.text()?,
+        None => text(root, "spec.registration.mode")?,
+    };
+    let every = match said("syncInterval") {
+        Some(written) => syntax::interval(written.text()?)?,
+        None if mode == "Edge" => Duration::from_secs(300),
+        None => Duration::from_secs(30),
+    };
+    let about = document.map_or(Some(node), |document| document.get("metadata"))?;
+    let mut labels = pairs(about, "labels")?;
+    for (label, key) in [(REGION, "region"), (ZONE, "zone")] {
+        labels.extend(node.get(key).and_then(owned).map(|value| (label.to_owned(), value)));
+    }
+    let name = match about.get("name") {
+        Some(own) => owned(own)?,
+        None => text(root, "metadata.name")?.to_owned(),
+    };
+    let capabilities = spec.into_iter().flat_map(|spec| spec.items("capabilities"));
+    let more = ["apiEndpoint", "caData", "credential", "adapters"];
+    let more = more.into_iter().filter(|_| document.is_some());
+    Some(Registration {
+        hub,
+        name,
+        mode: mode.to_owned(),
+        every,
+        labels,
+        capabilities: capabilities.filter_map(owned).filter(|one| one != "Report").collect(),
+        more: more.filter_map(|key| Some((key.to_owned(), json(said(key)?)))).collect(),
+        replace: flag(root, "spec.registration.replace")?,
+    })
+}

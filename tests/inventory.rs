@@ -124,6 +124,8 @@ transcripts! {
     not_an_inventory
     not_yaml
     registration
+    registration_document
+    registration_document_without_a_hub
     registration_half_by_hand
     registration_without_a_hub
     role
@@ -170,6 +172,10 @@ fn examples_are_valid() {
         (
             "all-keys",
             "everything: Kubernetes 1.37.1, 1 control plane, 1 worker, endpoint 10.77.0.100:6443",
+        ),
+        (
+            "registration",
+            "east-1: Kubernetes 1.37.1, 1 control plane, 0 workers, endpoint 10.77.0.11:6443",
         ),
         (
             "vagrant",
@@ -224,7 +230,7 @@ fn the_example_with_every_key_has_every_key() {
     // A second document takes the place of keys of the first.
     for (example, second) in [("all-keys", false), ("registration", true)] {
         let text = fs::read_to_string(root().join(format!("inventories/{example}.yaml"))).unwrap();
-        let text = text.rsplit("---\n").next().unwrap().replace("\n", "\n ");
+        let text = format!(" {}", text.rsplit("---\n").next().unwrap()).replace(['\n', '{'], " ");
         let keys =
             || KEYS.iter().filter(|key| key.path.starts_with("ClusterRegistration") == second);
         for key in keys() {

@@ -2,7 +2,7 @@
 //!
 //! A [`Probe`] can only be made by the constructors here, each a fixed shell text that reads; so a
 //! look that mutates cannot be written elsewhere. Probes are data: [`script`] bundles those of a
-//! whole host into one text for one command, [`frames`] takes the answers apart again.
+//! whole host into one text for one command, [`frames()`] takes the answers apart again.
 
 mod frames;
 

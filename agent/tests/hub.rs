@@ -1,5 +1,5 @@
 //! A hub and a member of real components: definitions, joining, life and death, security, manifests,
-//! placement.
+//! placement; a hub that is away, and one that signs nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout)]
@@ -14,6 +14,7 @@ mod hub {
     mod lives;
     mod manifests;
     mod neighbours;
+    mod outage;
     mod placing;
     mod security;
 }

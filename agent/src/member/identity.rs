@@ -25,8 +25,10 @@ use crate::error::{Context as _, Error, Result};
 const TOKEN_LIFE: i64 = 24 * 3600;
 /// How long a new credential is used at least.
 const FLOOR: Duration = Duration::from_secs(5);
-/// How often the hub is asked whether it has signed.
-const ASK: Duration = Duration::from_secs(1);
+/// How soon the hub is asked whether it has signed; each time after twice as long.
+const ASK: Duration = Duration::from_millis(500);
+/// How seldom it is asked at most.
+const SELDOM: Duration = Duration::from_secs(10);
 /// How long one answer of the hub may take.
 const ANSWER: Duration = Duration::from_secs(15);
 /// How long a request may wait to be approved, before all of it is tried anew.
@@ -74,7 +76,7 @@ async fn turn(shared: &Shared, keep: &Keep, fresh: bool) -> Result<Duration> {
     // A bootstrap token is there only until it was used: this cluster is registered anew.
     if let Some(token) = kept.bootstrap.clone() {
         let bootstrap = client(&kept.hub, &Proof::Token(token))?;
-        match obtain(shared, keep, &kept, &bootstrap, false).await {
+        match obtain(shared, keep, &kept, &bootstrap, None).await {
             Err(error) if valid.is_some() => {
                 tracing::warn!(%error, "the bootstrap token is no use; the old credential goes on");
             }
@@ -100,7 +102,7 @@ async fn turn(shared: &Shared, keep: &Keep, fresh: bool) -> Result<Duration> {
         if token_wanted && matches!(valid.proof, Proof::Token(_)) {
             token(shared, keep, &hub.client).await?;
         } else {
-            obtain(shared, keep, &kept, &hub.client, true).await?;
+            obtain(shared, keep, &kept, &hub.client, Some(&valid)).await?;
         }
         return Ok(Duration::ZERO);
     }
@@ -141,19 +143,26 @@ fn renewal(valid: &Valid, left: f64) -> Timestamp {
     valid.until.checked_sub(life.mul_f64(left.clamp(0.0, 1.0))).unwrap_or(valid.from)
 }
 
+/// Whether a hub that does not sign is asked again, and no token is asked for yet: its signer may be
+/// away, and half of the time for renewals is left.
+fn patient(valid: &Valid, left: f64, now: Timestamp) -> bool {
+    matches!(valid.proof, Proof::Certificate { .. }) && now < renewal(valid, left / 2.0)
+}
+
 /// What the agent shall prove itself with.
 fn wanted(shared: &Shared, kept: &Kept) -> Credential {
     let registration = shared.registration();
     registration.map_or_else(|| kept.credential.clone(), |found| found.spec.credential.clone())
 }
 
-/// Asks for a certificate, and for a token if the hub does not issue any.
+/// Asks for a certificate, in place of the `valid` credential if there is one; for a token if the hub
+/// does not issue any.
 async fn obtain(
     shared: &Shared,
     keep: &Keep,
     kept: &Kept,
     hub: &Client,
-    renewal: bool,
+    valid: Option<&Valid>,
 ) -> Result<()> {
     let generated;
     // The key of a request that was interrupted is used again: its certificate may be waiting.
@@ -167,7 +176,8 @@ async fn obtain(
             &generated
         }
     };
-    match request(shared, hub, key, &wanted(shared, kept), renewal).await? {
+    let (wanted, left) = (wanted(shared, kept), shared.options.renew_at);
+    match request(shared, hub, key, &wanted, valid.is_some()).await? {
         Issued::Certificate(certificate) => {
             keep.save(&[
                 (KEY, Some(key)),
@@ -180,6 +190,13 @@ async fn obtain(
             shared.figures.renewed.fetch_add(1, Ordering::Relaxed);
             tracing::info!("has a new certificate");
             Ok(())
+        }
+        Issued::Nothing
+            if wanted.kind == CredentialType::Certificate
+                && valid.is_some_and(|valid| patient(valid, left, Timestamp::now())) =>
+        {
+            let limit = shared.options.issue_limit;
+            Err(Error::Timeout("the hub's signature of an approved certificate".to_owned(), limit))
         }
         Issued::Nothing => token(shared, keep, hub).await,
     }
@@ -217,7 +234,7 @@ async fn request(
         }
         other => drop(other?),
     }
-    let (began, mut approved) = (tokio::time::Instant::now(), None);
+    let (began, mut approved, mut ask) = (tokio::time::Instant::now(), None, ASK);
     let issue_limit = match wanted.kind {
         CredentialType::Certificate => shared.options.issue_limit,
         CredentialType::Token => Duration::ZERO,
@@ -251,7 +268,8 @@ async fn request(
         } else if began.elapsed() > APPROVAL {
             return Err(Error::Timeout(format!("approval of {name}"), APPROVAL));
         }
-        tokio::time::sleep(super::backoff::jittered(ASK)).await;
+        tokio::time::sleep(super::backoff::jittered(ask)).await;
+        ask = ask.saturating_mul(2).min(SELDOM);
     }
 }
 
@@ -302,10 +320,15 @@ mod tests {
     #[test]
     fn a_fifth_of_its_life_before_the_end_a_credential_is_renewed() {
         let second = |second| Timestamp::from_second(second).unwrap();
-        let proof = Proof::Token(Zeroizing::new(String::new()));
+        let key = Zeroizing::new(String::new());
+        let proof = Proof::Certificate { certificate: String::new(), key };
         let valid = Valid { proof, from: second(1000), until: second(2000) };
         assert_eq!(renewal(&valid, 0.2), second(1800));
         assert_eq!(renewal(&valid, 0.99), second(1010));
         assert_eq!(renewal(&valid, 7.0), second(1000));
+        // From a tenth on it takes a token, if that is all that the hub gives.
+        assert!(patient(&valid, 0.2, second(1899)) && !patient(&valid, 0.2, second(1900)));
+        let proof = Proof::Token(Zeroizing::new(String::new()));
+        assert!(!patient(&Valid { proof, ..valid }, 0.2, second(1800)));
     }
 }

@@ -1,13 +1,10 @@
 //! What nobody may do with the fleet's sets and their copies: members, the controller, whoever writes one.
 
-use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 use slipway_agent::api::{ManifestSet, PLACED_FROM, find};
-use slipway_agent::credential::Proof;
 use slipway_agent::install::FLEET_NAMESPACE;
-use zeroize::Zeroizing;
 
 use super::placing::{map, placed, prepare, set, sets, small};
 use crate::support::refused;
@@ -15,12 +12,8 @@ use crate::support::world::{Agent, log, spec, token, world};
 
 /// What the credential of the member `place-a` reaches of the set `base`, of which it and `place-b` have
 /// copies.
-pub async fn a_member_sees_its_own_copies_alone(member: &Client, agent: &Agent) {
-    let api = Api::<Secret>::namespaced(member.clone(), agent.namespace());
-    let secret = api.get("mcp-hub").await.unwrap();
-    let text = |key: &str| String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap();
-    let (certificate, key) = (text("tls.crt"), Zeroizing::new(text("tls.key")));
-    let client = world().hub.client(&Proof::Certificate { certificate, key });
+pub async fn a_member_sees_its_own_copies_alone(agent: &Agent) {
+    let client = agent.at_the_hub().await;
     let within = |namespace: &str| Api::<ManifestSet>::namespaced(client.clone(), namespace);
     let (merge, other) =
         (PatchParams::default(), Patch::Merge(json!({ "spec": { "prune": false } })));

@@ -140,9 +140,7 @@ async fn a_name_belongs_to_one_cluster_until_it_is_replaced() {
     let world = world();
     let hub = world.hub.admin();
     let first = spec(&world.member.admin()).await;
-    let mut agent = Agent::register(&world.hub, &world.member, "rebuilt", &first).await;
-    agent.start();
-    registration::ready(&hub, "rebuilt", PATIENCE).await.unwrap();
+    let mut agent = Agent::joined("rebuilt", &first).await;
     agent.kill();
     let mut second = first.clone();
     second.cluster_id = Some("0b5ad2c5-0000-4000-8000-00000000000f".to_owned());

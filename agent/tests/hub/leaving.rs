@@ -33,9 +33,7 @@ async fn deleting_a_registration_cleans_both_sides() {
     let world = world();
     let (hub, member) = (world.hub.admin(), world.member.admin());
     let spec = spec(&member).await;
-    let mut agent = Agent::register(&world.hub, &world.member, "leaves", &spec).await;
-    agent.start();
-    registration::ready(&hub, "leaves", PATIENCE).await.unwrap();
+    let mut agent = Agent::joined("leaves", &spec).await;
     let left = registration::unregister(&hub, "leaves", PATIENCE, false).await.unwrap();
     assert_eq!(left, Left::Clean);
     nothing_at_the_hub(&hub, "leaves").await;
@@ -65,9 +63,7 @@ async fn a_dead_agent_needs_force_and_the_name_is_free_afterwards() {
     let world = world();
     let hub = world.hub.admin();
     let spec = spec(&world.member.admin()).await;
-    let mut agent = Agent::register(&world.hub, &world.member, "dead", &spec).await;
-    agent.start();
-    registration::ready(&hub, "dead", PATIENCE).await.unwrap();
+    let mut agent = Agent::joined("dead", &spec).await;
     agent.kill();
     let short = Duration::from_secs(3);
     let error = registration::unregister(&hub, "dead", short, false).await.unwrap_err();

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use slipway_agent::api::ConditionStatus;
-use slipway_agent::registration;
 
 use crate::support::world::{Agent, PATIENCE, becomes, log, spec, world};
 
@@ -13,9 +12,7 @@ async fn three_missed_syncs_make_a_cluster_unknown_and_the_first_one_ready() {
     let world = world();
     let hub = world.hub.admin();
     let spec = spec(&world.member.admin()).await;
-    let mut agent = Agent::register(&world.hub, &world.member, "lives", &spec).await;
-    agent.start();
-    registration::ready(&hub, "lives", PATIENCE).await.unwrap();
+    let mut agent = Agent::joined("lives", &spec).await;
     let interval = Duration::from_secs(5);
     agent.kill();
     let killed = Instant::now();

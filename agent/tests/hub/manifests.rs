@@ -52,9 +52,7 @@ async fn a_set_is_applied_reported_pruned_and_kept_or_deleted() {
     let world = world();
     let (hub, member) = (world.hub.admin(), world.member.admin());
     let spec = spec(&member).await;
-    let mut agent = Agent::register(&world.hub, &world.member, "sets", &spec).await;
-    agent.start();
-    registration::ready(&hub, "sets", PATIENCE).await.unwrap();
+    let mut agent = Agent::joined("sets", &spec).await;
     let sets = Api::<ManifestSet>::namespaced(hub.clone(), "mcp-cluster-sets");
     let (post, merge) = (PostParams::default(), PatchParams::default());
 
@@ -153,9 +151,7 @@ async fn an_agent_that_may_only_report_applies_nothing() {
     let hub = world.hub.admin();
     let mut spec = spec(&world.member.admin()).await;
     spec.capabilities = vec![slipway_agent::api::Capability::Report];
-    let mut agent = Agent::register(&world.hub, &world.member, "reports", &spec).await;
-    agent.start();
-    registration::ready(&hub, "reports", PATIENCE).await.unwrap();
+    let _agent = Agent::joined("reports", &spec).await;
     let sets = Api::<ManifestSet>::namespaced(hub.clone(), "mcp-cluster-reports");
     let made = set("none", &json!({ "manifests": [namespace("reports-1")] }));
     sets.create(&PostParams::default(), &made).await.unwrap();

@@ -14,12 +14,10 @@ use slipway_agent::api::{
     Adapter, AdapterKind, ClusterRegistration, ClusterRegistrationSpec, Condition, ConditionStatus,
     SecretReference, find,
 };
-use slipway_agent::credential::Proof;
 use slipway_agent::install::HUB_NAMESPACE;
 use slipway_agent::neighbour::neighbour;
 use slipway_agent::registration;
 use tokio::sync::OnceCell;
-use zeroize::Zeroizing;
 
 use crate::support::published;
 use crate::support::world::{Agent, PATIENCE, becomes, log, spec, token, world};
@@ -242,12 +240,8 @@ async fn a_profile_is_at_the_hub_once_its_kind_is() {
     assert!(message.contains("nam"), "{message}");
 
     // The member has no part in it.
-    let secrets = Api::<Secret>::namespaced(world.member.admin(), agent.namespace());
-    let data = secrets.get("mcp-hub").await.unwrap().data.unwrap();
-    let text = |key: &str| String::from_utf8(data[key].0.clone()).unwrap();
-    let (certificate, key) = (text("tls.crt"), Zeroizing::new(text("tls.key")));
+    let member = agent.at_the_hub().await;
     agent.kill();
-    let member = world.hub.client(&Proof::Certificate { certificate, key });
     for (what, answer) in [
         (
             "profiles",

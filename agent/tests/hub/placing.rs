@@ -198,7 +198,7 @@ async fn policies_travel_to_the_clusters_that_a_set_chooses() {
     assert_eq!(copy.labels()[PLACED_FROM], FLEET_NAMESPACE);
     assert_eq!(copy.spec.cluster_selector, None);
     assert_eq!(at_a_glance("base").await, ["base", "True", "2", "2"]);
-    a_member_sees_its_own_copies_alone(&member, &agent_a).await;
+    a_member_sees_its_own_copies_alone(&agent_a).await;
 
     // What the set says now is what the clusters are to have: one object more, which they refuse.
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s" } });

@@ -12,9 +12,7 @@ use rcgen::KeyPair;
 use serde_json::{Value, json};
 use slipway_agent::access::{request, signing_request};
 use slipway_agent::api::{ClusterRegistration, ConditionStatus, ManifestSet};
-use slipway_agent::credential::Proof;
 use slipway_agent::registration;
-use zeroize::Zeroizing;
 
 use crate::support::keys::claims;
 use crate::support::world::{Agent, PATIENCE, condition, log, spec, world};
@@ -189,14 +187,9 @@ async fn a_member_writes_its_own_status_and_nothing_else() {
     let (hub, member) = (world.hub.admin(), world.member.admin());
     let spec = spec(&member).await;
     prepared("own-b").await;
-    let mut agent = Agent::register(&world.hub, &world.member, "own-a", &spec).await;
-    agent.start();
-    registration::ready(&hub, "own-a", PATIENCE).await.unwrap();
+    let mut agent = Agent::joined("own-a", &spec).await;
     agent.kill();
-    let secret = Api::<Secret>::namespaced(member, agent.namespace()).get("mcp-hub").await.unwrap();
-    let text = |key: &str| String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap();
-    let (certificate, key) = (text("tls.crt"), Zeroizing::new(text("tls.key")));
-    let client = world.hub.client(&Proof::Certificate { certificate, key });
+    let client = agent.at_the_hub().await;
 
     let registrations = Api::<ClusterRegistration>::all(client.clone());
     let params = PatchParams::default();
@@ -305,14 +298,9 @@ async fn a_hostile_member_can_neither_flood_nor_garble() {
     let world = world();
     let (hub, member) = (world.hub.admin(), world.member.admin());
     let spec = spec(&member).await;
-    let mut agent = Agent::register(&world.hub, &world.member, "hostile", &spec).await;
-    agent.start();
-    registration::ready(&hub, "hostile", PATIENCE).await.unwrap();
+    let mut agent = Agent::joined("hostile", &spec).await;
     agent.kill();
-    let secret = Api::<Secret>::namespaced(member, agent.namespace()).get("mcp-hub").await.unwrap();
-    let text = |key: &str| String::from_utf8(secret.data.as_ref().unwrap()[key].0.clone()).unwrap();
-    let (certificate, key) = (text("tls.crt"), Zeroizing::new(text("tls.key")));
-    let client = world.hub.client(&Proof::Certificate { certificate, key });
+    let client = agent.at_the_hub().await;
     let registrations = Api::<ClusterRegistration>::all(client.clone());
     let params = PatchParams::default();
     let condition = |message: &str| {

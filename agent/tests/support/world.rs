@@ -5,15 +5,17 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::Client;
 use kube::api::{Api, DynamicObject, PostParams};
 use slipway_agent::api::{
     Capability, ClusterRegistration, ClusterRegistrationSpec, ConditionStatus, find,
 };
+use slipway_agent::credential::Proof;
 use slipway_agent::install::{self, HUB_NAMESPACE, Member};
 use slipway_agent::{hub, member, registration};
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use super::eventually;
 use super::plane::Plane;
@@ -161,6 +163,24 @@ impl Agent {
     ) -> Self {
         registration::prepare(&hub.admin(), cluster, spec, &[], false).await.unwrap();
         Self::install(hub, member, cluster, spec).await
+    }
+
+    /// A cluster of the shared member that has joined the shared hub.
+    pub async fn joined(cluster: &str, spec: &ClusterRegistrationSpec) -> Self {
+        let World { hub, member } = world();
+        let mut agent = Self::register(hub, member, cluster, spec).await;
+        agent.start();
+        registration::ready(&hub.admin(), cluster, PATIENCE).await.unwrap();
+        agent
+    }
+
+    /// A client of the shared hub with this agent's own certificate.
+    pub async fn at_the_hub(&self) -> Client {
+        let secrets = Api::<Secret>::namespaced(world().member.admin(), self.namespace());
+        let data = secrets.get("mcp-hub").await.unwrap().data.unwrap();
+        let text = |key: &str| String::from_utf8(data[key].0.clone()).unwrap();
+        let (certificate, key) = (text("tls.crt"), Zeroizing::new(text("tls.key")));
+        world().hub.client(&Proof::Certificate { certificate, key })
     }
 
     pub fn options(&mut self) -> &mut member::Options {

@@ -1,8 +1,10 @@
 //! `/healthz` and `/metrics` over plain HTTP, for kubelet and Prometheus.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
@@ -71,15 +73,25 @@ fn answer(request: &Request<Incoming>, vitals: &impl Vitals) -> Response<Full<By
     response
 }
 
-/// One figure, as Prometheus reads it.
+/// A figure that only grows, as Prometheus reads it.
 #[must_use]
-pub fn figure(name: &str, kind: &str, help: &str, value: impl std::fmt::Display) -> String {
+pub fn counter(name: &str, help: &str, value: &AtomicU64) -> String {
+    figure("counter", name, help, value.load(Ordering::Relaxed))
+}
+
+/// A figure that goes up and down; a truth is 1 or 0.
+#[must_use]
+pub fn gauge(name: &str, help: &str, value: impl Display) -> String {
+    figure("gauge", name, help, value)
+}
+
+fn figure(kind: &str, name: &str, help: &str, value: impl Display) -> String {
     format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
@@ -94,7 +106,7 @@ mod tests {
         }
 
         fn metrics(&self) -> String {
-            figure("x_total", "counter", "Things.", 3)
+            counter("x_total", "Things.", &AtomicU64::new(3))
         }
     }
 

@@ -10,7 +10,8 @@ use slipway_agent::api::{ClusterRegistration, ConditionStatus, find};
 use slipway_agent::install::HUB_NAMESPACE;
 use slipway_agent::registration::{REGION, ZONE};
 
-use crate::diagnostic::{Error, Kind, Result, printable};
+use super::reach;
+use crate::diagnostic::{Result, printable};
 
 /// One cluster, as its hub knows it. Everything that members wrote is escaped.
 #[derive(Debug, Clone, Serialize)]
@@ -43,15 +44,8 @@ pub struct Known {
 pub async fn clusters(client: &Client) -> Result<Vec<Known>> {
     let api = Api::<ClusterRegistration>::all(client.clone());
     let found = api.list(&ListParams::default()).await;
-    let found = found.map_err(|cause| match cause {
-        kube::Error::Api(status) if status.code == 404 => {
-            Error::new(Kind::Preflight, "this API server is no hub")
-                .hint("make it one with `slipway hub install`")
-        }
-        cause => {
-            let what = "listing the hub's clusters".to_owned();
-            super::error(slipway_agent::error::Error::Api(what, Box::new(cause)))
-        }
+    let found = found.map_err(|cause| {
+        reach::unless_no_hub("this API server", "listing the hub's clusters", cause)
     })?;
     let mut known: Vec<Known> = found.items.iter().map(known).collect();
     known.sort_by(|a, b| a.name.cmp(&b.name));
@@ -89,10 +83,7 @@ fn known(found: &ClusterRegistration) -> Known {
 /// When the hub does not answer, or is none.
 pub async fn status(client: &Client) -> Result<String> {
     let clusters = clusters(client).await?;
-    let asked = |cause| {
-        let what = "looking at the hub's controller".to_owned();
-        super::error(slipway_agent::error::Error::Api(what, Box::new(cause)))
-    };
+    let asked = |cause| reach::api("looking at the hub's controller", cause);
     let deployments = Api::<Deployment>::namespaced(client.clone(), HUB_NAMESPACE);
     let found = deployments.get_opt("mcp-hub").await.map_err(asked)?;
     let replicas = found.and_then(|one| one.status).map_or_else(

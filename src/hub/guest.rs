@@ -4,9 +4,9 @@ use kube::ResourceExt as _;
 use kube::api::Api;
 use slipway_agent::api::ClusterRegistration;
 use slipway_agent::credential::Endpoint;
-use slipway_agent::{install, registration};
+use slipway_agent::registration;
 
-use super::{error, list, reach, values};
+use super::{agent, error, list, reach};
 use crate::cluster;
 use crate::diagnostic::{Error, Kind, Result};
 
@@ -28,10 +28,8 @@ impl Guest {
     pub async fn invite(hub: &cluster::Hub, name: &str) -> Result<Self> {
         let (client, endpoint) = reach(hub).await?;
         let api = Api::<ClusterRegistration>::all(client.clone());
-        let found = api.get_opt(name).await.map_err(|cause| {
-            let what = format!("reading the registration {name}");
-            error(slipway_agent::error::Error::Api(what, Box::new(cause)))
-        })?;
+        let found = api.get_opt(name).await;
+        let found = found.map_err(|e| reach::api(format!("reading the registration {name}"), e))?;
         let refused = |message, hint| Err(Error::new(Kind::Preflight, message).hint(hint));
         let Some(found) = found else {
             let message = format!("the hub has no ClusterRegistration `{name}`");
@@ -69,16 +67,8 @@ impl Guest {
     /// # Errors
     /// A mistake of slipway's.
     pub fn manifests(&self, image: &str) -> Result<String> {
-        let name = self.registration.name_any();
-        let member = install::Member {
-            cluster: &name,
-            hub: &self.endpoint,
-            token: Some(&self.bootstrap.token),
-            credential: &self.registration.spec.credential,
-            capabilities: &self.registration.spec.capabilities,
-            image,
-        };
-        let objects = install::member_objects(&member).map_err(error)?;
-        Ok(list(&values(&objects)?))
+        let (name, spec) = (self.registration.name_any(), &self.registration.spec);
+        let token = Some(&self.bootstrap.token);
+        Ok(list(&agent(&name, &self.endpoint, spec, token, image)?))
     }
 }

@@ -3,12 +3,13 @@
 //! another package, `slipway-agent`.
 
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::api::Api;
-use slipway_agent::api::{Capability, ClusterRegistration, ClusterRegistrationSpec, Mode};
+use slipway_agent::api::{ClusterRegistration, ClusterRegistrationSpec};
 use slipway_agent::credential::Endpoint;
 use slipway_agent::{install, registration};
 
@@ -49,26 +50,7 @@ impl Hub {
     /// be reached.
     pub async fn of(cluster: &Cluster, registration: &Registration, ca: &[u8]) -> Result<Self> {
         let (client, endpoint) = reach(&registration.hub).await?;
-        let encode =
-            |bytes| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
-        let has = |name: &str| registration.capabilities.iter().any(|one| one == name);
-        let more =
-            [("ApplyManifests", Capability::ApplyManifests), ("Policies", Capability::Policies)];
-        let more = more.into_iter().filter(|(name, _)| has(name)).map(|(_, one)| one);
-        let spec = ClusterRegistrationSpec {
-            api_endpoint: format!("https://{}", cluster.endpoint.authority()),
-            ca_data: Some(encode(ca)),
-            sync_interval: Some(format!("{}s", registration.every.as_secs())),
-            mode: match registration.mode.as_str() {
-                "Edge" => Mode::Edge,
-                "Hybrid" => Mode::Hybrid,
-                _ => Mode::Hosted,
-            },
-            accepted: true,
-            capabilities: [Capability::Report].into_iter().chain(more).collect(),
-            ..ClusterRegistrationSpec::default()
-        };
-        let spec = with(&spec, &registration.more)?;
+        let spec = spec(cluster, registration, ca)?;
         let labels = registration.labels.clone().into_iter().collect();
         let (name, replace) = (registration.name.clone(), registration.replace);
         Ok(Self { client, endpoint, name, spec, labels, replace })
@@ -111,7 +93,7 @@ impl Hub {
     /// # Errors
     /// A mistake of slipway's.
     pub fn agent(&self, image: &str) -> Result<String> {
-        let mut objects = self.objects(image, None)?;
+        let mut objects = agent(&self.name, &self.endpoint, &self.spec, None, image)?;
         objects.retain(|object| !is_secret(object));
         let metadata = |object| serde_json::Value::as_object_mut(object);
         for fields in
@@ -138,51 +120,46 @@ impl Hub {
         }
     }
 
-    fn objects(
-        &self,
-        image: &str,
-        token: Option<&zeroize::Zeroizing<String>>,
-    ) -> Result<Vec<serde_json::Value>> {
-        let member = install::Member {
-            cluster: &self.name,
-            hub: &self.endpoint,
-            token,
-            credential: &self.spec.credential,
-            capabilities: &self.spec.capabilities,
-            image,
-        };
-        let objects = install::member_objects(&member).map_err(error)?;
-        values(&objects)
-    }
-
     fn refused(&self, cause: kube::Error) -> Error {
-        match &cause {
-            kube::Error::Api(status) if status.code == 404 => {
-                let message = format!("{} is no hub", self.endpoint.server);
-                let hint = "make it one with `slipway hub install`";
-                Error::new(Kind::Preflight, message).hint(hint)
-            }
-            _ => {
-                let what = format!("asking the hub {} of {}", self.endpoint.server, self.name);
-                error(slipway_agent::error::Error::Api(what, Box::new(cause)))
-            }
-        }
+        let what = format!("asking the hub {} of {}", self.endpoint.server, self.name);
+        reach::unless_no_hub(&self.endpoint.server, what, cause)
     }
 }
 
-/// `spec` with these fields instead of its own.
-fn with(
-    spec: &ClusterRegistrationSpec,
-    fields: &serde_json::Map<String, serde_json::Value>,
+/// What the hub is told of `cluster`; what the inventory says itself goes before what is known.
+fn spec(
+    cluster: &Cluster,
+    registration: &Registration,
+    ca: &[u8],
 ) -> Result<ClusterRegistrationSpec> {
-    let wrong = |e: serde_json::Error| {
-        Error::new(Kind::Inventory, format!("the ClusterRegistration cannot be read: {e}"))
-    };
-    let mut all = serde_json::to_value(spec).map_err(wrong)?;
-    if let Some(all) = all.as_object_mut() {
-        all.extend(fields.clone());
+    let capabilities = registration.capabilities.iter().map(String::as_str);
+    let mut spec = serde_json::json!({
+        "apiEndpoint": format!("https://{}", cluster.endpoint.authority()),
+        "caData": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, ca),
+        "syncInterval": format!("{}s", registration.every.as_secs()),
+        "mode": registration.mode,
+        "accepted": true,
+        "capabilities": iter::once("Report").chain(capabilities).collect::<Vec<_>>(),
+    });
+    if let Some(fields) = spec.as_object_mut() {
+        fields.extend(registration.more.clone());
     }
-    serde_json::from_value(all).map_err(wrong)
+    serde_json::from_value(spec).map_err(|e| {
+        Error::new(Kind::Inventory, format!("the ClusterRegistration cannot be read: {e}"))
+    })
+}
+
+/// The agent of the cluster `name`, as objects for it.
+fn agent(
+    name: &str,
+    hub: &Endpoint,
+    spec: &ClusterRegistrationSpec,
+    token: Option<&zeroize::Zeroizing<String>>,
+    image: &str,
+) -> Result<Vec<serde_json::Value>> {
+    let (credential, capabilities) = (&spec.credential, &spec.capabilities);
+    let member = install::Member { cluster: name, hub, token, credential, capabilities, image };
+    values(&install::member_objects(&member).map_err(error)?)
 }
 
 /// Everything that makes a cluster a hub, as a list of objects; the controller runs `image`.
@@ -291,7 +268,7 @@ impl Hub {
             return Ok(Secret::new(Vec::new()));
         }
         let bootstrap = registration::bootstrap(&self.client, &self.name).await.map_err(error)?;
-        let objects = self.objects("", Some(&bootstrap.token))?;
+        let objects = agent(&self.name, &self.endpoint, &self.spec, Some(&bootstrap.token), "")?;
         let secret = objects.into_iter().find(is_secret);
         let bytes = secret.map(|secret| secret.to_string().into_bytes()).unwrap_or_default();
         Ok(Secret::new(bytes))

@@ -82,6 +82,22 @@ fn private(path: &Path) -> Result<()> {
     }
 }
 
+/// What an answer that is no success means, of whom or what slipway asked.
+pub(super) fn api(what: impl Into<String>, cause: kube::Error) -> Error {
+    error(error::Error::Api(what.into(), Box::new(cause)))
+}
+
+/// The same, where `server` may turn out to be none that knows the hub's kinds.
+pub(super) fn unless_no_hub(server: &str, what: impl Into<String>, cause: kube::Error) -> Error {
+    match cause {
+        kube::Error::Api(status) if status.code == 404 => {
+            Error::new(Kind::Preflight, format!("{server} is no hub"))
+                .hint("make it one with `slipway hub install`")
+        }
+        cause => api(what, cause),
+    }
+}
+
 /// What an error of the agent's package means here.
 #[must_use]
 pub fn error(cause: error::Error) -> Error {

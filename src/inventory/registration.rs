@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use slipway_agent::registration::{REGION, ZONE};
+
 use super::resolve::{flag, json, owned, pairs, path, text};
 use super::source::Finding;
 use super::syntax;
 use super::tree::{Node, Value};
 use crate::cluster::{API_PORT, Hub, Registration};
-
-/// The well-known labels of region and zone (`k8s.io/api/core/v1/well_known_labels.go`).
-const REGION: &str = "topology.kubernetes.io/region";
-const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// What belongs together where there is no kubeconfig.
 const BY_HAND: [&str; 3] = ["endpoint", "caFile", "tokenFile"];

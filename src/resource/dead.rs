@@ -83,7 +83,8 @@ impl Resource for NoNode {
     }
 }
 
-/// A resource that lives in such an object, and goes with it.
+/// A resource that lives in such an object, and goes with it. For those that disturb nothing and come
+/// about at once: what [`Resource`] says of others by default is not asked of it.
 pub struct Anew<R>(pub R);
 
 impl<R: Resource> Resource for Anew<R> {

@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::kube::Kube;
-use super::lab::Lab;
+use super::lab::{Lab, SLIPWAY};
 use super::{KUBERNETES, eventually, figure, run, secs, shown};
-
-const SLIPWAY: &str = env!("CARGO_BIN_EXE_slipway");
 
 /// How often members show that they live, in seconds: the least that is allowed.
 const EVERY: u64 = 5;

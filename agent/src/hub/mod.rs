@@ -23,7 +23,7 @@ use std::time::Duration;
 use kube::Client;
 
 use crate::error::Result;
-use crate::serve::{Vitals, figure, serve};
+use crate::serve::{Vitals, counter, gauge, serve};
 
 pub use approve::{Verdict, judge};
 pub use liveness::{Life, Seen, life};
@@ -124,47 +124,17 @@ impl Vitals for Shared {
         let clusters = lock(&self.clusters);
         let ready = clusters.values().filter(|seen| seen.ready).count();
         let figures = &self.figures;
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let leads = u8::from(figures.leader.load(Ordering::Relaxed));
         [
-            figure(
-                "mcp_hub_leader",
-                "gauge",
-                "1 while this replica acts.",
-                u8::from(figures.leader.load(Ordering::Relaxed)),
-            ),
-            figure("mcp_hub_leases", "gauge", "Clusters whose Lease is watched.", clusters.len()),
-            figure("mcp_hub_clusters_ready", "gauge", "Clusters that live.", ready),
-            figure(
-                "mcp_hub_reconciles_total",
-                "counter",
-                "Looks at one cluster.",
-                count(&figures.reconciled),
-            ),
-            figure("mcp_hub_errors_total", "counter", "Looks that failed.", count(&figures.failed)),
-            figure(
-                "mcp_hub_writes_total",
-                "counter",
-                "Writes to a cluster's status.",
-                count(&figures.writes),
-            ),
-            figure(
-                "mcp_hub_placed_total",
-                "counter",
-                "Copies of manifest sets written or removed.",
-                count(&figures.placed),
-            ),
-            figure(
-                "mcp_hub_approved_total",
-                "counter",
-                "Certificate requests approved.",
-                count(&figures.approved),
-            ),
-            figure(
-                "mcp_hub_denied_total",
-                "counter",
-                "Certificate requests denied.",
-                count(&figures.denied),
-            ),
+            gauge("mcp_hub_leader", "1 while this replica acts.", leads),
+            gauge("mcp_hub_leases", "Clusters whose Lease is watched.", clusters.len()),
+            gauge("mcp_hub_clusters_ready", "Clusters that live.", ready),
+            counter("mcp_hub_reconciles_total", "Looks at one cluster.", &figures.reconciled),
+            counter("mcp_hub_errors_total", "Looks that failed.", &figures.failed),
+            counter("mcp_hub_writes_total", "Writes to a cluster's status.", &figures.writes),
+            counter("mcp_hub_placed_total", "Copies of manifest sets placed.", &figures.placed),
+            counter("mcp_hub_approved_total", "Certificate requests approved.", &figures.approved),
+            counter("mcp_hub_denied_total", "Certificate requests denied.", &figures.denied),
         ]
         .concat()
     }

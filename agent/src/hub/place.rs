@@ -33,6 +33,7 @@ use crate::access;
 use crate::api::{ManifestSet, PLACED};
 use crate::error::{Context as _, Error, Result};
 use crate::install::FLEET_NAMESPACE;
+use crate::registration::gone;
 
 /// How many sets are worked on at once.
 const SETS: u16 = 4;
@@ -164,10 +165,8 @@ async fn carry_out(placing: &Placing, set: &ManifestSet, cluster: &str, step: St
             let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
             written.context(|| format!("changing {name} in {namespace}"))?;
         }
-        match api.delete(&name, &DeleteParams::default()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            deleted => drop(deleted.context(|| format!("removing {name} from {namespace}"))?),
-        }
+        gone(api.delete(&name, &DeleteParams::default()).await)
+            .context(|| format!("removing {name} from {namespace}"))?;
         lock(&placing.sets).forget(&key);
     }
     count(&placing.shared.figures.placed);

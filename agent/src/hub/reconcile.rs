@@ -207,11 +207,11 @@ async fn judge_life(
         Life::Undecided(next) => (Some(next), false),
     };
     if changed {
-        let own = |condition: &&Condition| {
-            matches!(condition.kind.as_str(), "Accepted" | "Joined" | "Ready")
-        };
-        let own: Vec<&Condition> = conditions.iter().filter(own).collect();
-        write(shared, cluster, &own).await?;
+        conditions.retain(|one| matches!(one.kind.as_str(), "Accepted" | "Joined" | "Ready"));
+        let written =
+            registration::write_conditions(&shared.client, cluster, MANAGER, &conditions).await;
+        written.context(|| format!("writing the status of {cluster}"))?;
+        count(&shared.figures.writes);
     }
     if let Some(seen) = lock(&shared.clusters).get_mut(cluster) {
         seen.ready = ready;
@@ -235,20 +235,6 @@ async fn lease_renewed(shared: &Shared, cluster: &str) -> Result<bool> {
 async fn lease(shared: &Shared, cluster: &str) -> Result<Option<Lease>> {
     let api = Api::<Lease>::namespaced(shared.client.clone(), &access::namespace(cluster));
     api.get_opt(AGENT).await.context(|| format!("reading the Lease of {cluster}"))
-}
-
-/// Writes the controller's own conditions, and no others.
-async fn write(shared: &Shared, cluster: &str, conditions: &[&Condition]) -> Result<()> {
-    let patch = json!({
-        "apiVersion": "mcp.platform/v1", "kind": "ClusterRegistration",
-        "status": { "conditions": conditions },
-    });
-    let api = Api::<ClusterRegistration>::all(shared.client.clone());
-    let params = PatchParams::apply(MANAGER).force();
-    let written = api.patch_status(cluster, &params, &Patch::Apply(patch)).await;
-    written.context(|| format!("writing the status of {cluster}"))?;
-    count(&shared.figures.writes);
-    Ok(())
 }
 
 /// Takes a cluster's rights away, once its agent has cleaned up or there never was one.

@@ -1,14 +1,12 @@
 //! What a registration's conditions say of its neighbours.
 
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
 
 use super::export::Failure;
 use crate::api::{AdapterKind, ClusterRegistration, Condition, ConditionStatus, find, put};
 use crate::error::{Context as _, Result};
 use crate::neighbour::record;
-use crate::registration::gone;
+use crate::registration::{gone, write_conditions};
 
 /// The field manager of these conditions and of what is recorded of neighbours, apart from the hub's others.
 pub(super) const MANAGER: &str = "mcp-hub-neighbours";
@@ -94,13 +92,7 @@ impl Told {
         for one in &self.conditions {
             tracing::info!(cluster, neighbour = one.kind, status = ?one.status, one.reason, one.message);
         }
-        let patch = json!({
-            "apiVersion": "mcp.platform/v1", "kind": "ClusterRegistration",
-            "status": { "conditions": self.conditions },
-        });
-        let api = Api::<ClusterRegistration>::all(hub.clone());
-        let params = PatchParams::apply(MANAGER).force();
-        let written = api.patch_status(cluster, &params, &Patch::Apply(patch)).await;
+        let written = write_conditions(hub, cluster, MANAGER, &self.conditions).await;
         gone(written).context(|| format!("writing what the neighbours of {cluster} know"))?;
         Ok(self.conditions)
     }

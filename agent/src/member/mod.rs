@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use crate::api::ClusterRegistration;
 use crate::error::{Context as _, Error, Result};
 use crate::install::{AGENT_NAMESPACE, AGENT_SECRET};
-use crate::serve::{Vitals, figure, serve};
+use crate::serve::{Vitals, counter, gauge, serve};
 
 use backoff::Backoff;
 pub use certificate::ApiServer;
@@ -238,57 +238,17 @@ impl Vitals for Shared {
 
     fn metrics(&self) -> String {
         let figures = &self.figures;
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let flag = |flag: &AtomicBool| u8::from(flag.load(Ordering::Relaxed));
+        let fails = u8::from(figures.renewal_fails.load(Ordering::Relaxed));
+        let expires = figures.expires.load(Ordering::Relaxed);
         [
-            figure(
-                "mcp_agent_syncs_total",
-                "counter",
-                "Renewals of the Lease.",
-                count(&figures.synced),
-            ),
-            figure(
-                "mcp_agent_syncs_missed_total",
-                "counter",
-                "Renewals that failed.",
-                count(&figures.missed),
-            ),
-            figure(
-                "mcp_agent_reports_total",
-                "counter",
-                "Writes of the status.",
-                count(&figures.reports),
-            ),
-            figure(
-                "mcp_agent_renewals_total",
-                "counter",
-                "Credentials obtained.",
-                count(&figures.renewed),
-            ),
-            figure(
-                "mcp_agent_renewal_fails",
-                "gauge",
-                "1 while a renewal fails.",
-                flag(&figures.renewal_fails),
-            ),
-            figure(
-                "mcp_agent_credential_expires",
-                "gauge",
-                "Unix time at which the credential runs out.",
-                figures.expires.load(Ordering::Relaxed),
-            ),
-            figure(
-                "mcp_agent_objects_applied_total",
-                "counter",
-                "Objects applied.",
-                count(&figures.objects),
-            ),
-            figure(
-                "mcp_agent_objects_failed_total",
-                "counter",
-                "Objects refused.",
-                count(&figures.object_failures),
-            ),
+            counter("mcp_agent_syncs_total", "Renewals of the Lease.", &figures.synced),
+            counter("mcp_agent_syncs_missed_total", "Renewals that failed.", &figures.missed),
+            counter("mcp_agent_reports_total", "Writes of the status.", &figures.reports),
+            counter("mcp_agent_renewals_total", "Credentials obtained.", &figures.renewed),
+            gauge("mcp_agent_renewal_fails", "1 while a renewal fails.", fails),
+            gauge("mcp_agent_credential_expires", "Unix time of the credential's end.", expires),
+            counter("mcp_agent_objects_applied_total", "Objects applied.", &figures.objects),
+            counter("mcp_agent_objects_failed_total", "Objects refused.", &figures.object_failures),
         ]
         .concat()
     }

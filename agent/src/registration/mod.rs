@@ -18,7 +18,8 @@ use zeroize::Zeroizing;
 
 use crate::access::{self, AGENT};
 use crate::api::{
-    BOOTSTRAP_USED, ClusterRegistration, ClusterRegistrationSpec, ConditionStatus, FINALIZER, find,
+    BOOTSTRAP_USED, ClusterRegistration, ClusterRegistrationSpec, Condition, ConditionStatus,
+    FINALIZER, find,
 };
 use crate::apply::{Applier, dynamic};
 use crate::error::{Context as _, Error, Result};
@@ -33,7 +34,8 @@ pub const BOOTSTRAP_SECONDS: i64 = 3600;
 /// How long the agent of a cluster that is replaced may take to clean up; most are no more.
 const REPLACED: Duration = Duration::from_secs(10);
 
-/// The labels of where a cluster is, as Kubernetes names them on nodes.
+/// The labels of where a cluster is, as Kubernetes names them on nodes
+/// (`k8s.io/api/core/v1/well_known_labels.go`).
 pub const REGION: &str = "topology.kubernetes.io/region";
 /// The same, of its zone.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
@@ -113,7 +115,7 @@ pub async fn bootstrap(hub: &Client, name: &str) -> Result<Bootstrap> {
     let (merge, blank) = (PatchParams::default(), json!({ "spec": null }));
     let reset = leases.patch(AGENT, &merge, &Patch::Merge(blank)).await;
     reset.context(|| format!("resetting the Lease of {name}"))?;
-    not_joined(&api, name).await?;
+    not_joined(hub, name).await?;
     let requests = Api::<CertificateSigningRequest>::all(hub.clone());
     let request = access::request_name(name, false);
     leave::gone(requests.delete(&request, &DeleteParams::default()).await)
@@ -143,21 +145,31 @@ pub async fn bootstrap(hub: &Client, name: &str) -> Result<Bootstrap> {
 }
 
 /// Takes back that a cluster had joined.
-async fn not_joined(api: &Api<ClusterRegistration>, name: &str) -> Result<()> {
-    use crate::api::Condition;
+async fn not_joined(hub: &Client, name: &str) -> Result<()> {
     let told = "a new bootstrap credential was made";
     let conditions = ["Joined", "Ready"].map(|kind| {
         let status =
             if kind == "Joined" { ConditionStatus::False } else { ConditionStatus::Unknown };
         Condition::new(kind, status, "NotJoined", told, None)
     });
+    let written = write_conditions(hub, name, MANAGER, &conditions).await;
+    written.context(|| format!("resetting the status of {name}"))
+}
+
+/// Writes the conditions of `manager` into the status of the registration `name`, and no others.
+pub(crate) async fn write_conditions(
+    hub: &Client,
+    name: &str,
+    manager: &str,
+    conditions: &[Condition],
+) -> Result<(), kube::Error> {
     let patch = json!({
         "apiVersion": "mcp.platform/v1", "kind": "ClusterRegistration",
         "status": { "conditions": conditions },
     });
-    let params = PatchParams::apply(MANAGER).force();
-    let written = api.patch_status(name, &params, &Patch::Apply(patch)).await;
-    written.context(|| format!("resetting the status of {name}")).map(|_| ())
+    let params = PatchParams::apply(manager).force();
+    let api = Api::<ClusterRegistration>::all(hub.clone());
+    api.patch_status(name, &params, &Patch::Apply(patch)).await.map(|_| ())
 }
 
 /// Whether the cluster's agent has joined: then there is nothing left to do.

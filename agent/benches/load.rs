@@ -49,33 +49,20 @@ async fn main() {
     futures::stream::iter(&names)
         .for_each_concurrent(8, |name| join(&hub, &member, name, &spec))
         .await;
-    println!("members              {members}");
-    println!("all ready after      {:.0} s", began.elapsed().as_secs_f64());
+    let ready = began.elapsed().as_secs_f64();
     // A beat of each, so that joining is over.
     tokio::time::sleep(Duration::from_secs(40)).await;
-    let before = (
-        requests(&hub).await,
-        cpu(hub.pid("kube-apiserver")),
-        cpu(controller.pid()),
-        cpu(std::process::id()),
-    );
-    let began = Instant::now();
+    let pids = [hub.pid("kube-apiserver"), hub.pid("etcd"), controller.pid(), std::process::id()];
+    let (asked, used, began) = (requests(&hub).await, pids.map(cpu), Instant::now());
     tokio::time::sleep(Duration::from_secs(u64::try_from(seconds).expect("seconds"))).await;
     let took = began.elapsed().as_secs_f64();
-    let after = (
-        requests(&hub).await,
-        cpu(hub.pid("kube-apiserver")),
-        cpu(controller.pid()),
-        cpu(std::process::id()),
-    );
-    println!("measured for         {took:.0} s");
-    println!("hub API requests     {:.1} /s", (after.0 - before.0) / took);
-    println!("hub API server CPU   {:.3} cores", (after.1 - before.1) / took);
-    println!("hub API server RSS   {} MiB", memory(hub.pid("kube-apiserver")));
-    println!("hub controller CPU   {:.4} cores", (after.2 - before.2) / took);
-    println!("hub controller RSS   {} MiB", memory(controller.pid()));
-    println!("all agents CPU       {:.3} cores", (after.3 - before.3) / took);
-    println!("all agents RSS       {} MiB", memory(std::process::id()));
+    let asked = (requests(&hub).await - asked) / took;
+    let used = pids.map(cpu).into_iter().zip(used).map(|(now, then)| (now - then) / took);
+    print!("| {members} | {ready:.0} s | {asked:.1} |");
+    for (cores, pid) in used.zip(pids) {
+        print!(" {cores:.3}, {} MiB |", memory(pid));
+    }
+    println!();
     controller.stop();
     std::process::exit(0);
 }

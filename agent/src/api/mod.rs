@@ -35,6 +35,10 @@ pub const FINALIZER: &str = "mcp.platform/deregister";
 /// Keeps a registration until its neighbours have been told that it goes, or cannot be.
 pub const NEIGHBOURS: &str = "mcp.platform/neighbours";
 
+/// On a member's namespace `kube-system`: when the last snapshot of etcd was taken (RFC 3339), noted by
+/// whoever takes them.
+pub const LAST_ETCD_SNAPSHOT: &str = "mcp.platform/last-etcd-snapshot";
+
 /// The UID of the one certificate request that the bootstrap credential was used for.
 pub const BOOTSTRAP_USED: &str = "mcp.platform/bootstrap-used";
 

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use http::Request;
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::Client;
 use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt as _};
 
 use super::Shared;
 use super::sync::condition;
 use crate::api::{
-    ClusterRegistration, ClusterRegistrationStatus, Condition, Health, Nodes, Resources, clip, put,
+    ClusterRegistration, ClusterRegistrationStatus, Condition, Health, LAST_ETCD_SNAPSHOT, Nodes,
+    Resources, clip, put,
 };
 use crate::error::{Context as _, Error, Result};
 
@@ -26,7 +27,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 const READYZ: usize = 64 * 1024;
 /// How often the API server's certificate is looked at.
 const CERTIFICATE: Duration = Duration::from_hours(1);
-/// The first second that the API takes for no time, the year 3000: such a certificate does not run out.
+/// The first second that the API takes for no time, the year 3000.
 const NEVER: Timestamp = Timestamp::constant(32_503_680_000, 0);
 /// How many nodes are asked for at once.
 const PAGE: u32 = 500;
@@ -45,12 +46,13 @@ pub(super) async fn status(
     registration: &ClusterRegistration,
 ) -> ClusterRegistrationStatus {
     let member = &shared.member;
-    let (version, nodes, ready, expiry) = tokio::join!(
+    let (version, nodes, ready, snapshot, expiry) = tokio::join!(
         limited("the version", async {
             member.apiserver_version().await.context(|| "reading the version".to_owned())
         }),
         limited("the nodes", nodes(member)),
         limited("readyz", readyz(member)),
+        limited("etcd's last snapshot", last_snapshot(member)),
         certificate_expiry(shared),
     );
     let mut conditions = match registration.status.as_ref() {
@@ -80,11 +82,21 @@ pub(super) async fn status(
             api_latency_millis: Some(ready.millis),
             etcd: ready.etcd,
             cert_expiry: expiry.filter(|expiry| *expiry < NEVER).map(Time),
-            ..Health::default()
+            last_etcd_snapshot: snapshot.ok().flatten().map(Time),
         }),
         last_sync_time: None,
         conditions,
     }
+}
+
+/// When the last snapshot of etcd was taken, as far as anybody noted it.
+async fn last_snapshot(member: &Client) -> Result<Option<Timestamp>> {
+    let api = Api::<Namespace>::all(member.clone());
+    let found = api.get_metadata("kube-system").await;
+    let found = found.context(|| "reading kube-system".to_owned())?;
+    let noted = found.annotations().get(LAST_ETCD_SNAPSHOT);
+    let noted = noted.and_then(|text| text.parse::<Timestamp>().ok());
+    Ok(noted.filter(|time| (Timestamp::UNIX_EPOCH..NEVER).contains(time)))
 }
 
 /// When the API server's certificate runs out; looked at each hour.

@@ -1,10 +1,10 @@
 //! From a name to a ready cluster, and what of it is left at the hub.
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Node, Secret, ServiceAccount};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
-use slipway_agent::api::{ClusterRegistration, ConditionStatus, find};
+use slipway_agent::api::{ClusterRegistration, ConditionStatus, LAST_ETCD_SNAPSHOT, find};
 use slipway_agent::install::{self, Member};
 use slipway_agent::registration;
 
@@ -18,6 +18,10 @@ async fn a_cluster_joins_reports_and_its_bootstrap_credential_is_gone() {
     let (hub, member) = (world.hub.admin(), world.member.admin());
     nodes(&world.member).await;
     let spec = spec(&member).await;
+    let namespaces = Api::<Namespace>::all(member.clone());
+    let taken = "2026-11-21T03:00:00Z";
+    let noted = json!({ "metadata": { "annotations": { LAST_ETCD_SNAPSHOT: taken } } });
+    namespaces.patch("kube-system", &PatchParams::default(), &Patch::Merge(noted)).await.unwrap();
     let labels = [(registration::REGION, "east"), (registration::ZONE, "east-1a")];
     let prepared = registration::prepare(&hub, "joins", &spec, &labels, false).await.unwrap();
     assert!(!registration::has_joined(&prepared));
@@ -41,6 +45,7 @@ async fn a_cluster_joins_reports_and_its_bootstrap_credential_is_gone() {
     let health = status.health.unwrap();
     assert_eq!(health.etcd.as_deref(), Some("ok"));
     assert!(health.api_latency_millis.is_some());
+    assert_eq!(health.last_etcd_snapshot.unwrap().0.to_string(), taken);
     assert_eq!(health.cert_expiry.unwrap().0.to_string(), "2040-01-01T00:00:00Z");
     let holds = |kind: &str| find(&status.conditions, kind).map(|condition| condition.status);
     for kind in

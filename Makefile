@@ -23,11 +23,12 @@ build: ## build slipway, and the agent that its bundles hold
 demo: machine ## from nothing to a running cluster of five nodes on this machine
 	@SLIPWAY=$(SLIPWAY) scripts/demo
 
+# With the build's profile, so that build scripts and macros are compiled once.
 check: machine ## format, lints, licences, documentation
 	cargo fmt --all --check
-	cargo clippy --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --no-deps --locked --document-private-items
-	@[ -x $(DENY) ] || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	cargo clippy --release --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --release --no-deps --locked --document-private-items
+	@[ -x $(DENY) ] || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
 	@scripts/deny $(DENY)
 

@@ -8,7 +8,7 @@ ulimit -n "$(ulimit -H -n)"
 rows=
 for members in ${MEMBERS:-100 1000}; do
   rows+=$(MEMBERS=$members MEASURE=${SECONDS_EACH:-120} cargo bench --locked -p slipway-agent --bench load |
-    tee /dev/stderr | grep '^|')$'\n'
+    tee >(cat >&2) | grep '^|')$'\n'
 done
 cat >bench/hub.md <<END
 # One hub and many members

@@ -13,7 +13,7 @@ help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 machine: ## install what this Debian machine lacks (needs root)
-	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test fuzz) $(filter fuzz,$(MAKECMDGOALS))
+	@scripts/machine $(if $(filter test check,$(MAKECMDGOALS)),test fuzz) $(filter fuzz sweep bench,$(MAKECMDGOALS))
 
 build: ## build slipway, and the agent that its bundles hold
 	cargo build --release --locked --bin slipway
@@ -42,14 +42,15 @@ test: check build ## all checks and all tests, the clusters on the lab included
 fuzz: machine ## fuzzers for all that slipway reads and did not write, FUZZ seconds each; writes docs/fuzz.md
 	@scripts/fuzz $(FUZZ) docs/fuzz.md
 
-reproduce: build ## build the whole bundle twice, apart, and compare the digests
+reproduce: machine build ## build the whole bundle twice, apart, and compare the digests
 	SLIPWAY=$(SLIPWAY) scripts/reproduce
 
-sweep: build ## break a lab in every way that is known; can be interrupted; writes docs/faults.md
+sweep: machine build ## break a lab in every way that is known; can be interrupted; writes docs/faults.md
 	$(SLIPWAY) bundle build --kubernetes 1.37.1
 	SLIPWAY_SWEEP=all cargo test --release --locked --test faults -- --nocapture
 
-bench: build ## bare kubeadm commands against `slipway apply`, in one run
+bench: machine build ## bare kubeadm commands against `slipway apply`, in one run
+	$(SLIPWAY) bundle build --kubernetes 1.37.1
 	SLIPWAY=$(SLIPWAY) bench/compare.sh
 
 .PHONY: help machine build demo check test fuzz reproduce sweep bench

@@ -52,7 +52,7 @@ printf 'middle: floor %.1f s, slipway %.1f s, ratio %.2f\n' "$f" "$s" "$r"
 cat >bench/results.md <<END
 # slipway against bare kubeadm commands
 
-Commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- src bench templates bundle || echo ' with changes'), $(date -u +%F), $(nproc) processors, kernel $(uname -r).
+Commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- src bench templates bundle || echo ' with changes'), $(date -u +%F), $(nproc) processors, kernel $(uname -r | cut -d- -f1).
 Fresh lab nodes each time: 3 control planes, 2 workers, Kubernetes 1.37.1; seconds until every node
 is Ready and every pod runs. What the floor leaves out is said in \`floor.sh\`.
 

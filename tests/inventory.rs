@@ -179,7 +179,7 @@ fn examples_are_valid() {
         ),
         (
             "vagrant",
-            "vagrant: Kubernetes 1.37.1, 3 control planes, 2 workers, endpoint 192.168.56.100:6443",
+            "vagrant: Kubernetes 1.37.1, 3 control planes, 2 workers, endpoint 192.168.56.10:6443",
         ),
     ];
     assert_eq!(files("inventories").len(), summaries.len());

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod api;
 pub mod apply;
+pub mod command;
 pub mod credential;
 pub mod error;
 pub mod hub;

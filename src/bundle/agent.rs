@@ -35,7 +35,7 @@ impl Agent {
         };
         let bytes = fs::read(&path).map_err(|e| failed(e.to_string()))?;
         if !is_static(&bytes) {
-            return Err(failed("it is no static program".to_owned()));
+            return Err(failed("it is no static program for amd64".to_owned()));
         }
         Ok(Self(bytes))
     }
@@ -61,9 +61,10 @@ fn place(arch: &str) -> PathBuf {
     dir.join(format!("slipway-agent-{arch}"))
 }
 
-/// Whether this is a 64-bit ELF program that asks for no interpreter (`PT_INTERP`; see elf(5)).
+/// Whether this is an ELF program for amd64 that asks for no interpreter (`PT_INTERP`; see elf(5)).
 fn is_static(bytes: &[u8]) -> bool {
     const PT_INTERP: u64 = 3;
+    const EM_X86_64: u64 = 62;
     let number = |at: usize, size: usize| -> Option<u64> {
         let field = bytes.get(at..at.checked_add(size)?)?;
         Some(field.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)))
@@ -75,7 +76,9 @@ fn is_static(bytes: &[u8]) -> bool {
             Some(found + usize::from(number(at, 4)? == PT_INTERP))
         })
     };
-    bytes.starts_with(b"\x7fELF\x02\x01") && interpreters() == Some(0)
+    bytes.starts_with(b"\x7fELF\x02\x01")
+        && number(18, 2) == Some(EM_X86_64)
+        && interpreters() == Some(0)
 }
 
 #[cfg(test)]

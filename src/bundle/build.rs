@@ -68,9 +68,9 @@ pub struct Progress {
 pub async fn build(request: &Request, progress: &(dyn Fn(Progress) + Sync)) -> Result<Bundle> {
     let release = Release::find(&request.kubernetes)?;
     let arch = request.arch.as_str();
-    if !["amd64", "arm64"].contains(&arch) {
-        let why = format!("bundles cannot be built for `{arch}`");
-        return Err(Error::new(Kind::Usage, why).hint("use amd64 or arm64"));
+    if arch != "amd64" {
+        let why = format!("bundles cannot be built for `{arch}` yet");
+        return Err(Error::new(Kind::Usage, why).hint("use amd64"));
     }
     let locate = || Bundle::locate(release.kubernetes, arch);
     let output = request.output.clone().unwrap_or_else(locate);

@@ -129,7 +129,7 @@ impl Lock {
             return Ok(());
         }
         let why = format!("the bundle is not the locked one: {} differences", differences.len());
-        let hint = "use the bundle that was locked, or remove the lock to accept this one";
+        let hint = "use the bundle that was locked, or remove `slipway.lock` to accept this one";
         Err(differences.iter().fold(Error::new(Kind::Preflight, why), Error::note).hint(hint))
     }
 

@@ -57,7 +57,7 @@ struct Which {
     /// The Kubernetes version.
     #[arg(long, value_name = "VERSION", default_value = DEFAULT_KUBERNETES)]
     kubernetes: String,
-    /// The architecture of the nodes: amd64 or arm64.
+    /// The architecture of the nodes; there is amd64 alone yet.
     #[arg(long, default_value = "amd64")]
     arch: String,
 }

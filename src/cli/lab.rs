@@ -113,7 +113,7 @@ enum Command {
     },
     /// List a lab's snapshots.
     Snapshots(Name),
-    /// Remove a lab and all traces of it.
+    /// Remove a lab, but for what was changed or written beside its inventory.
     Down {
         #[command(flatten)]
         lab: Name,

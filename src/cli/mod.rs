@@ -50,15 +50,30 @@ enum Command {
     ApproveServingCertificates(approve::Args),
 }
 
+/// The inventory that is read where none is named.
+const INVENTORY: &str = "slipway.yaml";
+
 /// The inventory, for every command that reads one.
 #[derive(Debug, clap::Args)]
 struct InventoryArg {
     /// The inventory, a YAML file
-    #[arg(short, long, value_name = "FILE", default_value = "slipway.yaml")]
+    #[arg(short, long, value_name = "FILE", default_value = INVENTORY)]
     inventory: PathBuf,
 }
 
+impl InventoryArg {
+    /// How a command names this inventory, with a space behind; nothing for the default.
+    fn as_argument(&self) -> String {
+        match self.inventory.display().to_string() {
+            path if path == INVENTORY => String::new(),
+            path => format!("-i {path} "),
+        }
+    }
+}
+
 /// Parses the process's arguments, runs the subcommand, shows its error, and gives the exit code.
+// Here, not in the program: a future is compiled where it is run, and tests would wait for both.
+#[tokio::main]
 pub async fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

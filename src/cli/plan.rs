@@ -34,8 +34,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     args.options.show_plan(&session.plan, session.last_apply.as_ref());
     if let Some(path) = &args.out {
         session.saved().write(path)?;
-        let path = path.display();
-        say_error(format_args!("saved: `slipway apply {path}` does this, or nothing"));
+        let (path, inventory) = (path.display(), args.options.inventory.as_argument());
+        say_error(format_args!("saved: `slipway apply {inventory}{path}` does this, or nothing"));
     }
     for error in session.unreachable.values() {
         say_error(error);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::run::{self};
-use super::{InventoryArg, say};
+use super::{InventoryArg, say, say_error};
 use crate::diagnostic::{Kind, Result};
 use crate::inventory;
 use crate::report::{self, Format};
@@ -32,6 +32,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     match args.output {
         Format::Text => say(report::findings_text(&reached.findings)),
         Format::Json => reached.tell(events.as_ref()),
+    }
+    for error in reached.unreachable.values() {
+        say_error(error);
+    }
+    if let Some(error) = reached.unreachable.values().next() {
+        return Ok(ExitCode::from(error.kind().exit_code()));
     }
     let errors = reached.findings.iter().any(|one| one.severity == Severity::Error);
     Ok(ExitCode::from(if errors { Kind::Preflight.exit_code() } else { 0 }))

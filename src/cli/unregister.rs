@@ -31,7 +31,14 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let (client, _) = hub::reach(&registration.hub).await?;
     let limit = Duration::from_secs(args.wait);
     let name = &registration.name;
-    match hub::unregister(&client, name, limit, args.force).await? {
+    let left = hub::unregister(&client, name, limit, args.force).await;
+    let left = left.map_err(|error| match error.kind() {
+        Kind::Timeout => {
+            error.hint("`--wait` gives it longer, `--force` takes it out of the hub alone")
+        }
+        _ => error,
+    })?;
+    match left {
         Left::Unknown => say_error(format_args!("the hub knows no cluster `{name}`")),
         Left::Clean => say_error(format_args!("{name} has left the hub; nothing remains")),
         Left::Forced(left) => {

@@ -116,8 +116,8 @@ impl Transport for FakeHost {
         if cut == Some(Cut::After) { lost() } else { Ok(output) }
     }
 
-    async fn hold(&self, _: &Cmd, _: Duration) -> Result<Hold> {
-        Ok(Hold::default())
+    async fn hold(&self, _: &Cmd, _: Duration) -> Result<Result<Hold, Output>> {
+        Ok(Ok(Hold::default()))
     }
 
     async fn reconnect(&self) -> Result<()> {

@@ -13,6 +13,9 @@ use crate::host::Transport;
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(5);
 
+/// The exit code of [`HOLD`] when another has it (`EX_TEMPFAIL` of sysexits.h).
+const TAKEN: i32 = 75;
+
 /// `$1`: who holds it. `$2`: how many seconds to wait for a holder to leave. Exit code 75: taken,
 /// and who has it. A node that hears nothing for 15 s gives the lock up, and its file; who got the
 /// lock of a file that is gone tries again. It also ends the silent connection, and so what the run
@@ -37,18 +40,22 @@ impl<T: Transport> Node<T> {
     /// `wait` for another to leave.
     ///
     /// # Errors
-    /// `Preflight` when another run holds it; what it says of itself is in the error.
+    /// `Preflight` when another run holds it; what it says of itself is in the error. `Command` when
+    /// the node cannot give it.
     pub async fn take_lease(&self, holder: &str, wait: Duration) -> Result<()> {
         let cmd = Cmd::shell(HOLD).arg(holder).arg(wait.as_secs().to_string());
-        let hold = self.transport.hold(&cmd.within(wait + Duration::from_secs(30)), BEAT).await;
-        let hold = hold.map_err(|error| match error.kind() {
-            Kind::Preflight => {
+        let hold = self.transport.hold(&cmd.within(wait + Duration::from_secs(30)), BEAT).await?;
+        let hold = hold.map_err(|output| match output.code {
+            TAKEN => {
                 let held = format!("another run holds {}; nothing was changed", self.name);
                 Error::new(Kind::Preflight, held)
-                    .note(error.notes().join("\n"))
+                    .note(output.text())
                     .hint("wait for its end; a run that died frees its nodes within 15 s")
             }
-            _ => error,
+            code => {
+                let message = format!("cannot take the lease of {}: exit code {code}", self.name);
+                Error::new(Kind::Command, message).note(String::from_utf8_lossy(&output.stderr))
+            }
         })?;
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(hold);
         Ok(())

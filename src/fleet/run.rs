@@ -244,9 +244,9 @@ impl Transport for Host {
         Ok(Output::default())
     }
 
-    async fn hold(&self, cmd: &Cmd, _: Duration) -> Result<Hold> {
+    async fn hold(&self, cmd: &Cmd, _: Duration) -> Result<Result<Hold, Output>> {
         assert!(cmd.words()[2].contains("/run/slipway/lease"), "an unknown command: {cmd}");
-        Ok(Hold::default())
+        Ok(Ok(Hold::default()))
     }
 
     async fn reconnect(&self) -> Result<()> {

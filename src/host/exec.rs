@@ -47,17 +47,21 @@ pub(super) fn line(cmd: &Cmd, sudo: bool) -> String {
         None => plain,
         Some(size) => format!("sh -c {} {size} {plain}", quote(WHOLE)),
     };
-    // The locale makes sudo's own messages readable to `wants_password`.
+    // The locale makes sudo's own messages readable to `sudo_failed`.
     if sudo { format!("LC_ALL=C sudo -n -- {whole}") } else { whole }
 }
 
-/// Whether sudo refused to work without a password.
-pub(super) fn wants_password(output: &Output) -> bool {
-    output.code == 1
-        && output
-            .stderr
-            .split(|byte| *byte == b'\n')
-            .any(|line| line == b"sudo: a password is required")
+/// Why a command never began: what sudo, or the shell that did not find it, says then.
+pub(super) fn sudo_failed(output: &Output) -> Option<&'static str> {
+    let says = |end: &[u8]| output.stderr.split(|byte| *byte == b'\n').any(|l| l.ends_with(end));
+    match output.code {
+        1 if says(b"sudo: a password is required") => Some("it asks for a password"),
+        1 if says(b"sudo: sorry, you must have a tty to run sudo") => Some("it asks for a tty"),
+        127 if says(b"sudo: not found") || says(b"sudo: command not found") => {
+            Some("it is not installed")
+        }
+        _ => None,
+    }
 }
 
 /// Runs `line` and feeds it `input`. Dropping the future closes the channel.
@@ -135,6 +139,9 @@ pub(super) async fn hold(
                 if !keep(&mut output.stdout, &data, STDERR_CAP) {
                     return Err(Failure::TooMuch);
                 }
+            }
+            Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
+                keep(&mut output.stderr, &data, STDERR_CAP);
             }
             Some(ChannelMsg::ExitStatus { exit_status }) => {
                 code = Some(i32::try_from(exit_status).unwrap_or(i32::MAX));

@@ -114,7 +114,10 @@ impl Refusal {
         let place = format!("`{node}` ({}@{}:{})", ssh.user, ssh.host, ssh.port);
         match self {
             Self::Unreachable(why) => {
-                Error::new(Kind::Connection, format!("cannot connect to {place}: {why}")).passing()
+                let message = format!("cannot connect to {place}: {why}");
+                let hint =
+                    format!("does `ssh -p {} {}@{}` work from here?", ssh.port, ssh.user, ssh.host);
+                Error::new(Kind::Connection, message).passing().hint(hint)
             }
             Self::Ssh(e) => {
                 let e = printable(&e.to_string());

@@ -33,12 +33,15 @@ pub trait Transport: Send + Sync {
     fn run(&self, cmd: &Cmd) -> impl Future<Output = Result<Output>> + Send;
 
     /// Starts `cmd` and waits until it prints the line `held`; feeds it a byte every `beat` for as
-    /// long as the [`Hold`] lives.
+    /// long as the [`Hold`] lives. A command that ends before that gives its output instead.
     ///
     /// # Errors
-    /// As [`Transport::run`]; `Preflight`, with what it printed, when it ends with an exit code
-    /// before that.
-    fn hold(&self, cmd: &Cmd, beat: Duration) -> impl Future<Output = Result<Hold>> + Send;
+    /// As [`Transport::run`].
+    fn hold(
+        &self,
+        cmd: &Cmd,
+        beat: Duration,
+    ) -> impl Future<Output = Result<Result<Hold, Output>>> + Send;
 
     /// Makes the connection anew, if it is lost, to the same machine (by its host key).
     ///

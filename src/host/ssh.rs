@@ -211,14 +211,18 @@ impl SshHost {
         let (channel, line) = self.start(cmd).await?;
         let output = exec::exec(channel, line, cmd.input()).await;
         let output = output.map_err(|failure| self.failed(cmd, failure))?;
-        let (node, user) = (&self.node, &self.ssh.user);
-        if user != "root" && exec::wants_password(&output) {
-            let message = format!("the user `{user}` needs sudo without a password on `{node}`");
-            return Err(Error::new(Kind::Preflight, message).hint(format!(
-                "on `{node}`, as root: echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/slipway"
-            )));
-        }
+        self.may(&output)?;
         Ok(output)
+    }
+
+    /// Tells a command that did what it could from one that sudo did not let begin.
+    fn may(&self, output: &Output) -> Result<()> {
+        let (node, user) = (&self.node, &self.ssh.user);
+        let Some(why) = exec::sudo_failed(output).filter(|_| user != "root") else { return Ok(()) };
+        let message = format!("the user `{user}` needs sudo without a password on `{node}`: {why}");
+        Err(Error::new(Kind::Preflight, message).hint(format!(
+            "on `{node}`, as root: echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/slipway"
+        )))
     }
 }
 
@@ -232,15 +236,13 @@ impl Transport for SshHost {
     }
 
     // Not in a slot: it lasts as long as the run.
-    async fn hold(&self, cmd: &Cmd, beat: Duration) -> Result<Hold> {
+    async fn hold(&self, cmd: &Cmd, beat: Duration) -> Result<Result<Hold, Output>> {
         let holding = async {
             let (channel, line) = self.start(cmd).await?;
             let held = exec::hold(channel, line, beat).await;
-            held.map_err(|failure| self.failed(cmd, failure))?.map_err(|output| {
-                let code = output.code;
-                Error::new(Kind::Preflight, format!("`{cmd}` on `{}`: exit code {code}", self.node))
-                    .note(output.text())
-            })
+            let held = held.map_err(|failure| self.failed(cmd, failure))?;
+            held.as_ref().err().map_or(Ok(()), |output| self.may(output))?;
+            Ok(held)
         };
         timeout(cmd.limit(), holding).await.unwrap_or_else(|_| {
             let message = format!("`{cmd}` did not begin in {:?} on `{}`", cmd.limit(), self.node);

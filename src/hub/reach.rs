@@ -92,7 +92,7 @@ pub(super) fn unless_no_hub(server: &str, what: impl Into<String>, cause: kube::
     match cause {
         kube::Error::Api(status) if status.code == 404 => {
             Error::new(Kind::Preflight, format!("{server} is no hub"))
-                .hint("make it one with `slipway hub install`")
+                .hint("is this the hub's address? `slipway hub install` makes an API server a hub")
         }
         cause => api(what, cause),
     }

@@ -20,6 +20,17 @@ impl Block {
         Self { path, text: text.into() }
     }
 
+    /// Whether each of our first lines is followed by our last one, before the next begins.
+    fn paired(text: &str) -> bool {
+        let mut inside = false;
+        let paired = text.split('\n').all(|line| match line {
+            Self::BEGIN => !std::mem::replace(&mut inside, true),
+            Self::END => std::mem::replace(&mut inside, false),
+            _ => true,
+        });
+        paired && !inside
+    }
+
     /// The whole file as it shall be, given its text now.
     fn whole(&self, now: &str) -> String {
         let mut lines = Vec::new();
@@ -28,7 +39,7 @@ impl Block {
         for line in now.split('\n') {
             match line {
                 Self::BEGIN => inside = true,
-                Self::END if inside => inside = false,
+                Self::END => inside = false,
                 other if !inside => lines.push(other),
                 _ => {}
             }
@@ -56,13 +67,12 @@ impl Resource for Block {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        if File::seen(seen).is_some_and(|seen| seen.text.len() >= TEXT_LIMIT) {
+        let text = File::seen(seen).map(|seen| seen.text).unwrap_or_default();
+        if text.len() >= TEXT_LIMIT {
             let message = format!("{} is larger than {TEXT_LIMIT} bytes", self.path);
             return Err(Error::new(Kind::Preflight, message));
         }
-        let text = seen.text();
-        let count = |mark| text.split('\n').filter(|line| *line == mark).count();
-        if text.contains('\u{fffd}') || count(Self::BEGIN) != count(Self::END) {
+        if text.contains('\u{fffd}') || !Self::paired(&text) {
             let message = format!("{} cannot be edited without loss", self.path);
             return Err(Error::new(Kind::Preflight, message).hint(
                 "it is no UTF-8 text, or has one of slipway's two marks without the other; mend it by hand",
@@ -100,9 +110,15 @@ mod tests {
 
     #[test]
     fn a_mark_without_its_other_is_refused() {
-        let text = format!("127.0.0.1 localhost\n{}\n10.0.0.9 mine\n", Block::BEGIN);
-        let stdout = format!("644 root:root\n{}  -\n{text}", "0".repeat(64)).into_bytes();
-        let seen = Output { stdout, ..Output::default() };
-        assert!(Block::new("/etc/hosts", "10.0.0.1 a").compare(&seen).is_err());
+        let (begin, end) = (Block::BEGIN, Block::END);
+        for text in [
+            format!("127.0.0.1 localhost\n{begin}\n10.0.0.9 mine\n"),
+            format!("{end}\n10.0.0.8 mine\n{begin}\n10.0.0.9 mine\n"),
+            format!("{begin}\n{begin}\n{end}\n10.0.0.9 mine\n{end}\n"),
+        ] {
+            let stdout = format!("644 root:root\n{}  -\n{text}", "0".repeat(64)).into_bytes();
+            let seen = Output { stdout, ..Output::default() };
+            assert!(Block::new("/etc/hosts", "10.0.0.1 a").compare(&seen).is_err(), "{text}");
+        }
     }
 }

@@ -49,7 +49,7 @@ pub struct Reached {
     pub inventory: Inventory,
     pub(super) nodes: BTreeMap<String, Node<SshHost>>,
     /// Workers that cannot be reached, and why.
-    pub(super) unreachable: BTreeMap<String, Error>,
+    pub unreachable: BTreeMap<String, Error>,
     pub(super) survey: Survey,
     pub(super) kept: Option<Pki>,
     pub(super) state: State,

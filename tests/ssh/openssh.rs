@@ -82,12 +82,11 @@ async fn who_comes_second_hears_who_was_first() {
     let sshd = Sshd::start("ed25519").await;
     let host = sshd.connect().await;
     let beat = Duration::from_millis(50);
-    let hold = host.hold(&Cmd::shell("echo held; cat >/dev/null"), beat).await.unwrap();
+    let hold = host.hold(&Cmd::shell("echo held; cat >/dev/null"), beat).await.unwrap().unwrap();
     for _ in 0..10 {
         let taken = Cmd::shell("echo somebody, since then; exit 75");
-        let error = host.hold(&taken, beat).await.err().unwrap();
-        assert_eq!(error.kind(), Kind::Preflight);
-        assert_eq!(error.notes(), ["somebody, since then"]);
+        let output = host.hold(&taken, beat).await.unwrap().err().unwrap();
+        assert_eq!((output.code, output.text().trim()), (75, "somebody, since then"));
     }
     assert!(!hold.is_lost());
 }

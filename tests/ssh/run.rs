@@ -273,6 +273,10 @@ async fn other_users_than_root_use_sudo() {
     }
 
     lab.ssh.user = "asked".to_owned();
-    let error = lab.connect().await.run(&Cmd::new("true")).await.unwrap_err();
-    assert!(error.message().contains("user `asked` needs sudo without a password on `cp-1`"));
+    let host = lab.connect().await;
+    let run = host.run(&Cmd::new("true")).await.unwrap_err();
+    let held = host.hold(&Cmd::new("true"), Duration::from_secs(1)).await.err().unwrap();
+    for error in [run, held] {
+        assert!(error.message().contains("user `asked` needs sudo without a password on `cp-1`"));
+    }
 }

@@ -44,10 +44,7 @@ pub async fn unregister(hub: &Client, name: &str, limit: Duration, force: bool) 
         Ok(Err(error)) => return Err(Error::Refused(format!("waiting for {name} to go: {error}"))),
         Err(_) if !force => {
             return Err(Error::Timeout(
-                format!(
-                    "cleaning up of {name}: its agent or the hub's controller does not answer; \
-                     force removes the hub's side alone;"
-                ),
+                format!("cleaning up of {name}: its agent or the hub's controller does not answer"),
                 limit,
             ));
         }

@@ -65,11 +65,29 @@ impl Applier {
         applied.context(|| format!("applying {}", title(object)))
     }
 
-    /// The API for an object's kind and namespace; where the object names none, `default`.
+    /// The API for an object's kind and namespace.
     ///
     /// # Errors
     /// If the kind is unknown to the server, or the object lacks kind or name.
     pub async fn api(&mut self, object: &DynamicObject) -> Result<Api<DynamicObject>> {
+        let client = self.client.clone();
+        let (resource, namespace) = self.place(object).await?;
+        Ok(match namespace {
+            None => Api::all_with(client, &resource),
+            Some(namespace) => Api::namespaced_with(client, &namespace, &resource),
+        })
+    }
+
+    /// The namespace in which the server has an object: `default` where the object names none, `None`
+    /// where its kind knows none, whatever the object says.
+    ///
+    /// # Errors
+    /// As [`Applier::api`].
+    pub async fn namespace(&mut self, object: &DynamicObject) -> Result<Option<String>> {
+        Ok(self.place(object).await?.1)
+    }
+
+    async fn place(&mut self, object: &DynamicObject) -> Result<(ApiResource, Option<String>)> {
         let types = object.types.as_ref();
         let gvk = types.and_then(|types| GroupVersionKind::try_from(types).ok());
         let gvk =
@@ -85,13 +103,9 @@ impl Applier {
                 self.known.entry(gvk).or_insert(found)
             }
         };
-        Ok(match capabilities.scope {
-            Scope::Cluster => Api::all_with(self.client.clone(), resource),
-            Scope::Namespaced => {
-                let namespace = object.metadata.namespace.as_deref().unwrap_or("default");
-                Api::namespaced_with(self.client.clone(), namespace, resource)
-            }
-        })
+        let namespace = object.metadata.namespace.clone();
+        let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+        Ok((resource.clone(), (capabilities.scope == Scope::Namespaced).then_some(namespace)))
     }
 }
 

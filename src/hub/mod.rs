@@ -75,6 +75,11 @@ impl Hub {
         };
         let meant = ClusterRegistrationSpec {
             cluster_id: found.spec.cluster_id.clone(),
+            adapters: match owns_adapters(&found) || !self.spec.adapters.is_empty() {
+                true => self.spec.adapters.clone(),
+                // Whoever wrote them at the hub keeps them.
+                false => found.spec.adapters.clone(),
+            },
             ..self.spec.clone()
         };
         let labels = found.labels();
@@ -124,6 +129,15 @@ impl Hub {
         let what = format!("asking the hub {} of {}", self.endpoint.server, self.name);
         reach::unless_no_hub(&self.endpoint.server, what, cause)
     }
+}
+
+/// Whether slipway wrote the adapters of this registration: those it takes away again.
+fn owns_adapters(found: &ClusterRegistration) -> bool {
+    found.managed_fields().iter().any(|one| {
+        let fields = one.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
+        one.manager.as_deref() == Some(install::MANAGER)
+            && fields.is_some_and(|spec| spec.get("f:adapters").is_some())
+    })
 }
 
 /// What the hub is told of `cluster`; what the inventory says itself goes before what is known.

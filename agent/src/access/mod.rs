@@ -205,7 +205,7 @@ fn member_rules(cluster: &str) -> Vec<PolicyRule> {
 /// What a member may do in its namespace.
 fn own_rules() -> Vec<PolicyRule> {
     vec![
-        rule(&["coordination.k8s.io"], &["leases"], &["get", "update", "patch"], &[AGENT]),
+        rule(&["coordination.k8s.io"], &["leases"], &["get", "patch"], &[AGENT]),
         rule(&[GROUP], &["manifestsets"], &["get", "list", "watch"], &[]),
         rule(&[GROUP], &["manifestsets/status"], &["patch"], &[]),
     ]

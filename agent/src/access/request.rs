@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestSpec,
@@ -109,13 +111,23 @@ fn with_request<T>(
     if pem.len() > LONGEST {
         return Err(invalid("it is too long"));
     }
-    let (_, block) = x509_parser::pem::parse_x509_pem(pem).map_err(|_| invalid("it is not PEM"))?;
-    let (rest, request) = X509CertificationRequest::from_der(&block.contents)
+    let der = block(pem).ok_or_else(|| invalid("it is not one PEM block and nothing else"))?;
+    let (rest, request) = X509CertificationRequest::from_der(&der)
         .map_err(|_| invalid("it is no certificate request"))?;
     if !rest.is_empty() {
         return Err(invalid("something follows it"));
     }
     read(&request)
+}
+
+/// The content of one PEM block and nothing else. Not read by a PEM library: those skip what they do not
+/// understand, each in its own way, and whoever signs uses another one.
+fn block(pem: &[u8]) -> Option<Vec<u8>> {
+    let body = std::str::from_utf8(pem)
+        .ok()?
+        .strip_prefix("-----BEGIN CERTIFICATE REQUEST-----\n")?
+        .strip_suffix("\n-----END CERTIFICATE REQUEST-----\n")?;
+    BASE64.decode(body.replace('\n', "")).ok()
 }
 
 fn invalid(why: &str) -> Error {
@@ -140,6 +152,30 @@ mod tests {
         assert!(!asked.more);
         use rcgen::PublicKeyData as _;
         assert_eq!(key_of(pem.as_bytes()).unwrap(), key.subject_public_key_info());
+    }
+
+    #[test]
+    fn a_second_block_for_another_reader_is_refused() {
+        let (own, other) = (signing_request("east-1", &key()), signing_request("west", &key()));
+        let (own, other) = (own.unwrap(), other.unwrap());
+        let label = "CERTIFICATE REQUEST";
+        // Whoever asks that labels agree skips the first block; whoever does not takes it.
+        let odd_end = own.replace(&format!("END {label}"), "END X");
+        let odd_begin = own.replace(&format!("BEGIN {label}"), "BEGIN X");
+        let header = own.replacen("-----\n", "-----\nKey: value\n\n", 1);
+        for pem in [
+            format!("{own}{other}"),
+            format!("{odd_end}{other}"),
+            format!("{odd_begin}{other}"),
+            format!("{other}{odd_end}"),
+            format!("before\n{own}"),
+            format!("{own}after\n"),
+            header,
+        ] {
+            assert!(Asked::parse(pem.as_bytes()).is_err(), "{pem}");
+            assert!(key_of(pem.as_bytes()).is_err(), "{pem}");
+        }
+        assert!(Asked::parse(own.as_bytes()).is_ok());
     }
 
     #[test]

@@ -38,8 +38,9 @@ pub(super) async fn acquire(client: &Client, options: &Options) -> Tenure {
     let api = Api::namespaced(client.clone(), &options.namespace);
     let mut candidate = Candidate { api, identity: options.identity.clone(), seen: None };
     loop {
+        let began = Instant::now();
         match tokio::time::timeout(RENEW, candidate.attempt()).await {
-            Ok(Ok(true)) => return Tenure { candidate, renewed: Instant::now() },
+            Ok(Ok(true)) => return Tenure { candidate, renewed: began },
             Ok(Ok(false)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "cannot ask for the leader's Lease"),
             Err(_) => tracing::warn!("the API server does not answer"),

@@ -51,7 +51,7 @@ struct Shared {
     clusters: Mutex<HashMap<String, Seen>>,
     /// Clusters with a certificate request that nobody has answered yet.
     asking: Mutex<HashSet<String>>,
-    /// Whether the watch of Leases is down: then nothing is known of anybody.
+    /// Whether the watch of Leases is down, or has not listed all yet: then nothing is known of anybody.
     blind: AtomicBool,
     /// How often in a row a cluster's work failed, for the time until the next try.
     failures: Mutex<HashMap<String, u32>>,
@@ -88,7 +88,7 @@ pub async fn run(client: Client, options: Options) -> Result<()> {
         client,
         clusters: Mutex::default(),
         asking: Mutex::default(),
-        blind: AtomicBool::new(false),
+        blind: AtomicBool::new(true),
         failures: Mutex::default(),
         figures: Figures::default(),
         options,

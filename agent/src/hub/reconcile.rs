@@ -167,6 +167,10 @@ async fn judge_life(
         registration.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
     let before = conditions.clone();
     let is = |kind: &str| find(&before, kind).is_some_and(|c| c.status == ConditionStatus::True);
+    // Whoever beats without having used the bootstrap credential is the agent that it was made to replace.
+    if !is("Joined") && !registration.annotations().contains_key(BOOTSTRAP_USED) {
+        found = Life::NotJoined;
+    }
     if found != Life::NotJoined && !is("Joined") {
         // Whoever joined has no more use for the credential that it joined with.
         if !lease_renewed(shared, cluster).await? {

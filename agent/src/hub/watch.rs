@@ -96,7 +96,9 @@ async fn leases(shared: &Shared, mut sender: mpsc::Sender<ObjectRef<ClusterRegis
                 continue;
             }
         };
-        if shared.blind.swap(false, Ordering::Relaxed) {
+        // A list tells all only at its end.
+        let listing = matches!(event, Event::Init | Event::InitApply(_));
+        if !listing && shared.blind.swap(false, Ordering::Relaxed) {
             let now = Instant::now();
             lock(&shared.clusters).values_mut().for_each(|seen| seen.forgive(now));
         }

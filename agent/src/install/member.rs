@@ -78,9 +78,8 @@ pub fn member_objects(member: &Member<'_>) -> Result<Vec<DynamicObject>> {
         (Capability::ApplyManifests, "mcp-agent-manifests"),
         (Capability::Policies, "mcp-agent-policies"),
     ] {
-        if member.capabilities.contains(&capability) {
-            objects.insert(before, dynamic(&binding(role))?);
-        }
+        let granted = member.capabilities.contains(&capability);
+        objects.insert(before, dynamic(&binding(role, granted))?);
     }
     let credential = serde_json::to_string(member.credential);
     let credential = credential.map_err(|error| Error::Invalid(error.to_string()))?;
@@ -105,8 +104,15 @@ pub fn member_objects(member: &Member<'_>) -> Result<Vec<DynamicObject>> {
     Ok(objects)
 }
 
-/// Gives the agent one of the roles that a capability stands for.
-fn binding(role: &str) -> ClusterRoleBinding {
+/// Gives the agent one of the roles that a capability stands for; or nobody, so that applying it takes
+/// back what was given before.
+fn binding(role: &str, granted: bool) -> ClusterRoleBinding {
+    let agent = Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: AGENT.to_owned(),
+        namespace: Some(AGENT_NAMESPACE.to_owned()),
+        api_group: None,
+    };
     ClusterRoleBinding {
         metadata: ObjectMeta { name: Some(role.to_owned()), ..ObjectMeta::default() },
         role_ref: RoleRef {
@@ -114,11 +120,6 @@ fn binding(role: &str) -> ClusterRoleBinding {
             kind: "ClusterRole".to_owned(),
             name: role.to_owned(),
         },
-        subjects: Some(vec![Subject {
-            kind: "ServiceAccount".to_owned(),
-            name: AGENT.to_owned(),
-            namespace: Some(AGENT_NAMESPACE.to_owned()),
-            api_group: None,
-        }]),
+        subjects: Some(granted.then_some(agent).into_iter().collect()),
     }
 }

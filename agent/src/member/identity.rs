@@ -13,7 +13,7 @@ use rcgen::KeyPair;
 use zeroize::Zeroizing;
 
 use super::backoff::Backoff;
-use super::keep::{BOOTSTRAP, CERTIFICATE, KEY, NEXT_KEY, TOKEN, TOKEN_EXPIRES};
+use super::keep::{BOOTSTRAP, CERTIFICATE, KEY, NEXT_KEY, TOKEN, TOKEN_EXPIRES, TOKEN_ISSUED};
 use super::{Hub, Keep, Kept, Shared};
 use crate::access::{self, AGENT};
 use crate::api::{Credential, CredentialType};
@@ -25,6 +25,8 @@ use crate::error::{Context as _, Error, Result};
 const TOKEN_LIFE: i64 = 24 * 3600;
 /// How long a new credential is used at least.
 const FLOOR: Duration = Duration::from_secs(5);
+/// How often the Secret is looked at.
+const LOOK: Duration = Duration::from_mins(1);
 /// How soon the hub is asked whether it has signed; each time after twice as long.
 const ASK: Duration = Duration::from_millis(500);
 /// How seldom it is asked at most.
@@ -94,8 +96,8 @@ async fn turn(shared: &Shared, keep: &Keep, fresh: bool) -> Result<Duration> {
         let due = renewal(&valid, shared.options.renew_at);
         let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
         if fresh || !wait.is_zero() {
-            // In steps, so that a clock that is set meanwhile is noticed.
-            return Ok(wait.clamp(FLOOR, Duration::from_hours(1)));
+            // In steps, so that a clock that is set, or another Secret, is noticed.
+            return Ok(wait.clamp(FLOOR, LOOK));
         }
         tracing::info!(expires = %valid.until, "renews its credential");
         let token_wanted = wanted(shared, &kept).kind == CredentialType::Token;
@@ -132,8 +134,7 @@ fn valid(kept: &Kept) -> Result<Option<Valid>> {
         return Ok(Some(Valid { proof, from, until }));
     }
     let (Some(token), Some(until)) = (&kept.token, kept.token_expires) else { return Ok(None) };
-    let life = jiff::SignedDuration::from_secs(TOKEN_LIFE);
-    let from = until.checked_sub(life).unwrap_or(Timestamp::UNIX_EPOCH);
+    let from = kept.token_issued.unwrap_or(Timestamp::UNIX_EPOCH);
     Ok(Some(Valid { proof: Proof::Token(token.clone()), from, until }))
 }
 
@@ -289,9 +290,11 @@ async fn token(shared: &Shared, keep: &Keep, hub: &Client) -> Result<()> {
     let Some(status) = made.status else {
         return Err(Error::Invalid("the hub made a token and does not show it".to_owned()));
     };
+    // The hub may give it a shorter life than was asked for.
     let expires = status.expiration_timestamp.0.to_string();
     keep.save(&[
         (TOKEN, Some(&Zeroizing::new(status.token))),
+        (TOKEN_ISSUED, Some(&Timestamp::now().to_string())),
         (TOKEN_EXPIRES, Some(&expires)),
         // A certificate that is about to run out must not be preferred.
         (KEY, None),

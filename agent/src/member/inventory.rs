@@ -16,7 +16,7 @@ use crate::error::{Context as _, Error, Result};
 const LABEL: &str = "mcp.platform/manifest-set";
 
 /// An object of a set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Entry {
     pub(super) api_version: String,
@@ -26,7 +26,7 @@ pub(super) struct Entry {
 }
 
 /// What was applied for a set.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Inventory {
     pub(super) deletion: Deletion,
@@ -51,6 +51,28 @@ impl Entry {
             namespace: object.metadata.namespace.clone(),
             name,
         })
+    }
+
+    /// The same, with the namespace in which the server has it, if its kind is known there.
+    pub(super) async fn placed(mut self, applier: &mut Applier) -> Self {
+        if let Ok(namespace) = applier.namespace(&self.object()).await {
+            self.namespace = namespace;
+        }
+        self
+    }
+
+    /// Whether both are one object at the server, whatever versions of its kind they were written in.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let group = |entry: &Self| {
+            entry
+                .api_version
+                .split_once('/')
+                .map_or_else(String::new, |(group, _)| group.to_owned())
+        };
+        group(self) == group(other)
+            && self.kind == other.kind
+            && self.namespace == other.namespace
+            && self.name == other.name
     }
 
     fn object(&self) -> DynamicObject {
@@ -118,14 +140,29 @@ impl Inventories {
         written.context(|| format!("noting what is applied for {set}")).map(|_| ())
     }
 
+    /// What all sets but this one hold: an object that moved to another set stays.
+    pub(super) async fn others(&self, set: &str) -> Result<Vec<Entry>> {
+        let found = self.api.list(&ListParams::default().labels(LABEL)).await;
+        let found = found.context(|| "listing what was applied".to_owned())?;
+        let mut others = Vec::new();
+        for map in found.items.into_iter().filter(|map| map.name_any() != name(set)) {
+            let text = map.data.and_then(|mut data| data.remove("inventory")).unwrap_or_default();
+            let inventory = serde_json::from_str::<Inventory>(&text);
+            others.extend(inventory.unwrap_or_default().objects);
+        }
+        Ok(others)
+    }
+
     /// Does with a deleted set's objects what its policy says. Returns what could not be deleted.
     pub(super) async fn forget(&self, set: &str) -> Result<Vec<String>> {
         let mut inventory = self.load(set).await?;
         let (mut left, mut why) = (Vec::new(), Vec::new());
         if inventory.deletion == Deletion::Delete {
             let mut applier = Applier::new(self.member.clone(), MANAGER);
+            let others = self.others(set).await?;
+            let held = |entry: &Entry| others.iter().any(|other| other.is(entry));
             // In reverse: a namespace goes after what is in it.
-            for entry in inventory.objects.iter().rev() {
+            for entry in inventory.objects.iter().rev().filter(|entry| !held(entry)) {
                 if let Err(error) = entry.delete(&mut applier).await {
                     why.push(error.to_string());
                     left.push(entry.clone());

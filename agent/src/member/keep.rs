@@ -38,6 +38,8 @@ pub struct Kept {
     pub next_key: Option<Zeroizing<String>>,
     /// A token, where the hub issues no certificates.
     pub token: Option<Zeroizing<String>>,
+    /// When the token was made.
+    pub token_issued: Option<Timestamp>,
     /// When the token runs out.
     pub token_expires: Option<Timestamp>,
 }
@@ -47,6 +49,7 @@ pub(super) const KEY: &str = "tls.key";
 pub(super) const CERTIFICATE: &str = "tls.crt";
 pub(super) const NEXT_KEY: &str = "next.key";
 pub(super) const TOKEN: &str = "token";
+pub(super) const TOKEN_ISSUED: &str = "token-issued";
 pub(super) const TOKEN_EXPIRES: &str = "token-expires";
 pub(super) const BOOTSTRAP: &str = "bootstrap-token";
 const DEPARTING: &str = "departing";
@@ -87,6 +90,7 @@ impl Keep {
             certificate: text(CERTIFICATE).map(|text| text.to_string()),
             next_key: text(NEXT_KEY),
             token: text(TOKEN),
+            token_issued: text(TOKEN_ISSUED).and_then(|text| text.parse().ok()),
             token_expires: text(TOKEN_EXPIRES).and_then(|text| text.parse().ok()),
         })
     }

@@ -37,11 +37,9 @@ pub(super) async fn run(shared: &Shared) {
             }
             continue;
         };
-        let again = shared.interval().saturating_mul(RESYNC);
         tokio::select! {
             () = follow(shared, &hub) => {}
             _ = hubs.changed() => {}
-            () = tokio::time::sleep(super::backoff::jittered(again)) => {}
         }
     }
 }
@@ -56,7 +54,8 @@ fn allowed(shared: &Shared) -> bool {
     })
 }
 
-/// Applies all sets once and each that changes, until the capability is taken away.
+/// Applies all sets once and each that changes, until it is time to apply all again, or the capability is
+/// taken away.
 async fn follow(shared: &Shared, hub: &Client) {
     let namespace = access::namespace(&shared.options.cluster);
     let api = Api::<ManifestSet>::namespaced(hub.clone(), &namespace);
@@ -66,10 +65,20 @@ async fn follow(shared: &Shared, hub: &Client) {
     // Which generation of each set has been applied since this began.
     let mut done: HashMap<String, Option<i64>> = HashMap::new();
     let mut listed = HashSet::new();
-    while let Some(event) = events.next().await {
-        if !allowed(shared) {
-            return;
-        }
+    // Never in the midst of a list, whose last sets would wait for ever.
+    let mut again = None;
+    loop {
+        let resync = async {
+            match again {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = resync => return,
+        };
+        let Some(event) = event.filter(|_| allowed(shared)) else { return };
         let outcome = match event {
             Ok(Event::Init) => {
                 listed.clear();
@@ -83,6 +92,8 @@ async fn follow(shared: &Shared, hub: &Client) {
                 settle(shared, &api, &inventories, &mut applier, &mut done, &set).await
             }
             Ok(Event::InitDone) => {
+                let interval = shared.interval().saturating_mul(RESYNC);
+                again = Some(tokio::time::Instant::now() + super::backoff::jittered(interval));
                 done.retain(|name, _| listed.contains(name));
                 orphans(&inventories, &listed).await
             }
@@ -165,10 +176,16 @@ async fn apply(
     for manifest in &set.spec.manifests {
         objects.push(serde_json::from_value::<DynamicObject>(manifest.0.clone()));
     }
-    let wanted: Vec<Entry> = objects.iter().flatten().filter_map(Entry::of).collect();
-    let before = inventories.load(&name).await?;
-    let surplus: Vec<Entry> =
-        before.objects.iter().filter(|one| !wanted.contains(one)).cloned().collect();
+    let mut wanted = Vec::new();
+    for entry in objects.iter().flatten().filter_map(Entry::of) {
+        wanted.push(entry.placed(applier).await);
+    }
+    let mut before = Vec::new();
+    for entry in inventories.load(&name).await?.objects {
+        before.push(entry.placed(applier).await);
+    }
+    let among = |entry: &Entry, all: &[Entry]| all.iter().any(|one| one.is(entry));
+    let surplus: Vec<Entry> = before.iter().filter(|one| !among(one, &wanted)).cloned().collect();
     // Noted before anything is applied: whatever happens now, nothing is forgotten.
     let deletion = set.spec.deletion_policy;
     let all = wanted.iter().chain(&surplus).cloned().collect();
@@ -176,17 +193,24 @@ async fn apply(
     let (mut results, mut kept) = (Vec::new(), Vec::new());
     for object in objects {
         let (entry, applied) = match object {
-            Ok(object) => (Entry::of(&object), applier.apply(&object).await),
+            Ok(object) => {
+                let applied = applier.apply(&object).await;
+                let entry = match Entry::of(&object) {
+                    Some(entry) => Some(entry.placed(applier).await),
+                    None => None,
+                };
+                (entry, applied)
+            }
             Err(error) => (None, Err(Error::Invalid(format!("this is no object: {error}")))),
         };
         // What never came about is nothing to take away later.
-        let there =
-            applied.is_ok() || entry.as_ref().is_some_and(|one| before.objects.contains(one));
+        let there = applied.is_ok() || entry.as_ref().is_some_and(|one| among(one, &before));
         kept.extend(entry.clone().filter(|_| there));
         results.push(result(entry, applied.map(|_| Outcome::Applied), Outcome::Failed));
     }
-    if set.spec.prune {
-        for entry in surplus.into_iter().rev() {
+    if set.spec.prune && !surplus.is_empty() {
+        let others = inventories.others(&name).await?;
+        for entry in surplus.into_iter().rev().filter(|entry| !among(entry, &others)) {
             if let Err(error) = entry.delete(applier).await {
                 results.push(result(Some(entry.clone()), Err(error), Outcome::Stuck));
                 kept.push(entry);

@@ -113,6 +113,8 @@ struct Figures {
     expires: AtomicI64,
     renewal_fails: AtomicBool,
     clock_differs: AtomicBool,
+    /// Cleaning up, and telling the hub of it, may take as long as it takes.
+    departs: AtomicBool,
 }
 
 /// Runs until the cluster's registration is deleted and everything is cleaned up.
@@ -134,7 +136,7 @@ pub async fn run(member: Client, options: Options) -> Result<()> {
     });
     let work = async {
         if keep.departing().await {
-            return depart::finish(&shared).await;
+            return depart::resume(&shared, &keep).await;
         }
         tokio::select! {
             () = identity::run(&shared, &keep) => {}
@@ -233,7 +235,8 @@ impl Vitals for Shared {
     fn healthy(&self) -> bool {
         let turned = Duration::from_millis(self.figures.turned.load(Ordering::Relaxed));
         let quiet = self.started.elapsed().saturating_sub(turned);
-        quiet < self.interval().saturating_mul(3).max(Duration::from_mins(2))
+        self.figures.departs.load(Ordering::Relaxed)
+            || quiet < self.interval().saturating_mul(3).max(Duration::from_mins(2))
     }
 
     fn metrics(&self) -> String {

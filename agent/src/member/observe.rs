@@ -14,7 +14,7 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 
 use super::Shared;
-use super::sync::condition;
+use super::sync::{condition, own_conditions};
 use crate::api::{
     ClusterRegistration, ClusterRegistrationStatus, Condition, Health, LAST_ETCD_SNAPSHOT, Nodes,
     Resources, clip, put,
@@ -55,12 +55,7 @@ pub(super) async fn status(
         limited("etcd's last snapshot", last_snapshot(member)),
         certificate_expiry(shared),
     );
-    let mut conditions = match registration.status.as_ref() {
-        Some(status) => status.conditions.clone(),
-        None => Vec::new(),
-    };
-    // The hub's own conditions are not the agent's to write.
-    conditions.retain(|one| !matches!(one.kind.as_str(), "Accepted" | "Joined" | "Ready"));
+    let mut conditions = own_conditions(registration);
     for new in judged(shared, registration, &ready) {
         put(&mut conditions, new);
     }

@@ -59,8 +59,10 @@ pub(super) async fn run(shared: &Shared) {
         let known = shared.registration().is_some();
         tokio::select! {
             () = tokio::time::sleep(jittered(interval)) => {}
-            // The first report need not wait for the next beat.
-            _ = registrations.wait_for(|found| !known && found.is_some()) => {}
+            // The first report need not wait for the next beat, nor does the hub wait longer than it says.
+            _ = registrations.wait_for(|found| {
+                found.as_ref().is_some_and(|found| !known || found.spec.interval() < interval)
+            }) => {}
         }
     }
 }
@@ -111,6 +113,16 @@ pub(super) async fn report(
     Ok(())
 }
 
+/// The conditions that are the agent's: the others are not its to write, nor to write again.
+const OWN: [&str; 5] =
+    ["ControlPlaneHealthy", "ClockSynced", "CredentialsRotated", "Degraded", "Detached"];
+
+/// The agent's own conditions of a registration, as they are now.
+pub(super) fn own_conditions(registration: &ClusterRegistration) -> Vec<Condition> {
+    let all = registration.status.iter().flat_map(|status| &status.conditions);
+    all.filter(|one| OWN.contains(&one.kind.as_str())).cloned().collect()
+}
+
 /// A condition about this cluster.
 pub(super) fn condition(
     kind: &str,
@@ -123,7 +135,10 @@ pub(super) fn condition(
 }
 
 /// An answer of the hub, within its limit.
-async fn within<T>(what: &str, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T> {
+pub(super) async fn within<T>(
+    what: &str,
+    call: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T> {
     match tokio::time::timeout(ANSWER, call).await {
         Ok(answered) => answered.context(|| what.to_owned()),
         Err(_) => Err(Error::Timeout(what.to_owned(), ANSWER)),

@@ -9,6 +9,7 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
@@ -116,6 +117,10 @@ pub async fn bootstrap(hub: &Client, name: &str) -> Result<Bootstrap> {
     let reset = leases.patch(AGENT, &merge, &Patch::Merge(blank)).await;
     reset.context(|| format!("resetting the Lease of {name}"))?;
     not_joined(hub, name).await?;
+    // It may name the bootstrap account, which makes no tokens until its request was approved again.
+    let bindings = Api::<RoleBinding>::namespaced(hub.clone(), &namespace);
+    leave::gone(bindings.delete(access::TOKEN_ROLE, &DeleteParams::default()).await)
+        .context(|| format!("taking the right to make tokens from {name}"))?;
     let requests = Api::<CertificateSigningRequest>::all(hub.clone());
     let request = access::request_name(name, false);
     leave::gone(requests.delete(&request, &DeleteParams::default()).await)

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Node, Secret, ServiceAccount};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
 use slipway_agent::api::{ClusterRegistration, ConditionStatus, LAST_ETCD_SNAPSHOT, find};
@@ -9,7 +10,7 @@ use slipway_agent::install::{self, Member};
 use slipway_agent::registration;
 
 use crate::support::eventually;
-use crate::support::world::{Agent, PATIENCE, becomes, log, spec, world};
+use crate::support::world::{Agent, PATIENCE, becomes, condition, log, spec, world};
 
 #[tokio::test]
 async fn a_cluster_joins_reports_and_its_bootstrap_credential_is_gone() {
@@ -72,6 +73,25 @@ async fn a_cluster_joins_reports_and_its_bootstrap_credential_is_gone() {
     assert_eq!(again.metadata.generation, ready.metadata.generation);
 }
 
+#[tokio::test]
+async fn a_new_credential_is_for_the_agent_that_uses_it() {
+    log();
+    let world = world();
+    let hub = world.hub.admin();
+    let spec = spec(&world.member.admin()).await;
+    let _old = Agent::joined("again", &spec).await;
+    let leases = Api::<Lease>::namespaced(hub.clone(), "mcp-cluster-again");
+    let renewed = async || leases.get("mcp-agent").await.ok()?.spec?.renew_time;
+    registration::bootstrap(&hub, "again").await.unwrap();
+    // The old agent beats on, and is not who was let in.
+    let first = eventually("a beat of the old agent", PATIENCE, &renewed).await;
+    eventually("another one", PATIENCE, async || renewed().await.filter(|now| now.0 > first.0))
+        .await;
+    assert_eq!(condition(&hub, "again", "Joined").await, Some(ConditionStatus::False));
+    let accounts = Api::<ServiceAccount>::namespaced(hub.clone(), "mcp-cluster-again");
+    assert!(accounts.get_opt("mcp-bootstrap-again").await.unwrap().is_some());
+}
+
 /// Two nodes as plain objects, of which one is ready.
 async fn nodes(member: &crate::support::plane::Plane) {
     let api = Api::<Node>::all(member.admin());
@@ -129,6 +149,14 @@ async fn installing_twice_changes_nothing_and_an_agent_can_be_abandoned() {
     let before = versions(&member, &paths).await;
     install::member(&member, &wanted).await.unwrap();
     assert_eq!(versions(&member, &paths).await, before);
+    // What it is no longer allowed is taken from it.
+    let bindings = Api::<ClusterRoleBinding>::all(member.clone());
+    let subjects =
+        async |name: &str| bindings.get(name).await.unwrap().subjects.map(|all| all.len());
+    assert_eq!(subjects("mcp-agent-manifests").await, Some(1));
+    assert_eq!(subjects("mcp-agent-policies").await, None);
+    install::member(&member, &Member { capabilities: &[], ..wanted }).await.unwrap();
+    assert_eq!(subjects("mcp-agent-manifests").await, None);
     // And where the hub is no more, all of it goes by itself.
     assert!(registration::abandon(&member, PATIENCE).await.unwrap());
     assert!(!registration::abandon(&member, PATIENCE).await.unwrap());

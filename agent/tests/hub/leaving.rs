@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Client;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use serde_json::json;
 use slipway_agent::api::ClusterRegistration;
 use slipway_agent::registration::{self, Left};
 
@@ -80,6 +81,27 @@ async fn a_dead_agent_needs_force_and_the_name_is_free_afterwards() {
     agent.kill();
     next.start();
     registration::ready(&hub, "dead", PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_that_was_killed_while_leaving_still_tells_the_hub() {
+    log();
+    let world = world();
+    let (hub, member) = (world.hub.admin(), world.member.admin());
+    let mut agent = Agent::joined("interrupted", &spec(&member).await).await;
+    agent.kill();
+    // As it is after everything was cleaned up.
+    let secrets = Api::<Secret>::namespaced(member, agent.namespace());
+    let departing = json!({ "stringData": { "departing": "true" } });
+    secrets.patch("mcp-hub", &PatchParams::default(), &Patch::Merge(departing)).await.unwrap();
+    let leaves = registration::unregister(&hub, "interrupted", PATIENCE, false);
+    let starts = async {
+        agent.start();
+        agent.ended().await;
+    };
+    let (left, ()) = tokio::join!(leaves, starts);
+    assert_eq!(left.unwrap(), Left::Clean);
+    nothing_at_the_hub(&hub, "interrupted").await;
 }
 
 #[tokio::test]

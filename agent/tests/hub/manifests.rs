@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
@@ -103,6 +104,34 @@ async fn a_set_is_applied_reported_pruned_and_kept_or_deleted() {
     sets.patch("second", &merge, &Patch::Merge(fewer)).await.unwrap();
     reported(&sets, "second").await;
     assert!(holds(&member, "sets-2", "b").await);
+
+    // One object at the server stays, in whatever version and set it is written.
+    let scale = |version: &str, namespace: Option<&str>| {
+        json!({
+            "apiVersion": format!("autoscaling/{version}"), "kind": "HorizontalPodAutoscaler",
+            "metadata": { "name": "sets", "namespace": namespace },
+            "spec": {
+                "maxReplicas": 3,
+                "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "x" },
+            },
+        })
+    };
+    let autoscalers = Api::<HorizontalPodAutoscaler>::namespaced(member.clone(), "default");
+    let scaled = set("scaled", &json!({ "prune": true, "manifests": [scale("v1", None)] }));
+    sets.create(&post, &scaled).await.unwrap();
+    assert_eq!(reported(&sets, "scaled").await.applied, Some(1));
+    let uid = autoscalers.get("sets").await.unwrap().metadata.uid;
+    let newer = json!({ "spec": { "manifests": [scale("v2", Some("default"))] } });
+    sets.patch("scaled", &merge, &Patch::Merge(newer)).await.unwrap();
+    assert_eq!(reported(&sets, "scaled").await.applied, Some(1));
+    assert_eq!(autoscalers.get("sets").await.unwrap().metadata.uid, uid);
+    let moved = set("moved", &json!({ "manifests": [scale("v2", None)] }));
+    sets.create(&post, &moved).await.unwrap();
+    reported(&sets, "moved").await;
+    let other = json!({ "spec": { "manifests": [namespace("sets-1")] } });
+    sets.patch("scaled", &merge, &Patch::Merge(other)).await.unwrap();
+    reported(&sets, "scaled").await;
+    assert_eq!(autoscalers.get("sets").await.unwrap().metadata.uid, uid);
 
     // Retain is the default; Delete takes what the set still held.
     sets.delete("first", &DeleteParams::default()).await.unwrap();

@@ -280,7 +280,21 @@ async fn a_profile_is_at_the_hub_once_its_kind_is() {
     let (code, message) = refused("eleven", write(many.collect()).await);
     assert!(code == 422 && message.contains("at most ten"), "{message}");
 
+    // What it reports takes no part in what is the hub's: that goes with its adapter.
     agent.start();
+    let registrations = Api::<ClusterRegistration>::all(hub.clone());
+    let reported = async || registrations.get("profile").await.ok()?.status?.last_sync_time;
+    let before = reported().await;
+    eventually("another report", PATIENCE, async || {
+        reported().await.filter(|now| Some(now) > before.as_ref())
+    })
+    .await;
+    change("profile", json!({ "spec": { "adapters": [] } })).await;
+    eventually("the adapter's condition is gone", PATIENCE, async || {
+        let conditions = registrations.get("profile").await.ok()?.status?.conditions;
+        find(&conditions, AdapterKind::ClusterProfile.name()).is_none().then_some(())
+    })
+    .await;
     registration::unregister(&hub, "profile", PATIENCE, false).await.unwrap();
     assert!(profiles.get_opt("profile").await.unwrap().is_none());
 }

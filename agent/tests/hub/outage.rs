@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
-use slipway_agent::api::{ConditionStatus, CredentialType};
+use slipway_agent::api::{ClusterRegistration, ConditionStatus, CredentialType, find};
 use slipway_agent::{install, registration};
 
-use crate::support::eventually;
 use crate::support::keys::claims;
 use crate::support::plane::Plane;
 use crate::support::world::{Agent, CONTROLLERS, PATIENCE, becomes, controller, log, spec};
+use crate::support::{eventually, refused};
 
 /// A field of the agent's Secret.
 async fn kept(member: &Plane, agent: &Agent, key: &str) -> Option<String> {
@@ -53,6 +53,12 @@ async fn a_certificate_is_renewed_though_the_hub_was_away_and_no_sync_is_lost_af
     agent.options().issue_limit = Duration::from_secs(1);
     agent.start();
 
+    let registrations = Api::<ClusterRegistration>::all(hub.admin());
+    let joined = async || {
+        let status = registrations.get("renews").await.unwrap().status.unwrap();
+        find(&status.conditions, "Joined").unwrap().last_transition_time.0
+    };
+    let since = joined().await;
     // The renewal falls due while the hub is away.
     hub.stop_api();
     tokio::time::sleep(Duration::from_secs(45)).await;
@@ -68,6 +74,8 @@ async fn a_certificate_is_renewed_though_the_hub_was_away_and_no_sync_is_lost_af
         "a new key for each certificate"
     );
     becomes(&hub.admin(), "renews", "Ready", ConditionStatus::True, PATIENCE).await;
+
+    assert_eq!(joined().await, since, "the controller began anew, and knew nobody for a while");
 
     // From here on no sync is lost, over another renewal.
     let (mut last, mut longest) = (renewed(&hub, "renews").await.unwrap(), 0.0_f64);
@@ -139,5 +147,12 @@ async fn where_the_hub_signs_nothing_a_token_takes_the_certificates_place() {
     asked.start();
     registration::ready(&hub.admin(), "asked", PATIENCE).await.unwrap();
     kept(&member, &asked, "token").await.expect("a token");
+    // A new credential makes no tokens before a request with it was approved.
+    let bootstrap = registration::bootstrap(&hub.admin(), "asked").await.unwrap();
+    let accounts = hub.with_token(&bootstrap.token);
+    let accounts = Api::<ServiceAccount>::namespaced(accounts, "mcp-cluster-asked");
+    let made =
+        accounts.create_token_request("mcp-agent", &Default::default(), &Default::default()).await;
+    assert_eq!(refused("a token at once", made).0, 403);
     second.abort();
 }

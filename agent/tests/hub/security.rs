@@ -349,6 +349,26 @@ async fn a_hostile_member_can_neither_flood_nor_garble() {
         // By the definition's own limits, each of which names its field.
         assert!(code != 422 || message.contains("status."), "{what}: {message}");
     }
+    // Under ever other names.
+    let leases = Api::<Lease>::namespaced(client.clone(), "mcp-cluster-hostile");
+    let (mut many, mut more) = (None, None);
+    for number in 0..20 {
+        let manager = PatchParams::apply(&format!("x{number}")).force();
+        let status = Patch::Apply(json!({
+            "apiVersion": "mcp.platform/v1", "kind": "ClusterRegistration",
+            "status": { "agentVersion": "fine" },
+        }));
+        many = many.or(registrations.patch_status("hostile", &manager, &status).await.err());
+        let lease = Patch::Apply(json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "spec": { "holderIdentity": "me" },
+        }));
+        more = more.or(leases.patch("mcp-agent", &manager, &lease).await.err());
+    }
+    for error in [many, more] {
+        let (_, message) = refused::<()>("many managers", Err(error.expect("refused in the end")));
+        assert!(message.contains("sixteen field managers"), "{message}");
+    }
     // Fields that nobody knows are dropped, not kept.
     let junk = json!({ "status": { "junk": "x".repeat(1000), "agentVersion": "fine" } });
     registrations.patch_status("hostile", &params, &Patch::Merge(junk)).await.unwrap();
@@ -360,7 +380,6 @@ async fn a_hostile_member_can_neither_flood_nor_garble() {
     // The controller reads what came through: it still lets others in.
     prepared("hostile-b").await;
     // Its Lease holds what a Lease holds.
-    let leases = Api::<Lease>::namespaced(client.clone(), "mcp-cluster-hostile");
     for (what, patch) in [
         ("annotations", json!({ "metadata": { "annotations": { "x": "y".repeat(200_000) } } })),
         ("labels", json!({ "metadata": { "labels": { "mcp.platform/cluster": "other" } } })),

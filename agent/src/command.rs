@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use kube::{Client, Config};
 
+use crate::credential::SILENCE;
 use crate::error::{Context as _, Error, Result};
 use crate::{api, hub, install, member};
 
@@ -95,8 +96,11 @@ async fn run(role: Role) -> Result<()> {
 /// How the cluster that this runs in is reached.
 async fn config() -> Result<Config> {
     let config = Config::infer().await;
-    config
-        .map_err(|error| Error::Refused(format!("this cluster's API server is not known: {error}")))
+    let mut config = config.map_err(|error| {
+        Error::Refused(format!("this cluster's API server is not known: {error}"))
+    })?;
+    config.read_timeout = Some(SILENCE);
+    Ok(config)
 }
 
 fn client(config: Config) -> Result<Client> {

@@ -12,6 +12,10 @@ use crate::error::{Context as _, Error, Result};
 /// How long a hub may take to let itself be connected to.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// How long a connection may say nothing, be it that its other end lost power: longer than a watch, which
+/// the API server is asked to end after 290 s (kube-runtime's `watcher::Config`).
+pub(crate) const SILENCE: Duration = Duration::from_mins(5);
+
 /// Where a hub is, and which CA its certificate must come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -47,6 +51,7 @@ pub fn client(endpoint: &Endpoint, proof: &Proof) -> Result<Client> {
     let mut config = Config::new(server);
     config.root_cert = Some(certificates(&endpoint.ca)?);
     config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
     // Who calls knows when to try again, and waits no longer than its own limit.
     config.default_retry = false;
     match proof {

@@ -41,7 +41,7 @@ const IMAGES_ONLY: [&str; 8] = [
 pub struct Request {
     /// The Kubernetes version, such as `1.37.1`.
     pub kubernetes: String,
-    /// `amd64` or `arm64`.
+    /// `amd64`; there is no other yet.
     pub arch: String,
     /// Where to put it, instead of [`Bundle::locate`].
     pub output: Option<PathBuf>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::api::Api;
-use slipway_agent::api::{ClusterRegistration, ClusterRegistrationSpec};
+use slipway_agent::api::{Adapter, ClusterRegistration, ClusterRegistrationSpec};
 use slipway_agent::credential::Endpoint;
 use slipway_agent::{install, registration};
 
@@ -75,11 +75,7 @@ impl Hub {
         };
         let meant = ClusterRegistrationSpec {
             cluster_id: found.spec.cluster_id.clone(),
-            adapters: match owns_adapters(&found) || !self.spec.adapters.is_empty() {
-                true => self.spec.adapters.clone(),
-                // Whoever wrote them at the hub keeps them.
-                false => found.spec.adapters.clone(),
-            },
+            adapters: self.adapters(&found),
             ..self.spec.clone()
         };
         let labels = found.labels();
@@ -125,19 +121,34 @@ impl Hub {
         }
     }
 
+    /// The adapters that are meant, in the order in which they are found: the inventory's, and those that
+    /// somebody else wrote at the hub.
+    fn adapters(&self, found: &ClusterRegistration) -> Vec<Adapter> {
+        let ours = found
+            .managed_fields()
+            .iter()
+            .filter(|one| one.manager.as_deref() == Some(install::MANAGER));
+        let ours: Vec<_> = ours
+            .filter_map(|one| one.fields_v1.as_ref()?.0.pointer("/f:spec/f:adapters")?.as_object())
+            .collect();
+        let wrote = |one: &Adapter| {
+            let key = format!(r#"k:{{"type":"{}"}}"#, one.kind.name());
+            ours.iter().any(|fields| fields.contains_key(&key))
+        };
+        let wanted = |kind| self.spec.adapters.iter().find(|one| one.kind == kind);
+        let kept = found.spec.adapters.iter().filter_map(|one| match wanted(one.kind) {
+            Some(wanted) => Some(wanted.clone()),
+            None => (!wrote(one)).then(|| one.clone()),
+        });
+        let there = |kind| found.spec.adapters.iter().any(|one| one.kind == kind);
+        let new = self.spec.adapters.iter().filter(|one| !there(one.kind)).cloned();
+        kept.chain(new).collect()
+    }
+
     fn refused(&self, cause: kube::Error) -> Error {
         let what = format!("asking the hub {} of {}", self.endpoint.server, self.name);
         reach::unless_no_hub(&self.endpoint.server, what, cause)
     }
-}
-
-/// Whether slipway wrote the adapters of this registration: those it takes away again.
-fn owns_adapters(found: &ClusterRegistration) -> bool {
-    found.managed_fields().iter().any(|one| {
-        let fields = one.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
-        one.manager.as_deref() == Some(install::MANAGER)
-            && fields.is_some_and(|spec| spec.get("f:adapters").is_some())
-    })
 }
 
 /// What the hub is told of `cluster`; what the inventory says itself goes before what is known.

@@ -1,6 +1,6 @@
 //! What the controller watches: registrations, certificate requests, and the Leases of members.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,7 +12,6 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt as _;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::controller::{self, Action, Config, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -26,6 +25,9 @@ use crate::error::Error;
 const WORKERS: u16 = 16;
 /// How many clusters that came back may wait to be looked at.
 const QUEUE: usize = 1024;
+/// How soon a watch that failed is begun anew, at first and at most.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
 /// The longest time until a failed look is repeated.
 const BACKOFF: Duration = Duration::from_mins(2);
 
@@ -80,34 +82,50 @@ fn asks(
     Some(ObjectRef::new(cluster))
 }
 
-/// Follows all members' Leases. Only a cluster that was not known to live is looked at at once; of the
-/// others, the time of the last change is enough.
+/// Follows all members' Leases, by a list anew after each error: a watch that goes on where it ended says
+/// nothing of those that changed no more, and until something is said nobody is judged.
 async fn leases(shared: &Shared, mut sender: mpsc::Sender<ObjectRef<ClusterRegistration>>) {
+    let mut wait = FIRST;
+    loop {
+        if let Err(error) = followed(shared, &mut sender, &mut wait).await {
+            shared.blind.store(true, Ordering::Relaxed);
+            tracing::warn!(%error, "cannot watch the members' Leases");
+        }
+        tokio::time::sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
+        wait = wait.saturating_mul(2).min(LONGEST);
+    }
+}
+
+/// Lists and follows the Leases until that fails. Only a cluster that was not known to live is looked at
+/// at once; of the others, the time of the last change is enough.
+async fn followed(
+    shared: &Shared,
+    sender: &mut mpsc::Sender<ObjectRef<ClusterRegistration>>,
+    wait: &mut Duration,
+) -> Result<(), watcher::Error> {
     // A Lease that cannot be read is its member's own trouble, not everybody's.
     let api = Api::<DeserializeGuard<Lease>>::all(shared.client.clone());
     let config = watcher::Config::default().fields(&format!("metadata.name={AGENT}"));
-    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut events = watcher(api, config).boxed();
+    let mut listed = HashSet::new();
     while let Some(event) = events.next().await {
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => {
-                shared.blind.store(true, Ordering::Relaxed);
-                tracing::warn!(%error, "cannot watch the members' Leases");
+        let (lease, listing, gone) = match event? {
+            Event::Init => {
+                listed.clear();
                 continue;
             }
-        };
-        // A list tells all only at its end.
-        let listing = matches!(event, Event::Init | Event::InitApply(_));
-        if !listing && shared.blind.swap(false, Ordering::Relaxed) {
-            let now = Instant::now();
-            lock(&shared.clusters).values_mut().for_each(|seen| seen.forgive(now));
-        }
-        let (lease, gone) = match event {
-            Event::Apply(DeserializeGuard(lease)) | Event::InitApply(DeserializeGuard(lease)) => {
-                (lease, false)
+            Event::InitDone => {
+                let (now, mut clusters) = (Instant::now(), lock(&shared.clusters));
+                clusters.retain(|cluster, _| listed.contains(cluster));
+                if shared.blind.swap(false, Ordering::Relaxed) {
+                    clusters.values_mut().for_each(|seen| seen.forgive(now));
+                }
+                *wait = FIRST;
+                continue;
             }
-            Event::Delete(DeserializeGuard(lease)) => (lease, true),
-            Event::Init | Event::InitDone => continue,
+            Event::InitApply(DeserializeGuard(lease)) => (lease, true, false),
+            Event::Apply(DeserializeGuard(lease)) => (lease, false, false),
+            Event::Delete(DeserializeGuard(lease)) => (lease, false, true),
         };
         let lease = match lease {
             Ok(lease) => lease,
@@ -118,6 +136,9 @@ async fn leases(shared: &Shared, mut sender: mpsc::Sender<ObjectRef<ClusterRegis
         };
         let namespace = lease.namespace().unwrap_or_default();
         let Some(cluster) = access::cluster(&namespace) else { continue };
+        if listing {
+            listed.insert(cluster.to_owned());
+        }
         if gone {
             lock(&shared.clusters).remove(cluster);
         } else if look(shared, cluster, &lease) {
@@ -126,6 +147,7 @@ async fn leases(shared: &Shared, mut sender: mpsc::Sender<ObjectRef<ClusterRegis
             let _ = sender.send(ObjectRef::new(cluster)).await;
         }
     }
+    Ok(())
 }
 
 /// Notes what a Lease says. Returns whether the cluster is worth a look now.

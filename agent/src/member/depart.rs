@@ -36,8 +36,8 @@ pub(super) async fn resume(shared: &Shared, keep: &Keep) {
     finish(shared).await;
 }
 
-/// Tells the hub that everything is cleaned up, with a credential that is renewed meanwhile; not for
-/// ever, if the hub has taken the rights away already.
+/// Tells the hub that everything is cleaned up. Not for ever, if the hub has taken the rights away or the
+/// credential has run out: no certificate is renewed for who leaves, though a token is.
 async fn tell(shared: &Shared, keep: &Keep, left: &[String]) {
     let told = async {
         let (mut backoff, mut refusals) = (Backoff::new(), 0);

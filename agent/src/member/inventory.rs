@@ -61,7 +61,8 @@ impl Entry {
         self
     }
 
-    /// Whether both are one object at the server, whatever versions of its kind they were written in.
+    /// Whether both are one object at the server, whatever versions of its kind they were written in; as
+    /// long as it is not known where one of them is, they may be.
     pub(super) fn is(&self, other: &Self) -> bool {
         let group = |entry: &Self| {
             entry
@@ -71,7 +72,9 @@ impl Entry {
         };
         group(self) == group(other)
             && self.kind == other.kind
-            && self.namespace == other.namespace
+            && (self.namespace == other.namespace
+                || self.namespace.is_none()
+                || other.namespace.is_none())
             && self.name == other.name
     }
 

@@ -1,8 +1,8 @@
 //! The agent in a member: it keeps itself known to the hub, says how its cluster is, and applies what
 //! the hub wants there. All connections go out; the private key never leaves the cluster.
 //!
-//! A hub that is away for days costs one attempt each interval and a watch that is tried ever more
-//! seldom, up to half a minute apart; what is remembered does not grow.
+//! A hub that is away for days costs an attempt or two each interval and watches that are tried ever
+//! more seldom, up to half a minute apart; what is remembered does not grow.
 
 mod backoff;
 mod certificate;

@@ -111,23 +111,25 @@ pub async fn bootstrap(hub: &Client, name: &str) -> Result<Bootstrap> {
     let registration = get(&api, name).await?;
     let namespace = access::namespace(name);
     end_bootstrap(hub, name).await?;
-    // From here on nobody has joined: the hub's controller goes by the Lease.
-    let leases = Api::<Lease>::namespaced(hub.clone(), &namespace);
-    let (merge, blank) = (PatchParams::default(), json!({ "spec": null }));
-    let reset = leases.patch(AGENT, &merge, &Patch::Merge(blank)).await;
-    reset.context(|| format!("resetting the Lease of {name}"))?;
-    not_joined(hub, name).await?;
+    let requests = Api::<CertificateSigningRequest>::all(hub.clone());
+    for renewal in [false, true] {
+        let request = access::request_name(name, renewal);
+        leave::gone(requests.delete(&request, &DeleteParams::default()).await)
+            .context(|| format!("removing the old request {request}"))?;
+    }
     // It may name the bootstrap account, which makes no tokens until its request was approved again.
     let bindings = Api::<RoleBinding>::namespaced(hub.clone(), &namespace);
     leave::gone(bindings.delete(access::TOKEN_ROLE, &DeleteParams::default()).await)
         .context(|| format!("taking the right to make tokens from {name}"))?;
-    let requests = Api::<CertificateSigningRequest>::all(hub.clone());
-    let request = access::request_name(name, false);
-    leave::gone(requests.delete(&request, &DeleteParams::default()).await)
-        .context(|| format!("removing the old request {request}"))?;
+    let merge = PatchParams::default();
     let unused = json!({ "metadata": { "annotations": { BOOTSTRAP_USED: null } } });
     let unused = api.patch(name, &merge, &Patch::Merge(unused)).await;
     unused.context(|| format!("preparing {name} for a new credential"))?;
+    // From here on nobody has joined, whoever beats: the new credential is not used.
+    let leases = Api::<Lease>::namespaced(hub.clone(), &namespace);
+    let reset = leases.patch(AGENT, &merge, &Patch::Merge(json!({ "spec": null }))).await;
+    reset.context(|| format!("resetting the Lease of {name}"))?;
+    not_joined(hub, name).await?;
     let mut applier = Applier::new(hub.clone(), MANAGER);
     for object in access::bootstrap_objects(name, &owner(&registration)?)? {
         applier.apply(&object).await?;

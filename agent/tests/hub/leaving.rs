@@ -95,7 +95,12 @@ async fn an_agent_that_was_killed_while_leaving_still_tells_the_hub() {
     let departing = json!({ "stringData": { "departing": "true" } });
     secrets.patch("mcp-hub", &PatchParams::default(), &Patch::Merge(departing)).await.unwrap();
     let leaves = registration::unregister(&hub, "interrupted", PATIENCE, false);
+    let registrations = Api::<ClusterRegistration>::all(hub.clone());
     let starts = async {
+        eventually("it is being deleted", PATIENCE, async || {
+            registrations.get("interrupted").await.ok()?.metadata.deletion_timestamp
+        })
+        .await;
         agent.start();
         agent.ended().await;
     };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Role};
 use crate::command::Output;
@@ -40,6 +41,12 @@ impl Run {
         }
     }
 }
+
+/// How long a kubelet that has just been started, after a power cut say, may take to register its node. To
+/// undo its join meanwhile would leave a node that is listed and Ready, by whose name nobody can join.
+const REGISTRATION: Duration = Duration::from_secs(30);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// All nodes, reached and looked at.
 pub struct Reached {
@@ -79,9 +86,16 @@ impl Reached {
         if apply {
             engine::take_leases(&nodes, &holder()).await?;
         }
-        let facts = facts(cluster, &nodes, events.as_ref()).await?;
         let own = kept.as_ref().map(Pki::identity);
-        let survey = Survey::new(cluster, own.as_ref(), facts)?;
+        let began = Instant::now();
+        let survey = loop {
+            let facts = facts(cluster, &nodes, events.as_ref()).await?;
+            let survey = Survey::new(cluster, own.as_ref(), facts)?;
+            if !survey.registers() || began.elapsed() > REGISTRATION {
+                break survey;
+            }
+            tokio::time::sleep(LOOK).await;
+        };
         if !survey.any_member() {
             // What a new cluster is to be, all of its nodes must say.
             all_of(unreachable.clone(), cluster.nodes.len(), "connect to")?;

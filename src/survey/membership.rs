@@ -30,6 +30,16 @@ pub struct Partial {
     pub way: Way,
 }
 
+/// What a node lacks whose kubelet may be about to show itself.
+const NO_NODE: &str = "no Node object in the cluster";
+
+impl Partial {
+    /// Whether all is there but the Node object, which a kubelet makes by itself soon after it started.
+    pub(super) fn registers(&self) -> bool {
+        self.what == NO_NODE
+    }
+}
+
 /// The way out of an unfinished membership.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
@@ -115,7 +125,7 @@ fn unfinished(node: &Node, facts: &Facts, view: &View<'_>, listed: Option<bool>)
         None => return Some("the kubelet has no certificate".to_owned()),
     }
     if listed == Some(false) {
-        return Some("no Node object in the cluster".to_owned());
+        return Some(NO_NODE.to_owned());
     }
     if node.role == Role::Worker {
         return None;

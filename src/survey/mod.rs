@@ -163,6 +163,14 @@ impl Survey {
         Some(self.etcd.as_ref()?.iter().filter(votes).map(|m| m.name.clone()).collect())
     }
 
+    /// Whether a node has all that a member has, and is not listed yet.
+    #[must_use]
+    pub fn registers(&self) -> bool {
+        self.nodes.values().any(
+            |node| matches!(&node.membership, Membership::Partial(partial) if partial.registers()),
+        )
+    }
+
     /// Whether any node of the inventory is a member.
     #[must_use]
     pub fn any_member(&self) -> bool {

@@ -8,7 +8,13 @@ until [ "$(systemctl show --property LoadState --value $u)" = not-found ] || [ $
 done
 rm -f "$d.log"
 systemd-run --quiet --wait --collect --unit=slipway-run-kubeadm sh -c '
-  exec >/run/slipway/kubeadm.log 2>&1
-  kubeadm "$@"; code=$?; rm -f /run/slipway/kubeadm.yaml
+  end=$(($(date +%s) + 120)); log=/run/slipway/kubeadm.log
+  while kubeadm "$@" >$log 2>&1; code=$?; [ $code != 0 ]; do
+    # A kubelet registered just before its join was undone: its node stays Ready for 50 s after its end.
+    grep -q "status .Ready. already exists in the cluster" $log && [ "$(date +%s)" -lt $end ] || break
+    [ -e /etc/kubernetes/pki/ca.key ] || rm -f /etc/kubernetes/pki/ca.crt
+    sleep 2
+  done
+  rm -f /run/slipway/kubeadm.yaml
   [ $code != 0 ] || rm -f /etc/kubernetes/super-admin.conf; exit $code' slipway "$@"
 code=$?; [ ! -e "$d.log" ] || tail -c 65536 "$d.log"; exit $code

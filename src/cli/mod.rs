@@ -1,12 +1,13 @@
 //! The command line: one file per subcommand. Arguments are parsed here and nowhere else.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::diagnostic::{Kind, Result};
+use crate::diagnostic::{Error, Kind, Result};
 
 mod apply;
 mod approve;
@@ -69,6 +70,14 @@ impl InventoryArg {
             path => format!("-i {path} "),
         }
     }
+}
+
+/// Tells of nodes that cannot be reached, and with which exit code that ends, if there are any.
+fn tell_unreachable(unreachable: &BTreeMap<String, Error>) -> Option<ExitCode> {
+    for error in unreachable.values() {
+        say_error(error);
+    }
+    unreachable.values().next().map(|error| ExitCode::from(error.kind().exit_code()))
 }
 
 /// Parses the process's arguments, runs the subcommand, shows its error, and gives the exit code.

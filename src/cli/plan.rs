@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::run::{self, Options};
-use super::say_error;
+use super::{say_error, tell_unreachable};
 use crate::diagnostic::Result;
 use crate::event::Sink;
 use crate::session::{Run, Session};
@@ -37,11 +37,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         let (path, inventory) = (path.display(), args.options.inventory.as_argument());
         say_error(format_args!("saved: `slipway apply {inventory}{path}` does this, or nothing"));
     }
-    for error in session.unreachable.values() {
-        say_error(error);
-    }
-    if let Some(error) = session.unreachable.values().next() {
-        return Ok(ExitCode::from(error.kind().exit_code()));
+    if let Some(code) = tell_unreachable(&session.unreachable) {
+        return Ok(code);
     }
     let differs = session.plan.changes() > 0;
     Ok(if args.exit_code && differs { ExitCode::from(CHANGES) } else { ExitCode::SUCCESS })

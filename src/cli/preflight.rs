@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::run::{self};
-use super::{InventoryArg, say, say_error};
+use super::{InventoryArg, say, tell_unreachable};
 use crate::diagnostic::{Kind, Result};
 use crate::inventory;
 use crate::report::{self, Format};
@@ -33,11 +33,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         Format::Text => say(report::findings_text(&reached.findings)),
         Format::Json => reached.tell(events.as_ref()),
     }
-    for error in reached.unreachable.values() {
-        say_error(error);
-    }
-    if let Some(error) = reached.unreachable.values().next() {
-        return Ok(ExitCode::from(error.kind().exit_code()));
+    if let Some(code) = tell_unreachable(&reached.unreachable) {
+        return Ok(code);
     }
     let errors = reached.findings.iter().any(|one| one.severity == Severity::Error);
     Ok(ExitCode::from(if errors { Kind::Preflight.exit_code() } else { 0 }))

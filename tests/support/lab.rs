@@ -12,7 +12,6 @@ use super::kube::Kube;
 use super::{Ran, figure, run, shown};
 
 /// slipway as it was built for this test.
-/// The program under test.
 pub const SLIPWAY: &str = env!("CARGO_BIN_EXE_slipway");
 
 /// A lab that is removed however the test ends.

@@ -35,20 +35,32 @@ pub use radius::{Etcd, Radius};
 pub use settle::settle;
 pub use walk::{Outcome, apply};
 
-/// What commands say that fail for a reason which may pass: kubectl without an API server, or with
-/// one that has no etcd; apt while another has its lock.
+/// What commands say that fail for a reason which may pass: kubectl without an API server (words of
+/// Go's `net` and `net/http`), with one that is busy (`NewGenericServerResponse` in apimachinery's
+/// `pkg/api/errors`) or has no etcd; apt while another has its lock.
 const PASSING: &[&str] = &[
     "connection refused",
     "connection reset",
+    "no route to host",
     "i/o timeout",
     "TLS handshake timeout",
+    // An API server that begins or ends closes connections without a word.
+    ": EOF",
     "unexpected EOF",
     "http2: client connection lost",
-    "etcdserver: leader changed",
-    "etcdserver: request timed out",
+    "the server has received too many requests",
+    "the server was unable to return a response in the time allotted",
     "the server is currently unable to handle the request",
+    "etcdserver: leader changed",
+    "etcdserver: no leader",
+    "etcdserver: request timed out",
     "Could not get lock",
 ];
+
+/// Whether a command that failed and said that may do better a little later.
+fn passes(said: &str) -> bool {
+    PASSING.iter().any(|sign| said.contains(sign))
+}
 
 /// A node that can be reached.
 pub struct Node<T> {
@@ -149,8 +161,7 @@ impl<T: Transport> Node<T> {
             .note(format!("command: {}", change.cmd))
             .note(&said)
             .hint("mend the cause and run the same command again: what is done is not repeated");
-        let passes = change.repeatable && PASSING.iter().any(|sign| said.contains(sign));
-        Err(if passes { error.passing() } else { error })
+        Err(if change.repeatable && passes(&said) { error.passing() } else { error })
     }
 
     fn shown(&self, output: &Output) -> String {

@@ -334,3 +334,11 @@ async fn patience_ends() {
     assert!(error.to_string().contains("\n  it takes its time"), "{error}");
     assert_eq!(bench.begun(), vec![], "nothing after it was changed");
 }
+
+#[test]
+fn an_api_server_that_begins_is_waited_for_and_a_wrong_one_is_not() {
+    assert!(super::passes("Unable to connect to the server: EOF"));
+    let stranger = "Unable to connect to the server: x509: certificate signed by unknown authority";
+    assert!(!super::passes(stranger));
+    assert!(!super::passes("error: unable to decode \"STDIN\": yaml: unexpected end"));
+}

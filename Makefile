@@ -34,8 +34,7 @@ check: machine ## format, lints, licences, documentation
 
 test: check build ## all checks and all tests, the clusters on the lab included
 	@scripts/fuzz 5
-	$(SLIPWAY) bundle build --kubernetes 1.37.1
-	$(SLIPWAY) bundle build --kubernetes 1.36.4
+	@for version in $$($(SLIPWAY) bundle versions); do $(SLIPWAY) bundle build --kubernetes $$version; done
 	@scripts/published-crds
 	cargo test --release --locked
 
@@ -46,11 +45,11 @@ reproduce: machine build ## build the whole bundle twice, apart, and compare the
 	SLIPWAY=$(SLIPWAY) scripts/reproduce
 
 sweep: machine build ## break a lab in every way that is known; can be interrupted; writes docs/faults.md
-	$(SLIPWAY) bundle build --kubernetes 1.37.1
+	$(SLIPWAY) bundle build
 	SLIPWAY_SWEEP=all cargo test --release --locked --test faults -- --nocapture
 
 bench: machine build ## bare kubeadm commands against `slipway apply`, in one run
-	$(SLIPWAY) bundle build --kubernetes 1.37.1
+	$(SLIPWAY) bundle build
 	SLIPWAY=$(SLIPWAY) bench/compare.sh
 
 .PHONY: help machine build demo check test fuzz reproduce sweep bench

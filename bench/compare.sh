@@ -53,7 +53,7 @@ cat >bench/results.md <<END
 # slipway against bare kubeadm commands
 
 Commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- src bench templates bundle || echo ' with changes'), $(date -u +%F), $(nproc) processors, kernel $(uname -r | cut -d- -f1).
-Fresh lab nodes each time: 3 control planes, 2 workers, Kubernetes 1.37.1; seconds until every node
+Fresh lab nodes each time: 3 control planes, 2 workers, Kubernetes $("$slipway" bundle versions | head -n 1); seconds until every node
 is Ready and every pod runs. What the floor leaves out is said in \`floor.sh\`.
 
 | round | floor | slipway | ratio |

@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 lab=$1
 dir=$2
-version=1.37.1
+version=$("${SLIPWAY:-target/release/slipway}" bundle versions | head -n 1)
 bundle=${SLIPWAY_CACHE:-$HOME/.cache/slipway}/bundles/$version-amd64
 manifest=$bundle/manifest.json
 work=$(mktemp -d)

@@ -13,7 +13,7 @@ done
 cat >bench/hub.md <<END
 # One hub and many members
 
-Commit $(git rev-parse --short HEAD), $(date +%F), $(nproc) processors, Kubernetes 1.37.1. Hub, members' API
+Commit $(git rev-parse --short HEAD), $(date +%F), $(nproc) processors, Kubernetes $("$slipway" bundle versions | head -n 1). Hub, members' API
 server and all agents on one machine; an interval of 30 s; measured for ${SECONDS_EACH:-120} s, 40 s after the
 last member was Ready. The agents are the real agent's code, all in one process; processors in cores, memory
 as resident. Members have no nodes and no manifest sets.

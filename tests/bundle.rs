@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use slipway::bundle::{Bundle, DEFAULT_KUBERNETES};
+use slipway::bundle::{Bundle, LATEST};
 use slipway::process::Process;
 
 /// Runs the command line with a cache of its own; the module cache is Go's usual one.
@@ -57,7 +57,7 @@ async fn two_builds_apart_are_equal_and_a_third_compiles_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and a bundle in the cache"]
 async fn containerd_imports_every_image() {
-    let bundle = Bundle::open(&Bundle::locate(DEFAULT_KUBERNETES, "amd64")).unwrap();
+    let bundle = Bundle::open(&Bundle::locate(LATEST, "amd64")).unwrap();
     bundle.verify(&mut |_| ()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).display().to_string();

@@ -83,7 +83,7 @@ fn becomes_a_cluster(lab: &Lab, version: &str) {
 /// An older Kubernetes, a worker with another Debian, and a login that is not root's.
 #[test]
 fn two_machines_become_an_older_cluster_by_sudo() {
-    const OLDER: &str = "1.36.4";
+    const OLDER: &str = slipway::bundle::VERSIONS[1];
     let _turn = Turn::take();
     let lab = Lab::up("t-two", 1, 1, &["--worker-release", "trixie", "--kubernetes", OLDER]);
     lab.edit("user: root", "user: admin");

@@ -155,31 +155,31 @@ fn examples_are_valid() {
     let summaries = [
         (
             "minimal",
-            "minimal: Kubernetes 1.37.1, 1 control plane, 1 worker, endpoint 10.77.0.11:6443",
+            "minimal: Kubernetes 1.37.2, 1 control plane, 1 worker, endpoint 10.77.0.11:6443",
         ),
         (
             "three-masters",
-            "prod: Kubernetes 1.37.1, 3 control planes, 2 workers, endpoint 10.77.0.100:6443",
+            "prod: Kubernetes 1.37.2, 3 control planes, 2 workers, endpoint 10.77.0.100:6443",
         ),
         (
             "single-node",
-            "single: Kubernetes 1.37.1, 1 control plane, 0 workers, endpoint 10.77.0.11:6443",
+            "single: Kubernetes 1.37.2, 1 control plane, 0 workers, endpoint 10.77.0.11:6443",
         ),
         (
             "external-endpoint",
-            "prod: Kubernetes 1.37.1, 3 control planes, 1 worker, endpoint k8s.example.com:6443",
+            "prod: Kubernetes 1.37.2, 3 control planes, 1 worker, endpoint k8s.example.com:6443",
         ),
         (
             "all-keys",
-            "everything: Kubernetes 1.37.1, 1 control plane, 1 worker, endpoint 10.77.0.100:6443",
+            "everything: Kubernetes 1.37.2, 1 control plane, 1 worker, endpoint 10.77.0.100:6443",
         ),
         (
             "registration",
-            "east-1: Kubernetes 1.37.1, 1 control plane, 0 workers, endpoint 10.77.0.11:6443",
+            "east-1: Kubernetes 1.37.2, 1 control plane, 0 workers, endpoint 10.77.0.11:6443",
         ),
         (
             "vagrant",
-            "vagrant: Kubernetes 1.37.1, 3 control planes, 2 workers, endpoint 192.168.56.10:6443",
+            "vagrant: Kubernetes 1.37.2, 3 control planes, 2 workers, endpoint 192.168.56.10:6443",
         ),
     ];
     assert_eq!(files("inventories").len(), summaries.len());

@@ -39,7 +39,7 @@ const IMAGES_ONLY: [&str; 8] = [
 /// What to build.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The Kubernetes version, such as `1.37.1`.
+    /// The Kubernetes version, such as `1.37.2`.
     pub kubernetes: String,
     /// `amd64`; there is no other yet.
     pub arch: String,

@@ -72,7 +72,9 @@ pub(super) async fn build(
     let compile = toolchain
         .command()
         .dir(&source)
-        .args(["build", "-trimpath", "-buildvcs=false", "-tags", component.tags, "-ldflags"])
+        // Debug information would be stripped: making none saves a tenth of the time.
+        .args(["build", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"])
+        .args(["-tags", component.tags, "-ldflags"])
         .arg(component.ldflags())
         .arg("-o")
         .arg(format!("{}/bin/", result.display()))

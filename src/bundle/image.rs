@@ -10,7 +10,7 @@ use super::digest::sha256;
 use super::files::data;
 use super::go::Built;
 use super::layer::{LAYER_TYPE, Layer, Node, Written};
-use super::recipe::{CALICO, METRICS_SERVER, PAUSE, Release};
+use super::recipe::{CALICO, COREDNS, METRICS_SERVER, PAUSE, Release};
 use super::{Blob, Image};
 use crate::diagnostic::{Error, Kind, Result};
 
@@ -48,16 +48,16 @@ pub(super) fn specs(release: &Release) -> Vec<Spec> {
         entrypoint,
         env: &[],
     };
-    let coredns = release.components().find(|c| c.name == "coredns").map_or("", |c| c.version);
+    let etcd = release.components().find(|c| c.name == "etcd").map_or("", |c| c.version);
     vec![
         kubernetes("kube-apiserver", &["kubernetes"]),
         kubernetes("kube-controller-manager", &["kubernetes"]),
         kubernetes("kube-scheduler", &["kubernetes"]),
         kubernetes("kube-proxy", &["base", "kubernetes"]),
-        other("etcd", format!("registry.k8s.io/etcd:{}", release.etcd_tag), &["etcd"], "etcd"),
+        other("etcd", format!("registry.k8s.io/etcd:{etcd}-0"), &["etcd"], "etcd"),
         other(
             "coredns",
-            format!("registry.k8s.io/coredns/coredns:v{coredns}"),
+            format!("registry.k8s.io/coredns/coredns:v{COREDNS}"),
             &["coredns"],
             "/coredns",
         ),

@@ -201,7 +201,7 @@ mod tests {
         for part in [
             "5 differences",
             "component etcd: locked 3.7.0, found 3.7.1",
-            "file kubelet: locked 1.37.1 (sha256:aaaaaaaaaaaa…), found 1.37.1 (sha256:bbbbbbbbbbbb…)",
+            "file kubelet: locked 1.37.2 (sha256:aaaaaaaaaaaa…), found 1.37.2 (sha256:bbbbbbbbbbbb…)",
             "image registry.k8s.io/pause:3.10.2",
             "package debian-12/runc: missing",
             "package debian-12/crun: not in the lock",

@@ -17,7 +17,7 @@ pub const SCHEMA: u32 = 1;
 pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// The Kubernetes version, such as `1.37.1`.
+    /// The Kubernetes version, such as `1.37.2`.
     pub kubernetes: String,
     /// Always `linux`.
     pub os: String,
@@ -202,14 +202,14 @@ pub(super) mod tests {
         let blob = Blob { digest: format!("sha256:{sha256}"), size: 3 };
         let file = FileEntry {
             name: "kubelet".into(),
-            version: "1.37.1".into(),
+            version: "1.37.2".into(),
             path: "linux-amd64/bin/kubelet".into(),
             size: 5,
             sha256: sha256.clone(),
         };
         Manifest {
             schema: SCHEMA,
-            kubernetes: "1.37.1".into(),
+            kubernetes: "1.37.2".into(),
             os: "linux".into(),
             arch: "amd64".into(),
             recipe: sha256.clone(),

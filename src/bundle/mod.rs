@@ -38,8 +38,12 @@ pub use self::manifest::{
 };
 use crate::diagnostic::{Error, Kind, Result};
 
-/// The Kubernetes version that is used where none is asked for.
-pub const DEFAULT_KUBERNETES: &str = "1.37.1";
+/// The Kubernetes versions that there are bundles for, newest first. The table of versions is
+/// `recipe.rs`; everything else asks it (scripts by `slipway bundle versions`).
+pub const VERSIONS: &[&str] = &recipe::VERSIONS;
+
+/// The Kubernetes version that a cluster runs unless its inventory says otherwise.
+pub const LATEST: &str = recipe::VERSIONS[0];
 
 /// A bundle on disk, its manifest read and checked.
 #[derive(Debug, Clone)]
@@ -108,7 +112,7 @@ impl Bundle {
         Ok(Self { dir, manifest, digest: digest::sha256(&text) })
     }
 
-    /// Where [`build()`] puts the bundle of a Kubernetes version (`1.37.1`) and architecture
+    /// Where [`build()`] puts the bundle of a Kubernetes version (`1.37.2`) and architecture
     /// (`amd64`) unless told otherwise.
     #[must_use]
     pub fn locate(kubernetes: &str, arch: &str) -> PathBuf {

@@ -44,19 +44,15 @@ const fn plain(
 /// What belongs to one Kubernetes version.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Release {
-    /// Such as `1.37.1`.
+    /// Such as `1.37.2`.
     pub kubernetes: &'static str,
-    /// The tag of the etcd image that kubeadm of that version asks for.
-    pub etcd_tag: &'static str,
-    components: [Component; 3],
+    components: [Component; 2],
 }
 
 macro_rules! release {
-    ($minor:literal . $patch:literal of $date:literal, etcd $etcd:literal as $tag:literal,
-     coredns $coredns:literal) => {
+    ($minor:literal . $patch:literal of $date:literal, etcd $etcd:literal) => {
         Release {
             kubernetes: concat!("1.", $minor, ".", $patch),
-            etcd_tag: $tag,
             components: [
                 Component {
                     variables: &[
@@ -74,7 +70,6 @@ macro_rules! release {
                     )
                 },
                 plain("etcd", $etcd, module!("etcd-", $etcd; "go.mod", "go.sum")),
-                plain("coredns", $coredns, module!("coredns-", $coredns; "go.mod", "go.sum")),
             ],
         }
     };
@@ -82,10 +77,23 @@ macro_rules! release {
 
 /// All Kubernetes versions that can be built, newest first. The date is that of the module version.
 pub(super) const RELEASES: &[Release] = &[
-    release!("37"."1" of "2026-09-23T17:06:22Z", etcd "3.7.0" as "3.7.0-0", coredns "1.14.6"),
-    release!("36"."4" of "2026-08-20T11:51:43Z", etcd "3.6.8" as "3.6.8-0", coredns "1.14.2"),
+    release!("37"."2" of "2026-10-27T12:01:04Z", etcd "3.7.3"),
+    release!("36"."5" of "2026-09-23T18:59:36Z", etcd "3.6.16"),
 ];
 
+/// [`RELEASES`]' Kubernetes versions.
+pub const VERSIONS: [&str; RELEASES.len()] = {
+    let mut versions = [""; RELEASES.len()];
+    let mut at = 0;
+    while let [release, ..] = RELEASES.split_at(at).1 {
+        versions[at] = release.kubernetes;
+        at += 1;
+    }
+    versions
+};
+
+/// The CoreDNS version.
+pub(super) const COREDNS: &str = "1.14.7";
 /// The Calico version.
 pub(super) const CALICO: &str = "3.28.5";
 /// The version of the pause image that kubeadm asks for.
@@ -94,12 +102,13 @@ pub(super) const PAUSE: &str = "3.10.2";
 pub(super) const METRICS_SERVER: &str = "0.9.0";
 
 /// What every Kubernetes version shares.
-const SHARED: [Component; 5] = [
+const SHARED: [Component; 6] = [
     Component {
         tags: "no_btrfs",
         variables: &["github.com/containerd/containerd/v2/version.Version=v2.3.7"],
         ..plain("containerd", "2.3.7", module!("containerd"; "go.mod", "go.sum"))
     },
+    plain("coredns", COREDNS, module!("coredns"; "go.mod", "go.sum", "main.go")),
     plain("cni-plugins", "1.9.1", module!("cni-plugins"; "go.mod", "go.sum")),
     Component {
         variables: &[
@@ -170,7 +179,7 @@ impl Component {
     /// A digest of all that decides the result.
     pub(super) fn recipe(&self, arch: &str) -> String {
         // Counted up when the way of building changes.
-        const FORM: u32 = 1;
+        const FORM: u32 = 2;
         sha256(format!("{FORM} {arch} {self:?}").as_bytes())
     }
 }
@@ -214,8 +223,8 @@ mod tests {
     fn an_unknown_version_names_the_known_ones() {
         let error = Release::find("1.2.3").unwrap_err().to_string();
         assert!(error.contains(DEFAULT) && error.contains("1.2.3"), "{error}");
-        assert_eq!(Release::find("v1.37.1").unwrap().kubernetes, DEFAULT);
+        assert_eq!(Release::find("v1.37.2").unwrap().kubernetes, DEFAULT);
     }
 
-    const DEFAULT: &str = crate::bundle::DEFAULT_KUBERNETES;
+    const DEFAULT: &str = crate::bundle::LATEST;
 }

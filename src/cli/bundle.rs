@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 
 use super::{say, say_error};
 use crate::bundle::{
-    Bundle, DEFAULT_KUBERNETES, Manifest, Progress, Request, build, build_component,
+    Bundle, LATEST, Manifest, Progress, Request, VERSIONS, build, build_component,
 };
 use crate::diagnostic::{Error, Kind, Result};
 
@@ -39,6 +39,8 @@ enum Command {
         #[arg(conflicts_with_all = ["kubernetes", "arch"])]
         dir: Option<PathBuf>,
     },
+    /// Show the Kubernetes versions that there can be bundles of, newest first.
+    Versions,
     /// Show what a bundle holds.
     List {
         #[command(flatten)]
@@ -55,7 +57,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Which {
     /// The Kubernetes version.
-    #[arg(long, value_name = "VERSION", default_value = DEFAULT_KUBERNETES)]
+    #[arg(long, value_name = "VERSION", default_value = LATEST)]
     kubernetes: String,
     /// The architecture of the nodes; there is amd64 alone yet.
     #[arg(long, default_value = "amd64")]
@@ -92,6 +94,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
                 megabytes(total(bundle.manifest()))
             ));
         }
+        Command::Versions => say(VERSIONS.join("\n")),
         Command::Verify { which, dir } => {
             let bundle = which.open(dir)?;
             let mut files = 0;

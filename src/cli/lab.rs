@@ -183,7 +183,7 @@ struct Up {
     /// Give each new node a disk of its own, of this size [default: they share this machine's].
     #[arg(long, value_name = "SIZE")]
     disk: Option<Size>,
-    /// The Kubernetes version that the inventory asks for [default: 1.37.1 for a new lab].
+    /// The Kubernetes version that the inventory asks for [default: the newest for a new lab].
     #[arg(long, value_name = "VERSION")]
     kubernetes: Option<String>,
 }

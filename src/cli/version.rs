@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::say;
-use crate::inventory::VERSIONS;
+use crate::bundle::VERSIONS;
 
 pub(super) fn run() -> ExitCode {
     say(format!("slipway {}", env!("CARGO_PKG_VERSION")));

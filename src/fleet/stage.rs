@@ -141,7 +141,7 @@ fn bundle(dir: &Path) -> Bundle {
         .collect();
     let list = |values: Vec<Value>| Value::from(values);
     let manifest = json!({
-        "schema": crate::bundle::SCHEMA, "kubernetes": "1.37.1", "os": "linux", "arch": "amd64",
+        "schema": crate::bundle::SCHEMA, "kubernetes": "1.37.2", "os": "linux", "arch": "amd64",
         "recipe": "", "components": {}, "base": [],
         "files": list(PROGRAMS.iter().map(program).collect()),
         "images": list(IMAGES.iter().map(image).collect()),

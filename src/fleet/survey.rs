@@ -119,7 +119,7 @@ impl World {
         let objects = store.map(|store| &self.stores[store].objects);
         if let Some(objects) = objects {
             let node =
-                |(name, node): (&String, &NodeObject)| format!("{name} uid-{} v1.37.1\n", node.uid);
+                |(name, node): (&String, &NodeObject)| format!("{name} uid-{} v1.37.2\n", node.uid);
             let mut nodes: String = objects.nodes.iter().map(node).collect();
             let marked = objects.nodes.iter().filter(|(_, node)| node.labels.contains(MARK));
             nodes.extend(marked.map(|(name, _)| format!("/ {name}\n")));

@@ -23,7 +23,7 @@ const TIMES: (i64, i64) = (1_795_283_444_000_000_000, 1_795_283_444_100_000_000)
 /// as each value that is not one line. Also how long synced writes took.
 pub(super) fn facts(data: &[u8]) {
     let value = BASE64.encode(data);
-    let known = format!("nodes={}", BASE64.encode("cp-1 uid v1.37.1"));
+    let known = format!("nodes={}", BASE64.encode("cp-1 uid v1.37.2"));
     for (more, answers) in [
         ("", data.to_vec()),
         ("", format!("ca={value}").into_bytes()),

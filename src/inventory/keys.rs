@@ -2,12 +2,7 @@
 //! facts: the reader, the defaults and the table in `docs/inventory.md` all come from here.
 
 use super::syntax::{self, Syntax};
-
-/// The Kubernetes version that a cluster runs unless its inventory says otherwise.
-pub const LATEST: &str = "1.37.1";
-
-/// The Kubernetes versions that there is a bundle for.
-pub const VERSIONS: &[&str] = &[LATEST, "1.36.4"];
+use crate::bundle::{LATEST, VERSIONS};
 
 /// Where a cluster may run, as the platform names it.
 const MODES: &[&str] = &["Hosted", "Hybrid", "Edge"];

@@ -23,7 +23,7 @@ mod tree;
 
 use source::Source;
 
-pub use keys::{KEYS, Key, LATEST, Presence, VERSIONS};
+pub use keys::{KEYS, Key, Presence};
 
 /// An inventory without errors, and the cluster that it means.
 #[derive(Debug, Clone)]

@@ -130,7 +130,7 @@ mod tests {
             name: "demo".into(),
             index: 0,
             dir: "/d".into(),
-            kubernetes: "1.37.1".into(),
+            kubernetes: "1.37.2".into(),
             inventory: String::new(),
             nodes: Vec::new(),
         };
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn the_inventory_is_yaml_with_every_node() {
         let seen: serde_json::Value = serde_yaml::from_str(&inventory(&lab(3))).unwrap();
-        assert_eq!(seen["spec"]["kubernetes"]["version"], "1.37.1");
+        assert_eq!(seen["spec"]["kubernetes"]["version"], "1.37.2");
         assert_eq!(seen["spec"]["endpoint"]["vip"], "10.77.0.100");
         assert_eq!(seen["spec"]["time"]["servers"][0], "10.77.0.1");
         assert_eq!(seen["spec"]["kubelet"]["evictionHard"]["nodefs.inodesFree"], "1%");

@@ -13,6 +13,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::bundle::LATEST;
 use crate::diagnostic::{Error, Kind, Result};
 
 mod access;
@@ -42,7 +43,6 @@ use spec::{Lab, Role};
 /// What a new lab gets, unless the user says otherwise.
 const CONTROL_PLANES: u8 = 3;
 const WORKERS: u8 = 2;
-const KUBERNETES: &str = "1.37.1";
 
 /// What `up` shall make. For a lab that is there, `None` means *as it is*.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ pub struct Wanted {
     pub worker_release: Option<String>,
     /// The size of new nodes' disks (default: they share this machine's).
     pub disk: Option<Size>,
-    /// Kubernetes version for the inventory (default 1.37.1).
+    /// Kubernetes version for the inventory (default: the newest).
     pub kubernetes: Option<String>,
 }
 
@@ -138,7 +138,7 @@ async fn planned(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
         None => fresh(wanted).await?,
     };
     let fresh = lab.nodes.is_empty();
-    let default_version = fresh.then(|| KUBERNETES.to_owned());
+    let default_version = fresh.then(|| LATEST.to_owned());
     if let Some(version) = wanted.kubernetes.clone().or(default_version) {
         lab.kubernetes = version;
     }

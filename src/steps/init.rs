@@ -21,7 +21,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     }
     let mut wanted = super::all(kubeadm::patches(&context.cluster, node)).collect::<Vec<_>>();
     if context.is_new() {
-        wanted.push(boxed(Init { config: kubeadm::init(context, node) }));
+        wanted.push(boxed(Init { config: kubeadm::init(context, node)? }));
     } else if context.present().any(|n| !context.survey.is_member(&n.name)) {
         wanted.push(boxed(Token { object: kubeadm::token_object(&context.token) }));
     }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Token};
 use crate::cluster::{API_PORT, Cluster, Endpoint, Network, Node, Role};
+use crate::diagnostic::Result;
 use crate::resource::File;
 use crate::secret::Secret;
 
@@ -13,7 +14,7 @@ const PATCHES: &str = "/etc/slipway/patches";
 const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 
 /// What `kubeadm init` reads on the first control plane.
-pub(super) fn init(context: &Context, node: &Node) -> Secret<Vec<u8>> {
+pub(super) fn init(context: &Context, node: &Node) -> Result<Secret<Vec<u8>>> {
     let mut init = json!({
         "apiVersion": API_VERSION,
         "kind": "InitConfiguration",
@@ -24,7 +25,7 @@ pub(super) fn init(context: &Context, node: &Node) -> Secret<Vec<u8>> {
         "skipPhases": ["show-join-command"],
     });
     point_to_patches(&mut init, context, node);
-    documents(&[init, cluster(&context.cluster), kubelet(context), kube_proxy()])
+    Ok(documents(&[init, cluster(context)?, kubelet(context), kube_proxy()]))
 }
 
 /// What the first `kubeadm join` of a further control plane reads: it ends with a voting etcd
@@ -153,18 +154,26 @@ fn registration(context: &Context, node: &Node) -> Value {
     registration
 }
 
-fn cluster(cluster: &Cluster) -> Value {
+fn cluster(context: &Context) -> Result<Value> {
+    let cluster = &context.cluster;
+    // The bundle decides, not kubeadm's own table: it has newer patches.
+    let tag = |image: &str| -> Result<String> {
+        let reference = &context.bundle.image(image)?.reference;
+        Ok(reference.rsplit(':').next().unwrap_or_default().to_owned())
+    };
     let mut names = vec![cluster.api_name()];
     if let Endpoint::Vip { address, .. } = &cluster.endpoint {
         names.push(address.to_string());
     }
-    json!({
+    Ok(json!({
         "apiVersion": API_VERSION,
         "kind": "ClusterConfiguration",
         "clusterName": cluster.name,
         "kubernetesVersion": format!("v{}", cluster.kubernetes),
         "controlPlaneEndpoint": cluster.endpoint.authority(),
         "encryptionAlgorithm": "ECDSA-P256",
+        "etcd": {"local": {"imageTag": tag("etcd")?}},
+        "dns": {"imageTag": tag("coredns")?},
         "networking": {
             "podSubnet": Network::list(&cluster.network.pods),
             "serviceSubnet": Network::list(&cluster.network.services),
@@ -178,7 +187,7 @@ fn cluster(cluster: &Cluster) -> Value {
                 {"name": "kubelet-preferred-address-types", "value": "InternalIP"},
             ],
         },
-    })
+    }))
 }
 
 fn kubelet(context: &Context) -> Value {

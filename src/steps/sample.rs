@@ -69,7 +69,7 @@ fn node(name: &str, number: u8) -> Node {
 fn empty_bundle() -> Bundle {
     let dir = tempfile::tempdir().unwrap();
     let manifest = json!({
-        "schema": crate::bundle::SCHEMA, "kubernetes": "1.37.1", "os": "linux", "arch": "amd64",
+        "schema": crate::bundle::SCHEMA, "kubernetes": "1.37.2", "os": "linux", "arch": "amd64",
         "recipe": "", "components": {}, "files": [], "images": [], "addons": [], "packages": [],
         "base": [],
     });

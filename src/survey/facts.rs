@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn api_and_etcd_are_read_back() {
-        let nodes = STANDARD.encode("cp-1 uid-1 v1.37.1\n/ cp-1\n");
+        let nodes = STANDARD.encode("cp-1 uid-1 v1.37.2\n/ cp-1\n");
         let etcd = STANDARD.encode(
             r#"{"members":[{"ID":"a1","name":"cp-1","peerURLs":["https://10.0.0.1:2380"]},
             {"ID":"ff","peerURLs":["https://10.0.0.2:2380"],"isLearner":true},{"ID":"; rm"}]}"#,
@@ -259,7 +259,7 @@ mod tests {
             [("a1".into(), "cp-1".into(), true), ("ff".into(), String::new(), false)],
             "what is no member is left out"
         );
-        assert_eq!(facts.api_nodes.unwrap().get("cp-1").map(String::as_str), Some("uid-1 v1.37.1"));
+        assert_eq!(facts.api_nodes.unwrap().get("cp-1").map(String::as_str), Some("uid-1 v1.37.2"));
     }
 
     proptest! {

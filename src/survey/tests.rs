@@ -43,7 +43,7 @@ fn etcd_member(about: &str, number: usize) -> EtcdMember {
 
 /// The first control plane, which lives and lists these nodes and etcd members.
 fn lives(nodes: &[&str], etcd: &[&str]) -> Facts {
-    let uid = |name: &&str| ((*name).to_owned(), format!("uid-{name} v1.37.1"));
+    let uid = |name: &&str| ((*name).to_owned(), format!("uid-{name} v1.37.2"));
     Facts {
         api_nodes: Some(nodes.iter().map(uid).collect()),
         marked: nodes.iter().map(|name| (*name).to_owned()).collect(),

@@ -19,7 +19,7 @@ pub mod secrets;
 pub mod snapshot;
 
 /// The version that most tests install.
-pub const KUBERNETES: &str = "1.37.1";
+pub const KUBERNETES: &str = slipway::bundle::LATEST;
 
 /// Exit codes of slipway that the tests expect; the README has them all.
 pub const CHANGES: i32 = 2;

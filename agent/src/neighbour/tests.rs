@@ -107,9 +107,9 @@ fn a_profile_tells_of_health_only_while_the_agent_lives() {
         ),
     ] {
         let change =
-            json!({ "/status": { "conditions": conditions, "kubernetesVersion": "v1.37.1" } });
+            json!({ "/status": { "conditions": conditions, "kubernetesVersion": "v1.37.2" } });
         let told = neighbour(AdapterKind::ClusterProfile).status(&registration(&change)).unwrap();
-        assert_eq!(told["version"]["kubernetes"], "v1.37.1");
+        assert_eq!(told["version"]["kubernetes"], "v1.37.2");
         let told = &told["conditions"][0];
         assert_eq!((&told["status"], &told["reason"]), (&json!(status), &json!(reason)));
     }

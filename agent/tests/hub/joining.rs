@@ -9,8 +9,8 @@ use slipway_agent::api::{ClusterRegistration, ConditionStatus, LAST_ETCD_SNAPSHO
 use slipway_agent::install::{self, Member};
 use slipway_agent::registration;
 
-use crate::support::eventually;
 use crate::support::world::{Agent, PATIENCE, becomes, condition, log, spec, world};
+use crate::support::{bundle, eventually};
 
 #[tokio::test]
 async fn a_cluster_joins_reports_and_its_bootstrap_credential_is_gone() {
@@ -35,7 +35,10 @@ async fn a_cluster_joins_reports_and_its_bootstrap_credential_is_gone() {
         found.status.filter(|status| status.nodes.is_some())
     })
     .await;
-    assert_eq!(status.kubernetes_version.as_deref(), Some("v1.37.1"));
+    assert_eq!(
+        status.kubernetes_version.as_deref(),
+        Some(format!("v{}", bundle::version()).as_str())
+    );
     assert_eq!(status.agent_version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
     let nodes = status.nodes.unwrap();
     assert_eq!((nodes.total, nodes.ready), (2, 1));

@@ -19,8 +19,8 @@ use slipway_agent::neighbour::neighbour;
 use slipway_agent::registration;
 use tokio::sync::OnceCell;
 
-use crate::support::published;
 use crate::support::world::{Agent, PATIENCE, becomes, log, spec, token, world};
+use crate::support::{bundle, published};
 use crate::support::{eventually, refused};
 
 /// A token that must be seen nowhere but in Karmada's Secrets.
@@ -224,7 +224,7 @@ async fn a_profile_is_at_the_hub_once_its_kind_is() {
     assert_eq!(found.metadata.labels.as_ref().unwrap()["x-k8s.io/cluster-manager"], "mcp");
     assert_eq!(found.data["spec"]["clusterManager"]["name"], "mcp");
     let status = &found.data["status"];
-    assert_eq!(status["version"]["kubernetes"], "v1.37.1");
+    assert_eq!(status["version"]["kubernetes"], format!("v{}", bundle::version()));
     assert_eq!(status["conditions"][0]["type"], "ControlPlaneHealthy");
     let properties = status["properties"].as_array().unwrap();
     let id = json!({ "name": "cluster.clusterset.k8s.io", "value": spec.cluster_id.unwrap() });

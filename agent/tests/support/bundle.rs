@@ -3,22 +3,39 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-const VERSION: &str = "1.37.1";
+/// The newest bundle's Kubernetes version, such as `1.37.2`.
+pub fn version() -> String {
+    let bundle = bundle();
+    let name = bundle.file_name().and_then(|name| name.to_str()).expect("a version");
+    name.trim_end_matches("-amd64").to_owned()
+}
 
-/// The folder with `etcd`, `kube-apiserver` and `kube-controller-manager`.
-pub fn components() -> PathBuf {
+/// The folder of the newest bundle that was built.
+fn bundle() -> PathBuf {
     let cache = std::env::var_os("SLIPWAY_CACHE").map_or_else(
         || Path::new(&std::env::var_os("HOME").expect("HOME")).join(".cache/slipway"),
         PathBuf::from,
     );
-    let bundle = cache.join(format!("bundles/{VERSION}-amd64"));
-    let manifest = fs::read(bundle.join("manifest.json")).unwrap_or_else(|error| {
+    let bundles = cache.join("bundles");
+    let built = fs::read_dir(&bundles).into_iter().flatten().flatten().map(|entry| entry.path());
+    let number = |path: &PathBuf| -> Option<Vec<u32>> {
+        let version = path.file_name()?.to_str()?.strip_suffix("-amd64")?.to_owned();
+        version.split('.').map(|part| part.parse().ok()).collect()
+    };
+    let whole = |path: &PathBuf| path.join("manifest.json").exists() && number(path).is_some();
+    built.filter(whole).max_by_key(number).unwrap_or_else(|| {
         panic!(
-            "these tests run the bundle's own API server, and {} is not there ({error}): run \
-             `slipway bundle build --kubernetes {VERSION}` first",
-            bundle.display()
+            "these tests run the bundle's own API server, and {} has none: run \
+             `slipway bundle build` first",
+            bundles.display()
         )
-    });
+    })
+}
+
+/// The folder with `etcd`, `kube-apiserver` and `kube-controller-manager`.
+pub fn components() -> PathBuf {
+    let bundle = bundle();
+    let manifest = fs::read(bundle.join("manifest.json")).expect("manifest.json");
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("manifest.json");
     let images = manifest["images"].as_array().expect("images");
     let layers: Vec<String> = ["etcd", "kube-apiserver", "kube-controller-manager"]

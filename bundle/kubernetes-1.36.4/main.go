@@ -1,1 +1,0 @@
-../kubernetes-1.37.1/main.go

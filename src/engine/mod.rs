@@ -30,7 +30,7 @@ mod tests;
 mod walk;
 
 pub use lease::take_leases;
-pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, plan};
+pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, Voters, plan};
 pub use radius::{Etcd, Radius};
 pub use settle::settle;
 pub use walk::{Outcome, apply};

@@ -18,8 +18,17 @@ pub struct Plan {
     pub steps: &'static [Step],
     /// The nodes, in the inventory's order.
     pub nodes: Vec<NodePlan>,
-    /// Names of etcd's voting members now: none in a new cluster, `None` if no member answered.
-    pub voters: Option<Vec<String>>,
+    /// etcd's voting members now: none in a new cluster, `None` if no member answered.
+    pub voters: Option<Voters>,
+}
+
+/// etcd's voting members before a plan is carried out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Voters {
+    /// How many there are.
+    pub count: usize,
+    /// How many of them answer.
+    pub answering: usize,
 }
 
 /// What would change on one node.
@@ -131,7 +140,12 @@ pub async fn plan<T: Transport + 'static>(
         None => Ok(Plan {
             steps: context.steps,
             nodes: plans.into_values().collect(),
-            voters: if context.is_new() { Some(Vec::new()) } else { context.survey.voters() },
+            voters: match context.survey.voters() {
+                _ if context.is_new() => Some(Voters::default()),
+                voters => {
+                    voters.map(|count| Voters { count, answering: context.survey.answering() })
+                }
+            },
         }),
     }
 }

@@ -1,6 +1,6 @@
 //! A plan's blast radius: what carrying it out disturbs, at worst.
 
-use super::{Plan, Planned};
+use super::{Plan, Voters};
 use crate::resource::Disruption;
 
 /// What a plan disturbs beside what it changes.
@@ -24,15 +24,16 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Of `voters`, `leaving` are reset, before `joining` others join.
+    /// Of the voters, `leaving` are removed, which are dead; before that, `joining` others join.
     ///
-    /// Of n members a majority must live, so (n - 1) / 2 may fail (etcd's FAQ, "What is failure
-    /// tolerance?"). Joins go one by one and each adds a member that has caught up, since a learner
-    /// has no vote: n only grows, and the worst moment is the one before the first of them.
+    /// Of n members a majority must live, so as many may fail as live beyond it (etcd's FAQ, "What is
+    /// failure tolerance?"). A dead member that is removed makes the majority smaller, and each that
+    /// joins has caught up, since a learner has no vote: the worst moment is the first.
     #[must_use]
-    pub fn new(voters: usize, leaving: usize, joining: usize) -> Self {
-        let fewest = voters.saturating_sub(leaving);
-        Self { voters, then: fewest + joining, may_fail: fewest.saturating_sub(1) / 2 }
+    pub fn new(voters: Voters, leaving: usize, joining: usize) -> Self {
+        let Voters { count, answering } = voters;
+        let then = count.saturating_sub(leaving) + joining;
+        Self { voters: count, then, may_fail: answering.saturating_sub(count / 2 + 1) }
     }
 }
 
@@ -48,14 +49,11 @@ impl Plan {
                 None => restarts.push((unit, vec![node])),
             }
         }
-        let etcd = self.voters.as_ref().map(|voters| {
-            let voter = |node: &str| voters.iter().any(|voter| voter == node);
-            let resets = self
-                .resources()
-                .filter(|(node, _, one)| one.disruption == Some(Disruption::Reset) && voter(node));
-            let joins = |one: &Planned| one.disruption == Some(Disruption::Voter);
-            let joining = self.resources().filter(|(.., one)| joins(one)).count();
-            Etcd::new(voters.len(), resets.count(), joining)
+        let count = |disruption: &Disruption| {
+            self.resources().filter(|(.., one)| one.disruption.as_ref() == Some(disruption)).count()
+        };
+        let etcd = self.voters.map(|voters| {
+            Etcd::new(voters, count(&Disruption::VoterLeaves), count(&Disruption::Voter))
         });
         Radius { restarts, etcd }
     }
@@ -67,28 +65,31 @@ mod tests {
 
     #[test]
     fn what_etcd_can_bear() {
-        for (voters, leaving, joining, then, may_fail) in [
+        for (count, answering, leaving, joining, then, may_fail) in [
             // A new cluster bears nothing until its third member votes.
-            (0, 0, 1, 1, 0),
-            (0, 0, 3, 3, 0),
-            // An unfinished init is started again.
-            (1, 1, 3, 3, 0),
+            (0, 0, 0, 1, 1, 0),
+            (0, 0, 0, 3, 3, 0),
             // Nothing changes on control planes.
-            (1, 0, 0, 1, 0),
-            (2, 0, 0, 2, 0),
-            (3, 0, 0, 3, 1),
-            (4, 0, 0, 4, 1),
-            (5, 0, 0, 5, 2),
+            (1, 1, 0, 0, 1, 0),
+            (2, 2, 0, 0, 2, 0),
+            (3, 3, 0, 0, 3, 1),
+            (4, 4, 0, 0, 4, 1),
+            (5, 5, 0, 0, 5, 2),
+            // One is silent.
+            (3, 2, 0, 0, 3, 0),
+            (5, 4, 0, 0, 5, 1),
+            // The quorum is lost.
+            (3, 1, 0, 0, 3, 0),
             // Joins.
-            (1, 0, 2, 3, 0),
-            (2, 0, 1, 3, 0),
-            (3, 0, 2, 5, 1),
-            // A member is replaced.
-            (3, 1, 1, 3, 0),
-            (5, 1, 1, 5, 1),
+            (1, 1, 0, 2, 3, 0),
+            (2, 2, 0, 1, 3, 0),
+            (3, 3, 0, 2, 5, 1),
+            // A dead member is replaced.
+            (3, 2, 1, 1, 3, 0),
+            (5, 4, 1, 1, 5, 1),
         ] {
-            let expected = Etcd { voters, then, may_fail };
-            assert_eq!(Etcd::new(voters, leaving, joining), expected);
+            let expected = Etcd { voters: count, then, may_fail };
+            assert_eq!(Etcd::new(Voters { count, answering }, leaving, joining), expected);
         }
     }
 }

@@ -42,6 +42,7 @@ pub async fn settle<'a, T: Transport>(
     let mut group: Vec<&dyn Resource> = Vec::new();
     for one in &differing {
         let changes = one.want.converge(&one.seen);
+        refuse_forbidden(node, one.want).await?;
         // What is only waited for comes about after the changes before it, and before those after.
         if changes.is_empty() {
             verify(node, &group, permit).await?;
@@ -94,6 +95,15 @@ fn refuse_unannounced(
         error.note(printable(&format!("{}: {}", one.want.id(), one.diff.summary)))
     };
     Err(found.iter().fold(error, note).hint("find out what changed it, and plan again"))
+}
+
+/// The last guard of what lives: the node is asked once more, whatever the plan said.
+async fn refuse_forbidden<T: Transport>(node: &Node<T>, want: &dyn Resource) -> Result<()> {
+    let Some(guard) = want.guard() else { return Ok(()) };
+    let seen = node.look(&[guard]).await?;
+    let Some(why) = seen.first().and_then(|seen| want.forbidden(seen)) else { return Ok(()) };
+    let message = format!("{} is not undone: {why}; nothing was changed there", node.name());
+    Err(Error::new(Kind::Outdated, message).hint("plan again: it is not what the plan found"))
 }
 
 /// Milliseconds since `began`.

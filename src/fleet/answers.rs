@@ -6,7 +6,7 @@ use super::asked::{Asked, Question};
 use super::deeds::documents;
 use super::effects::name_of;
 use super::kubeadm::key;
-use super::machine::{Machine, SERVING, is_swap};
+use super::machine::{CREDENTIALS, KUBELET_CONF, Machine, Pod, SERVING, is_swap};
 use super::world::{NodeObject, World};
 
 /// Exit code and standard output.
@@ -63,8 +63,9 @@ impl World {
             }
             Question::EtcdMembers => self.members(machine),
             Question::Object => self.object(machine, &words[0]),
+            Question::Alive => self.alive(machine, &words[0]),
             Question::ApiServer => {
-                let own = |other: &&Machine| other.address.to_string() == words[0];
+                let own = |other: &&Machine| other.node_ip.to_string() == words[0];
                 let there = self.machines.values().find(own).and_then(|other| self.api(other));
                 let store = there.filter(|_| machine.has("/etc/kubernetes/admin.conf"));
                 yes(store.is_some_and(|store| self.stores[store].objects.admin))
@@ -97,7 +98,24 @@ impl World {
             line
         };
         let members: Vec<Value> = self.stores[store].members.iter().map(member).collect();
-        (0, json!({ "members": members }).to_string())
+        let own = machine.data.as_ref().map(|data| format!("{:x}", data.member));
+        (0, json!({ "header": {"member_id": own}, "members": members }).to_string())
+    }
+
+    /// What the machine's own credentials show: whether its etcd member votes, and its Node.
+    fn alive(&self, machine: &Machine, node: &str) -> Answer {
+        let votes = self.member(machine).is_some_and(|(_, member)| !member.learner)
+            && machine.pods.contains(&Pod::Etcd)
+            && machine.has(&key("etcd/healthcheck-client.crt"));
+        let store = self.of_kubelet(machine).filter(|_| {
+            machine.has(KUBELET_CONF)
+                && (machine.text(CREDENTIALS) == "valid"
+                    || machine.text(KUBELET_CONF) == "embedded")
+        });
+        let object = store.and_then(|store| self.stores[store].objects.nodes.get(node));
+        let ready = |object: &NodeObject| if object.ready { "True" } else { "False" };
+        let node = object.map(|object| format!("node=uid-{} {}", object.uid, ready(object)));
+        lines(votes.then(|| "votes".to_owned()).into_iter().chain(node))
     }
 
     fn object(&self, machine: &Machine, path: &str) -> Answer {
@@ -138,8 +156,7 @@ impl World {
         let nodes: Vec<Value> =
             objects.nodes.iter().map(|(name, node)| node_object(name, node)).collect();
         let has = |node: &str, image: &str| {
-            let machine = self.machines.get(node);
-            machine.is_some_and(|machine| machine.registered && machine.has_image(image))
+            self.of_node(node).is_some_and(|machine| machine.has_image(image))
         };
         let everywhere = |image: &&str| {
             let ready = objects.nodes.keys().filter(|node| has(node, image)).count();

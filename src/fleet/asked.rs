@@ -8,6 +8,7 @@ use crate::probe::Probe;
 /// What a probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Question {
+    Alive,
     ApiServer,
     BootId,
     Clock,
@@ -44,6 +45,7 @@ fn texts() -> &'static [(&'static str, Question)] {
     TEXTS.get_or_init(|| {
         use Question::*;
         let probes = [
+            (Probe::alive(""), Alive),
             (Probe::api_server(""), ApiServer),
             (Probe::boot_id(), BootId),
             (Probe::clock(), Clock),

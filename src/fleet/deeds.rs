@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
     ControlPlaneJoin, File, Hostname, Images, Manifest, NoEtcdMember, NoNode, NoSwap, Packages,
-    Reset, Resource, Synchronised, Token, Unit, sha256,
+    Reset, Resource, Synchronised, Token, Undone, Unit, sha256,
 };
 use crate::secret::Secret;
 
@@ -75,7 +75,8 @@ fn texts() -> &'static [(String, Text)] {
         let join = |resumed| {
             Box::new(ControlPlaneJoin { node: String::new(), config: nothing(), resumed })
         };
-        let member = NoEtcdMember { id: String::new(), node: String::new() };
+        let member = NoEtcdMember { id: String::new(), node: String::new(), voted: true };
+        let reset = Reset { node: String::new(), what: Undone::Join(None) };
         let node = NoNode { node: String::new(), uid: String::new() };
         let known: Vec<(Box<dyn Resource>, &[Text])> = vec![
             (Box::new(File::text("", "")), &[Text::Write]),
@@ -91,7 +92,7 @@ fn texts() -> &'static [(String, Text)] {
                 &[Text::Import],
             ),
             (Box::new(Synchronised), &[Text::Clock]),
-            (Box::new(Reset), &[Text::Kubeadm]),
+            (Box::new(reset), &[Text::Kubeadm]),
             (join(false), &[Text::AskAgain, Text::Kubeadm]),
             (join(true), &[Text::Kubeadm, Text::Kubeadm]),
             (Box::new(Manifest { name: "", text: String::new() }), &[Text::Apply]),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::MARK;
 use super::kubeadm::{Phase, Process, key};
 use super::machine::{API_MANIFEST, CREDENTIALS, KUBELET_CONF, Machine, Pod};
-use super::world::{Member, World};
+use super::world::{Member, Objects, World};
 use crate::pki::identity_of;
 
 impl World {
@@ -17,11 +17,12 @@ impl World {
         phase: &'static str,
     ) -> Phase {
         let machine = self.machine(name);
-        let address = machine.address;
+        let address = machine.node_ip;
         // `init` works on its own API server, a join on whatever `admin.conf` leads to.
         let store = if process.verb == "init" { self.api(machine) } else { self.admin(machine) };
         let Some(store) = store else { return Ok(false) };
         let ca = machine.files.get(&key("ca.crt")).map(|file| file.bytes.clone());
+        let node = machine.node.clone();
         let number = self.number();
         let found = &mut self.stores[store];
         let configs = &mut found.objects.configs;
@@ -32,7 +33,7 @@ impl World {
             "upload-config/kubeadm" => keep("kubeadm-config", text("ClusterConfiguration")),
             "upload-config/kubelet" => keep("kubelet-config", text("KubeletConfiguration")),
             "mark-control-plane" => {
-                let Some(node) = found.objects.nodes.get_mut(name) else { return Ok(false) };
+                let Some(node) = found.objects.nodes.get_mut(&node) else { return Ok(false) };
                 node.labels.insert(MARK.to_owned());
                 node.taints.extend(process.taints(false));
             }
@@ -97,9 +98,21 @@ impl World {
 
     fn leave_etcd(&mut self, name: &str) {
         let machine = self.machine(name);
-        let address = machine.address;
+        let address = machine.node_ip;
         let member = self.member(machine);
         let votes = member.is_some_and(|(store, m)| !m.learner && self.stores[store].counts);
+        // A kubelet that its cluster hears runs pods: those of users, but on half a control plane.
+        let works = machine.registered && (machine.worker || machine.data.is_some());
+        let pods = |objects: &Objects| {
+            objects
+                .nodes
+                .get(&machine.node)
+                .is_some_and(|node| node.ready && (machine.worker || node.labels.contains(MARK)))
+        };
+        if works && self.stores.iter().any(|store| store.counts && pods(&store.objects)) {
+            self.faults.push(format!("{name}, which runs pods, is reset"));
+        }
+        let machine = self.machine(name);
         let store = self.admin(machine).filter(|store| self.tells_itself(machine, *store));
         if votes {
             self.faults.push(format!("{name}, which votes in etcd, is reset"));
@@ -119,7 +132,7 @@ impl World {
         machine.has(KUBELET_CONF)
             && certificate
             && objects.configs.contains_key("kubeadm-config")
-            && objects.nodes.contains_key(&machine.name)
+            && objects.nodes.contains_key(&machine.node)
             && (!machine.has(API_MANIFEST) || machine.pods.contains(&Pod::ApiServer))
     }
 
@@ -165,10 +178,8 @@ impl World {
         }
         nodes.remove(name);
         // What is reset may still have a kubelet.
-        let whole = |machine: &Machine| {
-            machine.registered && (self.is_worker(name) || machine.data.is_some())
-        };
-        if self.machines.get(name).is_some_and(whole) {
+        let whole = |machine: &Machine| machine.worker || machine.data.is_some();
+        if self.of_node(name).is_some_and(whole) {
             self.faults.push(format!("the Node of {name}, which is a member, is deleted"));
         }
         Ok(())

@@ -14,6 +14,7 @@ use crate::pki;
 #[derive(Debug, Clone)]
 pub(super) struct Process {
     pub(super) verb: String,
+    worker: bool,
     documents: Arc<[Value]>,
     left: VecDeque<&'static str>,
     waited: usize,
@@ -109,11 +110,12 @@ const RESET: &[&str] = &[
 ];
 
 impl Process {
-    fn new(words: &[String], config: &str, worker: bool) -> Self {
+    fn new(words: &[String], config: &str) -> Self {
         let parse = |text: &str| serde_json::from_str(text).unwrap();
         let documents: Arc<[Value]> =
             config.split("\n---\n").filter(|text| !text.is_empty()).map(parse).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let worker = words[0] == "join" && documents[0]["controlPlane"].is_null();
         let left: VecDeque<&'static str> = match words.as_slice() {
             ["init"] => INIT.iter().copied().collect(),
             ["reset", "--force"] => RESET.iter().copied().collect(),
@@ -137,7 +139,7 @@ impl Process {
             }
             other => panic!("an unknown kubeadm command: {other:?}"),
         };
-        Self { verb: words[0].to_owned(), documents, left, waited: 0 }
+        Self { verb: words[0].to_owned(), worker, documents, left, waited: 0 }
     }
 
     /// The document of that kind.
@@ -173,13 +175,22 @@ impl World {
         words: &[String],
         config: &str,
     ) -> Result<(), String> {
-        let process = Process::new(words, config, self.is_worker(name));
+        let process = Process::new(words, config);
         let machine = self.machine_mut(name);
         if machine.kubeadm.is_some() {
             return Err("Unit slipway-run-kubeadm.service was already loaded".to_owned());
         }
         if !machine.has("/usr/local/bin/kubeadm") {
             return Err("kubeadm: not found".to_owned());
+        }
+        if process.verb != "reset" {
+            process.own()["nodeRegistration"]["name"]
+                .as_str()
+                .unwrap()
+                .clone_into(&mut machine.node);
+            let address = &process.own()["nodeRegistration"]["kubeletExtraArgs"][0]["value"];
+            machine.node_ip = address.as_str().unwrap().parse().unwrap();
+            machine.worker = process.worker;
         }
         machine.kubeadm = Some(process);
         Ok(())
@@ -213,7 +224,7 @@ impl World {
     }
 
     fn phase(&mut self, name: &str, process: &Process, phase: &'static str) -> Phase {
-        let worker = self.is_worker(name);
+        let worker = process.worker;
         match phase {
             "preflight/node" => ready_for_a_node(self.machine(name), worker, &process.verb)?,
             "preflight/control-plane" => ready_for_a_control_plane(self.machine(name))?,
@@ -253,7 +264,12 @@ impl World {
             "kubelet-start/ca" => {}
             "kubelet-start/check" => {
                 let Some(store) = self.endpoint() else { return Ok(false) };
-                if self.stores[store].objects.nodes.get(name).is_some_and(|node| node.ready) {
+                if self.stores[store]
+                    .objects
+                    .nodes
+                    .get(&self.machine(name).node)
+                    .is_some_and(|node| node.ready)
+                {
                     return Err("a Node with this name and status Ready already exists".to_owned());
                 }
             }
@@ -287,7 +303,7 @@ impl World {
         let trusts = match &discovery["bootstrapToken"] {
             Value::Null => self.admin(self.machine(name)).is_some(),
             wanted => {
-                assert_eq!(wanted["apiServerEndpoint"], self.meant.endpoint.authority());
+                assert_eq!(wanted["apiServerEndpoint"], self.served.authority());
                 let token = wanted["token"].as_str().unwrap();
                 wanted["caCertHashes"][0] == identity && objects.tokens.contains(token)
             }

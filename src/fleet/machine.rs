@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::kubeadm::Process;
+use crate::cluster::Role;
 use crate::resource::sha256;
 use crate::template;
 
@@ -27,8 +28,15 @@ const PACKAGED: &[(&str, &str, bool)] = &[
 
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
+    /// What it is called here, whatever an inventory says.
     pub(super) name: String,
     pub(super) address: Ipv4Addr,
+    /// A second address of its interface.
+    pub(super) second: Ipv4Addr,
+    /// The node that kubeadm was last told to make of it: name, address, whether a worker.
+    pub(super) node: String,
+    pub(super) node_ip: Ipv4Addr,
+    pub(super) worker: bool,
     pub(super) release: &'static str,
     pub(super) boots: usize,
     pub(super) files: BTreeMap<String, Stored>,
@@ -88,6 +96,10 @@ impl Machine {
         let mut machine = Self {
             name: node.name.clone(),
             address: node.internal,
+            second: second(node.internal),
+            node: node.name.clone(),
+            node_ip: node.internal,
+            worker: node.role == Role::Worker,
             release: if last.is_multiple_of(2) { "debian-12" } else { "debian-13" },
             boots: 1,
             files: BTreeMap::new(),
@@ -285,6 +297,11 @@ impl Machine {
         add("kubeadm", format!("{:?}", self.kubeadm.is_some()));
         lines
     }
+}
+
+/// The second address of the machine that has this first one.
+pub(super) fn second(first: Ipv4Addr) -> Ipv4Addr {
+    Ipv4Addr::from_bits(first.to_bits() + 100)
 }
 
 /// Whether a line of `/etc/fstab` turns swap on.

@@ -8,12 +8,14 @@
 //! ([`world::World::check`]) and can be copied; such a copy is what a kill leaves behind ([`heal`]).
 //!
 //! Proven are: that an apply may be killed after any change ([`kills`]), from any state ([`states`]),
-//! and that plans tell the truth ([`plans`]). Everything follows from seeds, on a clock that jumps.
+//! that an inventory may be edited in any way without harm to what lives ([`edits`]), and that plans
+//! tell the truth ([`plans`]). Everything follows from seeds, on a clock that jumps.
 
 mod answers;
 mod asked;
 mod deeds;
 mod dice;
+mod edits;
 mod effects;
 mod heal;
 mod joining;

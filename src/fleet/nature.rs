@@ -62,8 +62,8 @@ impl World {
     }
 
     /// Where a kubelet's API server is: on a control plane its own.
-    fn of_kubelet(&self, machine: &Machine) -> Option<usize> {
-        if self.is_worker(&machine.name) { self.endpoint() } else { self.api(machine) }
+    pub(super) fn of_kubelet(&self, machine: &Machine) -> Option<usize> {
+        if machine.worker { self.endpoint() } else { self.api(machine) }
     }
 }
 
@@ -76,7 +76,8 @@ fn etcd(world: &mut World, name: &str) -> bool {
     if !wanted {
         return false;
     }
-    let address = machine.address;
+    let address = machine.node_ip;
+    let node = machine.node.clone();
     let found = match &machine.data {
         // Removed from the list, it ends at once.
         Some(data) => world.member(machine).map(|_| *data),
@@ -97,7 +98,7 @@ fn etcd(world: &mut World, name: &str) -> bool {
     let Some(data) = found else { return false };
     let members = &mut world.stores[data.store].members;
     for member in members.iter_mut().filter(|member| member.id == data.member) {
-        member.name = name.to_owned();
+        member.name.clone_from(&node);
     }
     let machine = world.machine_mut(name);
     machine.data = Some(data);
@@ -129,10 +130,12 @@ fn register(world: &mut World, name: &str) -> bool {
         && !machine.registered;
     let Some(store) = world.of_kubelet(machine).filter(|_| may) else { return false };
     let flags = machine.text("/var/lib/kubelet/kubeadm-flags.env");
+    let (node, address) = (machine.node.clone(), machine.node_ip);
     let uid = world.number();
     world.machine_mut(name).registered = true;
-    world.stores[store].objects.nodes.entry(name.to_owned()).or_insert_with(|| NodeObject {
+    world.stores[store].objects.nodes.entry(node).or_insert_with(|| NodeObject {
         uid,
+        address: address.to_string(),
         taints: serde_json::from_str(&flags).unwrap(),
         ..NodeObject::default()
     });
@@ -150,7 +153,7 @@ fn serving(world: &mut World, name: &str) -> bool {
             serde_json::from_str(&other.text("/etc/slipway/nodes.json")).unwrap_or_default();
         other.active("slipway-approver.service")
             && world.admin(other).is_some()
-            && list[name][0] == machine.address.to_string()
+            && list[&machine.node][0] == machine.node_ip.to_string()
     };
     let granted = world.machines.values().any(approves);
     if granted {
@@ -166,11 +169,12 @@ fn network(world: &mut World, name: &str) -> bool {
     let calico = objects.applied.contains_key("DaemonSet/kube-system/calico-node");
     let images = ["calico-node", "calico-cni", "kube-proxy"];
     let up = machine.registered && calico && images.iter().all(|image| machine.has_image(image));
-    let ready = objects.nodes.get(name).is_some_and(|node| node.ready);
-    if !up || ready || !objects.nodes.contains_key(name) {
+    let node = machine.node.clone();
+    let ready = objects.nodes.get(&node).is_some_and(|node| node.ready);
+    if !up || ready || !objects.nodes.contains_key(&node) {
         return false;
     }
     world.write(name, "/etc/cni/net.d/10-calico.conflist", "calico");
-    world.stores[store].objects.nodes.entry(name.to_owned()).and_modify(|node| node.ready = true);
+    world.stores[store].objects.nodes.entry(node).and_modify(|node| node.ready = true);
     true
 }

@@ -61,6 +61,8 @@ pub(super) struct Run {
     /// What was changed by a command; not what was only waited for.
     pub(super) changed: BTreeSet<Place>,
     pub(super) outcome: Outcome,
+    /// How many of etcd's members may fail at the worst moment, by the plan.
+    pub(super) may_fail: Option<usize>,
 }
 
 /// A plan, and all that it takes to apply it.
@@ -150,7 +152,8 @@ impl Fleet {
         let token = Token::random();
         let masked = Arc::from([token.secret.clone()]);
         let node = |node: &crate::cluster::Node| {
-            let host = Host { name: node.name.clone(), fleet: Arc::clone(self) };
+            let name = self.world().at(&node.ssh.host).name.clone();
+            let host = Host { name, fleet: Arc::clone(self) };
             (node.name.clone(), Node::new(&node.name, Arc::new(host), Arc::clone(&masked)))
         };
         let nodes: BTreeMap<String, Node<Host>> = cluster.nodes.iter().map(node).collect();
@@ -190,6 +193,7 @@ impl Planned {
         let told = Arc::new(Told::default());
         let events: Arc<dyn Sink> = told.clone();
         let permit = self.plan.confirm(|_| true).unwrap();
+        let may_fail = self.plan.radius().etcd.map(|etcd| etcd.may_fail);
         let plan = Arc::new(self.plan);
         let outcome = engine::apply(&self.context, plan, permit, &self.nodes, &events).await;
         let changing = |event: &Event| match event {
@@ -201,7 +205,7 @@ impl Planned {
         let mut changed: BTreeSet<Place> =
             told.0.lock().unwrap().iter().filter_map(changing).collect();
         changed.retain(|place| planned.get(place) != Some(&true));
-        Run { planned, changed, outcome }
+        Run { planned, changed, outcome, may_fail }
     }
 }
 

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use super::MARK;
 use super::answers::running;
 use super::kubeadm::key;
-use super::machine::{API_MANIFEST, CREDENTIALS, ETCD_DATA, KUBELET_CONF, Machine, Pod};
+use super::machine::{API_MANIFEST, CREDENTIALS, ETCD_DATA, ETCD_MANIFEST, KUBELET_CONF};
+use super::machine::{Machine, Pod};
 use super::world::{NodeObject, World};
 use crate::cluster::{ALIVE_PORT, API_PORT, Endpoint};
 use crate::template;
@@ -98,13 +99,13 @@ impl World {
             listen(&[10249, 10256], any, "kube-proxy");
         }
         if machine.pods.contains(&Pod::Etcd) {
-            listen(&[2379, 2380, 2381], machine.address, "etcd");
+            listen(&[2379, 2380, 2381], machine.node_ip, "etcd");
         }
         if machine.pods.contains(&Pod::ApiServer) {
-            listen(&[API_PORT], machine.address, "kube-apiserver");
+            listen(&[API_PORT], machine.node_ip, "kube-apiserver");
         }
         let ours = machine.has(template::HAPROXY.target()) && machine.active("haproxy.service");
-        if let Endpoint::Vip { address, .. } = &self.meant.endpoint
+        if let Endpoint::Vip { address, .. } = &self.served
             && ours
         {
             listen(&[API_PORT], *address, "haproxy");
@@ -118,11 +119,13 @@ impl World {
         let store = self.own_admin(machine).filter(|_| machine.has(API_MANIFEST));
         let objects = store.map(|store| &self.stores[store].objects);
         if let Some(objects) = objects {
-            let node =
-                |(name, node): (&String, &NodeObject)| format!("{name} uid-{} v1.37.2\n", node.uid);
+            let node = |(name, node): (&String, &NodeObject)| {
+                let ready = if node.ready { "True" } else { "Unknown" };
+                format!("{name}\tuid-{}\tv1.37.2\t{ready}\t{}\n", node.uid, node.address)
+            };
             let mut nodes: String = objects.nodes.iter().map(node).collect();
             let marked = objects.nodes.iter().filter(|(_, node)| node.labels.contains(MARK));
-            nodes.extend(marked.map(|(name, _)| format!("/ {name}\n")));
+            nodes.extend(marked.map(|(name, _)| format!("/\t{name}\n")));
             facts.base64("nodes", nodes.as_bytes());
             for (fact, config) in [("config", "kubeadm-config"), ("kubelet", "kubelet-config")] {
                 if let Some(config) = objects.configs.get(config) {
@@ -182,6 +185,7 @@ fn machine_itself(machine: &Machine, facts: &mut Facts) {
     }
     facts.print("boot_id", format!("{name}-{boots}"));
     facts.print("address", format!("eth0 {address}/24"));
+    facts.print("address", format!("eth0 {}/24", machine.second));
 }
 
 /// What is there of a member.
@@ -201,8 +205,13 @@ fn files(machine: &Machine, facts: &mut Facts) {
     if machine.exists(ETCD_DATA) {
         facts.print("file", "etcd-data");
     }
+    if machine.has(ETCD_MANIFEST) {
+        facts.print("etcd_name", &machine.node);
+        facts.print("etcd_peer", format!("https://{}:2380", machine.node_ip));
+    }
     if machine.has(CREDENTIALS) {
-        facts.print("credentials", machine.text(CREDENTIALS));
+        let subject = format!("subject=CN=system:node:{},O=system:nodes", machine.node);
+        facts.print("credentials", format!("{} {subject}", machine.text(CREDENTIALS)));
     }
     running(machine).iter().for_each(|unit| facts.print("running", unit));
     if machine.has("/etc/cni/net.d/10-calico.conflist") {

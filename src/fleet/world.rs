@@ -12,8 +12,10 @@ use crate::cluster::{Cluster, Endpoint};
 /// Everything that there is.
 #[derive(Debug, Clone)]
 pub(super) struct World {
-    /// What the inventory means: where its endpoint leads.
+    /// What the inventory means.
     pub(super) meant: Arc<Cluster>,
+    /// Where clients find the cluster, whatever the inventory says since.
+    pub(super) served: Endpoint,
     pub(super) machines: BTreeMap<String, Machine>,
     /// What was ever started as an etcd cluster of its own.
     pub(super) stores: Vec<Store>,
@@ -70,6 +72,8 @@ pub(super) struct NodeObject {
     pub(super) own: Option<Value>,
     /// Key, value, effect.
     pub(super) taints: BTreeSet<(String, String, String)>,
+    /// The internal address that its kubelet told.
+    pub(super) address: String,
     /// The condition; it outlives its kubelet for a while.
     pub(super) ready: bool,
 }
@@ -79,6 +83,7 @@ impl World {
         let bare = |node: &crate::cluster::Node| (node.name.clone(), Machine::bare(node));
         Self {
             machines: meant.nodes.iter().map(bare).collect(),
+            served: meant.endpoint.clone(),
             meant,
             stores: Vec::new(),
             still: false,
@@ -102,8 +107,15 @@ impl World {
         self.machines.get_mut(name).unwrap()
     }
 
-    pub(super) fn is_worker(&self, name: &str) -> bool {
-        self.meant.is_worker(name)
+    /// The machine that an inventory's node leads to.
+    pub(super) fn at(&self, host: &str) -> &Machine {
+        let is = |m: &&Machine| [m.address, m.second].iter().any(|a| a.to_string() == host);
+        self.machines.values().find(is).unwrap()
+    }
+
+    /// The machine that is the node of that name.
+    pub(super) fn of_node(&self, node: &str) -> Option<&Machine> {
+        self.machines.values().find(|machine| machine.registered && machine.node == node)
     }
 
     pub(super) fn member(&self, machine: &Machine) -> Option<(usize, &Member)> {
@@ -129,6 +141,14 @@ impl World {
         up > voters.len() / 2
     }
 
+    /// How many more members may fail before the cluster that counts loses its quorum.
+    pub(super) fn tolerance(&self) -> Option<usize> {
+        let store = (0..self.stores.len()).find(|store| self.stores[*store].counts)?;
+        let voters: Vec<&Member> = self.voters(store).collect();
+        let up = voters.iter().filter(|member| self.up(store, member)).count();
+        Some(up.saturating_sub(voters.len() / 2 + 1))
+    }
+
     /// The store whose voting member answers on this machine.
     pub(super) fn etcd(&self, machine: &Machine) -> Option<usize> {
         let (store, member) = self.member(machine)?;
@@ -144,10 +164,10 @@ impl World {
     /// The store that the cluster's endpoint leads to.
     pub(super) fn endpoint(&self) -> Option<usize> {
         let any = || self.machines.values().find_map(|machine| self.api(machine));
-        match &self.meant.endpoint {
+        match &self.served {
             Endpoint::External { .. } => any(),
             Endpoint::Node(address) => {
-                let machine = self.machines.values().find(|m| m.address == *address)?;
+                let machine = self.machines.values().find(|m| m.node_ip == *address)?;
                 self.api(machine)
             }
             Endpoint::Vip { .. } => {
@@ -196,7 +216,7 @@ impl World {
     /// A minute passes: nodes that are silent are not Ready any more.
     pub(super) fn pass_a_minute(&mut self) {
         let silent: Vec<String> =
-            self.machines.values().filter(|m| !m.registered).map(|m| m.name.clone()).collect();
+            self.machines.values().filter(|m| !m.registered).map(|m| m.node.clone()).collect();
         for objects in self.stores.iter_mut().map(|store| &mut store.objects) {
             for name in &silent {
                 objects.nodes.entry(name.clone()).and_modify(|node| node.ready = false);
@@ -262,8 +282,8 @@ impl World {
         names.sort_unstable();
         lines.insert("etcd's members".to_owned(), names.join(" "));
         for (name, node) in &store.objects.nodes {
-            let NodeObject { uid: _, labels, own, taints, ready } = node;
-            let about = format!("{labels:?} {own:?} {taints:?} ready {ready}");
+            let NodeObject { uid: _, labels, own, taints, address, ready } = node;
+            let about = format!("{labels:?} {own:?} {taints:?} {address} ready {ready}");
             lines.insert(format!("Node {name}"), about);
         }
         let applied = store.objects.applied.iter().map(|(k, v)| (k.clone(), v.to_string()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{bounded, harmless, shown};
 use crate::command::{Input, Output};
 use crate::diagnostic::{Error, Kind, last_lines};
-use crate::engine::{NodePlan, Plan, Planned, StepPlan};
+use crate::engine::{NodePlan, Plan, Planned, StepPlan, Voters};
 use crate::pki::Leaf;
 use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
@@ -16,7 +16,7 @@ use crate::resource::{
     Absent, ApiServer, AtHub, Block, ControlPlaneJoin, Directory, Drift, EtcdJoin, File, Healthy,
     Hostname, Image, Images, Init, Join, Manifest, Modules, NoEtcdMember, NoNode, NoSwap, Package,
     Packages, Registration, Reset, Resource, ServerKey, ServingCertificate, Synchronised, Sysctls,
-    Taints, Token, Unit, Voter, boxed, sha256,
+    Taints, Token, Undone, Unit, Voter, boxed, sha256,
 };
 use crate::secret::Secret;
 use crate::steps::STEPS;
@@ -41,6 +41,9 @@ pub(super) fn look(want: &dyn Resource, seen: &Output, size: usize) {
         Ok(Drift::None) => return,
         Ok(Drift::Differs(diff)) => diff,
     };
+    if want.guard().is_some() {
+        shown(&want.forbidden(seen).unwrap_or_default(), size);
+    }
     for change in want.converge(seen) {
         bounded(change.what.len() + change.cmd.line().len(), size);
     }
@@ -54,7 +57,7 @@ pub(super) fn look(want: &dyn Resource, seen: &Output, size: usize) {
     let plan = Plan {
         steps: STEPS,
         nodes: vec![NodePlan { node: "cp-1".to_owned(), steps }],
-        voters: Some(vec!["cp-1".to_owned()]),
+        voters: Some(Voters { count: 1, answering: 1 }),
     };
     shown(&plan_text(&plan, None, View { full: true, colour: false }), size);
     bounded(plan_json(&plan, None).to_string().len(), size);
@@ -97,7 +100,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(Sysctls(BTreeMap::from([("net.ipv4.ip_forward", "1")]))),
         boxed(Unit::running("containerd.service", &[])),
         boxed(Init { config: config() }),
-        boxed(Reset),
+        boxed(Reset { node: node.clone(), what: Undone::Join(None) }),
         boxed(Token { object: config() }),
         boxed(Voter { node: node.clone() }),
         boxed(ServingCertificate),
@@ -110,7 +113,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(Taints { node: node.clone(), taints: vec![(word("a"), word("b"), word("c"))] }),
         boxed(ServerKey { name: "metrics-server", leaf }),
         boxed(Healthy { nodes: vec![node.clone()], within: Duration::ZERO }),
-        boxed(NoEtcdMember { id, node: node.clone() }),
+        boxed(NoEtcdMember { id, node: node.clone(), voted: true }),
         boxed(NoNode { node, uid }),
         boxed(Registration::sample(AtHub::default(), false)),
     ]

@@ -23,7 +23,7 @@ const TIMES: (i64, i64) = (1_795_283_444_000_000_000, 1_795_283_444_100_000_000)
 /// as each value that is not one line. Also how long synced writes took.
 pub(super) fn facts(data: &[u8]) {
     let value = BASE64.encode(data);
-    let known = format!("nodes={}", BASE64.encode("cp-1 uid v1.37.2"));
+    let known = format!("nodes={}", BASE64.encode("cp-1\tuid\tv1.37.2\tTrue\t10.0.0.1"));
     for (more, answers) in [
         ("", data.to_vec()),
         ("", format!("ca={value}").into_bytes()),
@@ -58,15 +58,14 @@ fn judge(cluster: &Cluster, answers: &[Output], size: usize) -> Result<()> {
         shown(&part.unwrap_or_default(), 0);
         if let Some(member) = survey.dead_member(meant) {
             let (id, node) = (member.id.clone(), meant.name.clone());
-            node::look(&NoEtcdMember { id, node }, &Output::default(), size);
+            node::look(&NoEtcdMember { id, node, voted: true }, &Output::default(), size);
         }
         if let Some(uid) = survey.dead_node(meant) {
             let (uid, node) = (uid.to_owned(), meant.name.clone());
             node::look(&NoNode { uid, node }, &Output::default(), size);
         }
     }
-    let voters = survey.voters().unwrap_or_default();
-    bounded(voters.iter().map(String::len).sum(), size);
+    bounded(survey.voters().unwrap_or_default(), size);
     let findings = survey::findings(cluster, &survey, (2, 36));
     // A node has hundreds of findings at most.
     for some in findings.chunks(64) {

@@ -192,7 +192,7 @@ pub(super) mod tests {
         Plan {
             steps: STEPS,
             nodes: nodes.collect(),
-            voters: Some(["cp-1", "cp-2", "cp-3"].map(str::to_owned).into()),
+            voters: Some(crate::engine::Voters { count: 3, answering: 3 }),
         }
     }
 

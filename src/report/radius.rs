@@ -57,7 +57,7 @@ pub(super) fn json(plan: &Plan) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Planned;
+    use crate::engine::{Planned, Voters};
     use crate::report::plan::tests::{plan, planned};
     use crate::report::{View, plan_json, plan_text};
     use crate::resource::Disruption;
@@ -100,25 +100,26 @@ last apply: 143 changes in 1 min 28 s, on 2026-11-21"
 
     #[test]
     fn what_etcd_bears_is_said_in_words() {
-        let voting = |voters: Option<&[&str]>| {
+        let voting = |voters: Option<usize>| {
             let mut plan = restarting();
-            plan.voters = voters.map(|voters| voters.iter().map(|v| (*v).to_owned()).collect());
+            plan.voters = voters.map(|count| Voters { count, answering: count });
             lines(&plan, None)
         };
         for (voters, words) in [
             (None, "etcd: no member answers, so how many may fail cannot be told"),
-            (Some([].as_slice()), "etcd: no member may fail"),
-            (Some(&["a", "b"]), "etcd: no member may fail until the third votes"),
-            (Some(&["a", "b", "c", "d", "e"]), "etcd: 2 members may fail at the worst moment"),
+            (Some(0), "etcd: no member may fail"),
+            (Some(2), "etcd: no member may fail until the third votes"),
+            (Some(5), "etcd: 2 members may fail at the worst moment"),
         ] {
             assert_eq!(voting(voters), [words]);
         }
     }
 
     #[test]
-    fn a_member_that_is_reset_does_not_count() {
-        let leaves = disrupts("leftovers", Disruption::Reset);
-        let plan = plan(vec![("cp-2", vec![("leftovers", vec![leaves])])]);
+    fn a_dead_member_does_not_count() {
+        let leaves = disrupts("etcd without the dead member of cp-2", Disruption::VoterLeaves);
+        let mut plan = plan(vec![("cp-1", vec![("control-plane/init", vec![leaves])])]);
+        plan.voters = Some(Voters { count: 3, answering: 2 });
         assert_eq!(json(&plan)["etcd"], json!({"voters": 3, "voters_then": 2, "may_fail": 0}));
         assert_eq!(lines(&plan, None), ["etcd: no member may fail"]);
     }

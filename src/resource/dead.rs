@@ -1,7 +1,7 @@
 //! What the cluster still lists of a node's earlier life, after the node was reinstalled or its
 //! join was aborted. Only ever desired for what is provably that node's.
 
-use super::{Change, Drift, Resource};
+use super::{Change, Disruption, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -12,6 +12,8 @@ pub struct NoEtcdMember {
     pub id: String,
     /// The node that it was.
     pub node: String,
+    /// Whether it voted.
+    pub voted: bool,
 }
 
 /// That somebody else was faster (`kubeadm reset` on the node removes its own) is success, too.
@@ -43,6 +45,10 @@ impl Resource for NoEtcdMember {
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let what = format!("remove the dead etcd member of {}", self.node);
         vec![Change::new(what, Cmd::shell(REMOVE).arg(&self.id)).repeatable()]
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        self.voted.then_some(Disruption::VoterLeaves)
     }
 }
 
@@ -123,7 +129,7 @@ mod tests {
 
     #[test]
     fn only_that_member_and_that_object_go() {
-        let member = NoEtcdMember { id: "a1".into(), node: "cp-2".into() };
+        let member = NoEtcdMember { id: "a1".into(), node: "cp-2".into(), voted: true };
         let list = |id: &str| seen(&format!(r#"{{"members":[{{"ID":"{id}","name":"cp-2"}}]}}"#));
         assert_ne!(member.compare(&list("a1")).unwrap(), Drift::None);
         assert_eq!(member.compare(&list("a2")).unwrap(), Drift::None);

@@ -35,8 +35,6 @@ pub(super) fn kubeadm_unless(
     Cmd::shell(RUN).arg(certificate).args(words.iter().copied()).stdin(input).within(KUBEADM)
 }
 
-const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
-
 /// What `kubeadm init` leaves for the administrator: it outranks every access rule and is needed no
 /// more.
 pub const SUPER_ADMIN: Absent = Absent("/etc/kubernetes/super-admin.conf");
@@ -72,64 +70,6 @@ impl Resource for Init {
 
     fn patience(&self) -> Duration {
         Duration::from_secs(60)
-    }
-}
-
-/// Nothing is left of a join or an init that did not finish.
-pub struct Reset;
-
-const LEFT: &[&str] = &[
-    KUBELET_CONF,
-    "/etc/kubernetes/bootstrap-kubelet.conf",
-    "/etc/kubernetes/pki/ca.crt",
-    "/var/lib/kubelet/config.yaml",
-    "/etc/kubernetes/admin.conf",
-    "/etc/kubernetes/manifests/etcd.yaml",
-    "/etc/kubernetes/manifests/kube-apiserver.yaml",
-    "/var/lib/etcd/member",
-];
-
-impl Reset {
-    /// Whether `kubeadm reset` takes away what `probe` asks for: files, or the API and etcd, which
-    /// are asked with keys among these files.
-    #[must_use]
-    pub fn takes_away(probe: &Probe) -> bool {
-        // kubeadm reference, "kubeadm reset": the folders themselves stay.
-        const GONE: &[&str] = &[
-            "/etc/kubernetes/pki/",
-            "/etc/kubernetes/manifests/",
-            "/etc/kubernetes/admin.conf",
-            "/etc/kubernetes/kubelet.conf",
-            "/var/lib/kubelet/",
-            "/var/lib/etcd/",
-        ];
-        let words = probe.words().iter().map(String::as_str);
-        words.chain([probe.text()]).any(|text| GONE.iter().any(|path| text.contains(path)))
-    }
-}
-
-impl Resource for Reset {
-    fn id(&self) -> String {
-        "leftovers".to_owned()
-    }
-
-    fn probe(&self) -> Probe {
-        Probe::exist(LEFT)
-    }
-
-    fn compare(&self, seen: &Output) -> Result<Drift> {
-        let text = seen.text();
-        let left: Vec<&str> = text.lines().collect();
-        let summary = format!("undo an unfinished join: {}", left.join(", "));
-        Ok(Drift::unless(left.is_empty(), summary))
-    }
-
-    fn converge(&self, _seen: &Output) -> Vec<Change> {
-        vec![Change::new("kubeadm reset", kubeadm(&["reset", "--force"], None))]
-    }
-
-    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
-        Some(Disruption::Reset)
     }
 }
 
@@ -289,32 +229,6 @@ mod tests {
         let unit = init.cmd.line();
         let Absent(path) = SUPER_ADMIN;
         assert!(unit.contains(&format!("|| rm -f {path}; exit")), "{unit}");
-    }
-
-    #[test]
-    fn what_a_reset_takes_away() {
-        let gone = [
-            Probe::file("/etc/kubernetes/pki/sa.key", false),
-            Probe::exist(&[KUBELET_CONF]),
-            Probe::exist(&["/etc/kubernetes/manifests/etcd.yaml"]),
-            Probe::etcd_members(),
-            Probe::object("/api/v1/nodes/cp-1"),
-            Probe::api_server("10.0.0.1"),
-            Probe::manifest("kind: X"),
-            Probe::server_certificate("x"),
-            Probe::serving_certificate(),
-            Probe::workloads(),
-        ];
-        assert!(gone.iter().all(Reset::takes_away));
-        let stays = [
-            Probe::file("/etc/slipway/patches/kube-apiserver+json.json", true),
-            Probe::exist(&["/etc/kubernetes/manifests"]),
-            Probe::images(),
-            Probe::unit("kubelet.service"),
-            Probe::hostname(),
-            Probe::exist(&[]),
-        ];
-        assert!(!stays.iter().any(Reset::takes_away));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod kubernetes;
 mod manifest;
 mod package;
 mod registration;
+mod reset;
 mod system;
 mod unit;
 
@@ -30,10 +31,11 @@ pub use dead::{Anew, NoEtcdMember, NoNode};
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use image::{Image, Images};
 pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join};
-pub use kubernetes::{Init, Reset, SUPER_ADMIN, ServingCertificate, Synchronised, Token, Voter};
+pub use kubernetes::{Init, SUPER_ADMIN, ServingCertificate, Synchronised, Token, Voter};
 pub use manifest::{Healthy, Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
 pub use registration::{AtHub, Hub, Registration};
+pub use reset::{Reset, Undone};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
 pub use unit::Unit;
 
@@ -63,6 +65,16 @@ pub trait Resource: Send + Sync {
     /// Whether an earlier step of the same run takes away what a plan sees of it.
     fn goes_first(&self) -> bool {
         false
+    }
+
+    /// What a node is asked once more at the moment of a change that could undo what lives.
+    fn guard(&self) -> Option<Probe> {
+        None
+    }
+
+    /// Why the change is forbidden by what the guard saw, whatever the plan said.
+    fn forbidden(&self, _seen: &Output) -> Option<String> {
+        None
     }
 
     /// What these commands disturb.
@@ -130,6 +142,8 @@ pub enum Disruption {
     Reset,
     /// etcd gets one more voting member.
     Voter,
+    /// etcd loses a voting member, which was dead already.
+    VoterLeaves,
 }
 
 /// A command that changes a node.

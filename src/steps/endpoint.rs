@@ -24,14 +24,15 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if node.role != Role::ControlPlane {
         return Ok(Vec::new());
     }
+    let voters = context.voters();
     let servers: Vec<_> =
-        context.control_planes().map(|n| json!({"name": n.name, "address": n.internal})).collect();
+        voters.iter().map(|(name, address)| json!({"name": name, "address": address})).collect();
     let haproxy = template::HAPROXY.render(&json!({
         "vip": vip, "port": API_PORT, "alive_port": ALIVE_PORT, "servers": servers,
     }))?;
-    let position = context.control_planes().position(|n| n.name == node.name).unwrap_or(0);
+    let position = voters.keys().position(|name| *name == node.name).unwrap_or(0);
     let peers: Vec<_> =
-        context.control_planes().filter(|n| n.name != node.name).map(|n| n.internal).collect();
+        voters.iter().filter(|(name, _)| **name != node.name).map(|(_, address)| address).collect();
     let carrier = || context.facts(node).interface_of(node.internal).unwrap_or_default().to_owned();
     let keepalived = template::KEEPALIVED.render(&json!({
         "vip": vip,

@@ -28,7 +28,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     for node in &context.cluster.nodes {
         if let Some(member) = context.survey.dead_member(node) {
             let (id, node) = (member.id.clone(), node.name.clone());
-            wanted.push(boxed(NoEtcdMember { id, node }));
+            wanted.push(boxed(NoEtcdMember { id, node, voted: member.votes() }));
         }
         if let Some(uid) = context.survey.dead_node(node) {
             wanted.push(boxed(NoNode { node: node.name.clone(), uid: uid.to_owned() }));

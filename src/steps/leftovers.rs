@@ -3,7 +3,7 @@
 use super::{Context, Pace, Step};
 use crate::cluster::Node;
 use crate::diagnostic::Result;
-use crate::resource::{Reset, Resource, boxed};
+use crate::resource::{Reset, Resource, Undone, boxed};
 
 /// First of all, because `kubeadm reset` deletes what later steps write. What the cluster still
 /// lists of such a node goes in `control-plane/init`, on the leader.
@@ -16,5 +16,13 @@ pub const STEP: Step = Step {
 };
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    Ok(if context.survey.is_reset(&node.name) { vec![boxed(Reset)] } else { Vec::new() })
+    if !context.survey.is_reset(&node.name) {
+        return Ok(Vec::new());
+    }
+    let what = if context.survey.begun.as_ref() == Some(&node.name) {
+        Undone::Init
+    } else {
+        Undone::Join(context.survey.dead_node(node).map(str::to_owned))
+    };
+    Ok(vec![boxed(Reset { node: node.name.clone(), what })])
 }

@@ -5,6 +5,7 @@
 //! why it stands where it stands, and a line in [`STEPS`].
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::bundle::Bundle;
@@ -197,9 +198,20 @@ impl Context {
         self.cluster.with_role(Role::ControlPlane)
     }
 
-    /// The addresses that belong to each node, for judging certificate requests.
-    fn addresses(&self) -> BTreeMap<&str, Vec<std::net::Ipv4Addr>> {
-        self.cluster.nodes.iter().map(|n| (n.name.as_str(), vec![n.internal])).collect()
+    /// Names and addresses of all control planes, by name: those of the inventory, and members that it
+    /// does not have. Another order of the inventory changes nothing.
+    fn voters(&self) -> BTreeMap<&str, Ipv4Addr> {
+        let beyond = self.survey.beyond.iter().filter(|m| m.role == Role::ControlPlane);
+        let meant = self.control_planes().map(|node| (node.name.as_str(), node.internal));
+        beyond.map(|m| (m.name.as_str(), m.internal)).chain(meant).collect()
+    }
+
+    /// The addresses that belong to each node, for judging certificate requests: also of members that
+    /// the inventory does not have, whose certificates are renewed.
+    fn addresses(&self) -> BTreeMap<&str, Vec<Ipv4Addr>> {
+        let beyond = self.survey.beyond.iter().map(|m| (m.name.as_str(), vec![m.internal]));
+        let meant = self.cluster.nodes.iter().map(|n| (n.name.as_str(), vec![n.internal]));
+        beyond.chain(meant).collect()
     }
 }
 

@@ -60,8 +60,10 @@ fn settings() -> BTreeMap<&'static str, &'static str> {
 
 /// Every node's name and the API's, so that the cluster does not depend on a name server.
 fn hosts(context: &Context) -> String {
-    let mut lines: Vec<String> =
-        context.cluster.nodes.iter().map(|n| format!("{} {}", n.internal, n.name)).collect();
+    let meant = context.cluster.nodes.iter().map(|n| (n.internal, &n.name));
+    let beyond = context.survey.beyond.iter().map(|member| (member.internal, &member.name));
+    let line = |(address, name)| format!("{address} {name}");
+    let mut lines: Vec<String> = meant.chain(beyond).map(line).collect();
     match &context.cluster.endpoint {
         Endpoint::Vip { address, .. } | Endpoint::Node(address) => {
             lines.push(format!("{address} {}", context.cluster.api_name()));

@@ -19,7 +19,7 @@ impl Context {
         let nodes: Vec<Node> = (1..).zip(names).map(|(n, name)| node(name, n)).collect();
         let cluster = Cluster {
             name: "sample".to_owned(),
-            kubernetes: semver::Version::new(1, 37, 1),
+            kubernetes: semver::Version::new(1, 37, 2),
             endpoint: Endpoint::Node(nodes[0].internal),
             network: Network {
                 pods: vec!["10.244.0.0/16".parse().unwrap()],

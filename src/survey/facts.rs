@@ -42,17 +42,21 @@ pub struct Facts {
     pub identity: Option<Identity>,
     /// Whether `kubeadm init` began here and certainly did not come to its end.
     pub begun: bool,
-    /// Node objects, name → UID, as this control plane's own API server lists them; `None`: it does
-    /// not answer.
-    pub api_nodes: Option<BTreeMap<String, String>>,
-    /// Which of these have the label of a control plane.
-    pub marked: Vec<String>,
+    /// Node objects by name, as this control plane's own API server lists them; `None`: it does not
+    /// answer.
+    pub api_nodes: Option<BTreeMap<String, Listed>>,
     /// kubeadm's `ClusterConfiguration`, from this control plane's own API server.
     pub configuration: Option<String>,
     /// The kubelets' configuration that the living cluster keeps.
     pub kubelet: Option<String>,
     /// etcd's members; `None`: etcd does not answer here.
     pub etcd: Option<Vec<EtcdMember>>,
+    /// The id, hexadecimal, of the etcd member that answers here.
+    pub member: Option<String>,
+    /// The name and the peer URL of the machine's etcd member, by its static pod's manifest.
+    pub etcd_pod: (String, String),
+    /// The node whose name the kubelet's client certificate has.
+    pub node: Option<String>,
     /// The kubelet's client certificate, if there is one.
     pub credentials: Option<Credentials>,
     /// Units of an earlier run that still work: a `kubeadm join`, say.
@@ -68,6 +72,21 @@ pub enum Credentials {
     Valid,
     /// Its time has ended.
     Expired,
+}
+
+/// A Node object, as the API lists it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Its UID.
+    pub uid: String,
+    /// Its kubelet's version, `v1.37.2`.
+    pub version: String,
+    /// Whether it is Ready: its kubelet renewed its lease within the last 40 s, and may run pods.
+    pub ready: bool,
+    /// Its internal addresses.
+    pub internal: Vec<String>,
+    /// Whether it has the label of a control plane, which kubeadm sets at the end of a join.
+    pub control_plane: bool,
 }
 
 /// A member as etcd lists it.
@@ -90,12 +109,18 @@ impl EtcdMember {
         !self.learner && !self.name.is_empty()
     }
 
+    /// The address at which other members reach it, if it has just one, of IPv4.
+    #[must_use]
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        let [url] = self.peers.as_slice() else { return None };
+        url.strip_prefix("https://")?.strip_suffix(":2380")?.parse().ok()
+    }
+
     /// Whether it is provably that node's: it has the node's address, and its name or, before its
     /// first start, none.
     #[must_use]
     pub fn is_of(&self, node: &Node) -> bool {
-        let url = format!("https://{}:2380", node.internal);
-        (self.name == node.name || self.name.is_empty()) && self.peers == [url]
+        (self.name == node.name || self.name.is_empty()) && self.address() == Some(node.internal)
     }
 
     fn read(member: &serde_json::Value) -> Option<Self> {
@@ -119,6 +144,29 @@ impl Facts {
     #[must_use]
     pub fn has(&self, file: &str) -> bool {
         self.files.iter().any(|there| there == file)
+    }
+
+    /// Whether the machine has this address.
+    #[must_use]
+    pub fn holds(&self, address: Ipv4Addr) -> bool {
+        self.interface_of(address).is_some()
+    }
+
+    /// The machine's own member of etcd among `members`: by its id, if it answers; else by its pod's
+    /// manifest; else, where there is anything of etcd's, by the machine's addresses. A member that
+    /// has not started yet has no name.
+    #[must_use]
+    pub fn own_member<'a>(&self, members: &'a [EtcdMember]) -> Option<&'a EtcdMember> {
+        if let Some(id) = &self.member {
+            return members.iter().find(|member| member.id == *id);
+        }
+        let (name, peer) = &self.etcd_pod;
+        let by_pod =
+            |m: &&EtcdMember| m.peers.contains(peer) && (m.name == *name || m.name.is_empty());
+        let here = |m: &&EtcdMember| m.address().is_some_and(|address| self.holds(address));
+        let traces = self.has("etcd-data") || self.has("manifests/etcd.yaml");
+        let mut members = members.iter().filter(|_| traces);
+        members.clone().find(by_pod).or_else(|| members.find(here))
     }
 
     /// Reads the survey's answer.
@@ -174,20 +222,23 @@ impl Facts {
             "begun" => self.begun = value == "init",
             "ca" => self.identity = Some(identity_of(&decode(key, value)?)?),
             "nodes" => {
-                let text = String::from_utf8_lossy(&decode(key, value)?).into_owned();
-                let lines = text.lines().filter_map(|line| line.split_once(' ').map(pair));
-                let (marks, nodes): (Vec<_>, Vec<_>) = lines.partition(|(name, _)| name == "/");
-                self.api_nodes = Some(nodes.into_iter().collect());
-                self.marked = marks.into_iter().map(|(_, name)| name).collect();
+                self.api_nodes = Some(listed(&String::from_utf8_lossy(&decode(key, value)?)));
             }
             "config" => self.configuration = text(&decode(key, value)?),
             "kubelet" => self.kubelet = text(&decode(key, value)?),
-            "etcd" => self.etcd = members(&decode(key, value)?),
+            "etcd" => {
+                let found = members(&decode(key, value)?);
+                (self.etcd, self.member) = found.map_or((None, None), |(m, own)| (Some(m), own));
+            }
+            "etcd_name" => self.etcd_pod.0 = owned(),
+            "etcd_peer" => self.etcd_pod.1 = owned(),
             "credentials" => {
-                self.credentials = Some(match value {
+                let (state, subject) = value.split_once(' ').unwrap_or((value, ""));
+                self.credentials = Some(match state {
                     "valid" => Credentials::Valid,
                     _ => Credentials::Expired,
                 });
+                self.node = node_of(subject);
             }
             "running" => self.running.push(owned()),
             _ => self.machine.set(key, value),
@@ -216,10 +267,43 @@ fn decode(key: &str, value: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// The members in `etcdctl member list -w json --hex`.
-fn members(json: &[u8]) -> Option<Vec<EtcdMember>> {
+/// The members in `etcdctl member list -w json --hex`, and the id of the one that answered.
+fn members(json: &[u8]) -> Option<(Vec<EtcdMember>, Option<String>)> {
     let list: serde_json::Value = serde_json::from_slice(json).ok()?;
-    Some(list.get("members")?.as_array()?.iter().filter_map(EtcdMember::read).collect())
+    let own = list.pointer("/header/member_id").and_then(|id| id.as_str()).map(str::to_owned);
+    let members = list.get("members")?.as_array()?;
+    Some((members.iter().filter_map(EtcdMember::read).collect(), own))
+}
+
+/// The node in the subject of a kubelet's client certificate, as openssl prints it by RFC 2253:
+/// `subject=O=system:nodes,CN=system:node:cp-1` (Kubernetes, *Using Node Authorization*).
+fn node_of(subject: &str) -> Option<String> {
+    let parts = subject.strip_prefix("subject=")?.split(',');
+    parts.into_iter().find_map(|part| part.strip_prefix("CN=system:node:")).map(str::to_owned)
+}
+
+/// Lines of `name UID version Ready addresses` with tabs between; the names of those that are marked
+/// as control planes follow, each after a slash.
+fn listed(text: &str) -> BTreeMap<String, Listed> {
+    let mut nodes = BTreeMap::new();
+    for line in text.lines() {
+        let mut fields = line.split('\t');
+        let mut next = || fields.next().unwrap_or_default().to_owned();
+        match (next(), next()) {
+            (mark, name) if mark == "/" => {
+                nodes.entry(name).and_modify(|node: &mut Listed| node.control_plane = true);
+            }
+            (name, uid) => {
+                let version = next();
+                let ready = next() == "True";
+                let internal = next().split_whitespace().map(str::to_owned).collect();
+                let node = Listed { uid, version, ready, internal, control_plane: false };
+                nodes.insert(name, node);
+            }
+        }
+    }
+    nodes.retain(|name, _| !name.is_empty());
+    nodes
 }
 
 #[cfg(test)]
@@ -244,13 +328,14 @@ mod tests {
 
     #[test]
     fn api_and_etcd_are_read_back() {
-        let nodes = STANDARD.encode("cp-1 uid-1 v1.37.2\n/ cp-1\n");
+        let nodes = "cp-1\tuid-1\tv1.37.2\tTrue\t10.0.0.1\nw-1\tuid-2\t\tUnknown\t\n/\tcp-1\n";
+        let nodes = STANDARD.encode(nodes);
         let etcd = STANDARD.encode(
-            r#"{"members":[{"ID":"a1","name":"cp-1","peerURLs":["https://10.0.0.1:2380"]},
+            r#"{"header":{"member_id":"a1"},"members":[{"ID":"a1","name":"cp-1","peerURLs":["https://10.0.0.1:2380"]},
             {"ID":"ff","peerURLs":["https://10.0.0.2:2380"],"isLearner":true},{"ID":"; rm"}]}"#,
         );
         let facts = parse(&format!("os=d\nboot_id=b\nnodes={nodes}\netcd={etcd}\n")).unwrap();
-        assert_eq!(facts.marked, ["cp-1"]);
+        assert_eq!(facts.member.as_deref(), Some("a1"));
         let members = facts.etcd.unwrap();
         let about = |m: &EtcdMember| (m.id.clone(), m.name.clone(), m.votes());
         let about: Vec<_> = members.iter().map(about).collect();
@@ -259,7 +344,29 @@ mod tests {
             [("a1".into(), "cp-1".into(), true), ("ff".into(), String::new(), false)],
             "what is no member is left out"
         );
-        assert_eq!(facts.api_nodes.unwrap().get("cp-1").map(String::as_str), Some("uid-1 v1.37.2"));
+        let first = Listed {
+            uid: "uid-1".into(),
+            version: "v1.37.2".into(),
+            ready: true,
+            internal: vec!["10.0.0.1".into()],
+            control_plane: true,
+        };
+        let second = Listed { uid: "uid-2".into(), ..Listed::default() };
+        let expected = [("cp-1".to_owned(), first), ("w-1".to_owned(), second)];
+        assert_eq!(facts.api_nodes.unwrap(), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn the_kubelets_certificate_says_which_node_the_machine_is() {
+        let node = |subject: &str| {
+            let text = format!("os=d\nboot_id=b\ncredentials=valid {subject}\n");
+            parse(&text).unwrap().node
+        };
+        let cp_1 = Some("cp-1".to_owned());
+        assert_eq!(node("subject=CN=system:node:cp-1,O=system:nodes"), cp_1);
+        assert_eq!(node("subject=O=system:nodes,CN=system:node:cp-1"), cp_1);
+        assert_eq!(node("subject=CN=somebody"), None);
+        assert_eq!(node(""), None);
     }
 
     proptest! {

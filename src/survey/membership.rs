@@ -1,9 +1,13 @@
-//! A node's part in a cluster, judged by live state (files, Node object, etcd member, the kubelet's
-//! credentials), not by one file; and the way out of a part that is unfinished.
+//! A machine's part in a cluster, judged by its own evidence (its files, its etcd member, its kubelet's
+//! certificate, its Node object), and only then compared with what the inventory says; and the way out
+//! of a part that is unfinished. What votes in etcd, or may, and what runs pods is never undone.
+
+use std::collections::BTreeMap;
 
 use super::Facts;
-use super::facts::{Credentials, EtcdMember};
+use super::facts::{Credentials, EtcdMember, Listed};
 use crate::cluster::{Node, Role};
+use crate::diagnostic::printable;
 use crate::pki::Identity;
 
 /// A node's part in a cluster.
@@ -19,6 +23,21 @@ pub enum Membership {
     Foreign(Identity),
     /// Bare, while the cluster still lists a node or etcd member of its name: it was reinstalled.
     Stale,
+    /// A living member that the inventory describes otherwise. Nothing of it is changed.
+    Otherwise(Otherwise),
+    /// Bare, while another machine, at this address, is a member by its name.
+    Taken(String),
+}
+
+/// What a living member is, where the inventory says something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Otherwise {
+    /// The node of this name.
+    Name(String),
+    /// Of this role.
+    Role(Role),
+    /// Known to the cluster at this address.
+    Address(String),
 }
 
 /// What is unfinished, and what to do about it.
@@ -56,10 +75,8 @@ pub enum Way {
 pub(super) struct View<'a> {
     /// The cluster's identity.
     pub(super) identity: Option<&'a Identity>,
-    /// Names of its nodes.
-    pub(super) nodes: Option<Vec<&'a str>>,
-    /// Which of these are marked as control planes.
-    pub(super) marked: &'a [String],
+    /// Its nodes.
+    pub(super) nodes: Option<&'a BTreeMap<String, Listed>>,
     /// etcd's members.
     pub(super) etcd: Option<&'a [EtcdMember]>,
     /// On how many control planes etcd answers.
@@ -71,11 +88,75 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The etcd member of `node`, if etcd answers and has one.
-    fn member(&self, node: &Node) -> Option<&EtcdMember> {
-        self.etcd?.iter().find(|member| member.is_of(node))
+    /// The machine's own etcd member, if etcd answers and has one.
+    fn member(&self, facts: &Facts) -> Option<&EtcdMember> {
+        facts.own_member(self.etcd?)
+    }
+
+    fn listed(&self, name: &str) -> Option<&Listed> {
+        self.nodes?.get(name)
+    }
+
+    /// What is listed by the name of a bare machine.
+    fn earlier_life(&self, node: &Node, facts: &Facts) -> Membership {
+        let elsewhere = |m: &&EtcdMember| {
+            m.name == node.name && m.address() != Some(node.internal) && node.role == CP
+        };
+        if let Some(other) = self.etcd.into_iter().flatten().find(elsewhere) {
+            return Membership::Taken(other.peers.join(", "));
+        }
+        let member = self.etcd.into_iter().flatten().any(|member| member.is_of(node));
+        match self.listed(&node.name) {
+            // Two machines do not share an address: one that is bare and has it is the old one. One
+            // elsewhere may live, even if nobody hears of it now.
+            Some(listed) if !(at(listed, node) && facts.holds(node.internal)) => {
+                Membership::Taken(listed.internal.join(", "))
+            }
+            Some(_) => Membership::Stale,
+            None if member && node.role == CP => Membership::Stale,
+            None => Membership::Absent,
+        }
+    }
+
+    /// What the machine is, if it is a living member and the inventory says something else of it.
+    fn otherwise(&self, node: &Node, facts: &Facts) -> Option<Otherwise> {
+        let member = self.member(facts).filter(|member| member.votes());
+        // Where no API answers, a certificate is all there is; and what it names may live.
+        let known = |name: &&String| self.nodes.is_none_or(|nodes| nodes.contains_key(*name));
+        let named = facts.node.as_ref().filter(known);
+        let name = member.map(|member| &member.name).or(named);
+        if let Some(name) = name.filter(|name| **name != node.name) {
+            return Some(Otherwise::Name(name.clone()));
+        }
+        // kubeadm writes `admin.conf` before a control plane's kubelet asks for its certificate.
+        let role = if member.is_some() || CONTROL_PLANE_TRACES.iter().any(|file| facts.has(file)) {
+            CP
+        } else {
+            Role::Worker
+        };
+        let lives = member.is_some() || named.is_some();
+        if lives && role != node.role {
+            return Some(Otherwise::Role(role));
+        }
+        if let Some(member) = member.filter(|member| member.address() != Some(node.internal)) {
+            return Some(Otherwise::Address(member.peers.join(", ")));
+        }
+        let listed = named.and_then(|name| self.listed(name));
+        let moved = listed.filter(|listed| !listed.internal.is_empty() && !at(listed, node));
+        moved.map(|listed| Otherwise::Address(listed.internal.join(", ")))
     }
 }
+
+const CP: Role = Role::ControlPlane;
+
+/// Whether a Node object has the node's address.
+fn at(listed: &Listed, node: &Node) -> bool {
+    listed.internal.contains(&node.internal.to_string())
+}
+
+/// What is on no worker.
+const CONTROL_PLANE_TRACES: &[&str] =
+    &["admin.conf", "manifests/kube-apiserver.yaml", "manifests/etcd.yaml", "etcd-data"];
 
 const CONTROL_PLANE: &[&str] = &[
     "pki/ca.crt",
@@ -94,15 +175,18 @@ pub(super) fn judge(node: &Node, facts: &Facts, view: &View<'_>) -> Membership {
     {
         return Membership::Foreign(theirs.clone());
     }
-    let listed = view.nodes.as_ref().map(|nodes| nodes.contains(&node.name.as_str()));
-    let control_plane = node.role == Role::ControlPlane;
     // A control plane's shared keys are written before its join; a worker's CA comes with it.
-    let early = |file: &String| control_plane && file == "pki/ca.crt";
+    let early = |file: &String| node.role == CP && file == "pki/ca.crt";
     if facts.files.iter().all(early) {
-        let stale = listed == Some(true) || (control_plane && view.member(node).is_some());
-        return if stale { Membership::Stale } else { Membership::Absent };
+        return view.earlier_life(node, facts);
     }
-    match unfinished(node, facts, view, listed) {
+    if view.begun != Some(&node.name)
+        && facts.identity.is_some()
+        && let Some(otherwise) = view.otherwise(node, facts)
+    {
+        return Membership::Otherwise(otherwise);
+    }
+    match unfinished(node, facts, view) {
         None => Membership::Member,
         Some(what) => Membership::Partial(Partial { what, way: way(node, facts, view) }),
     }
@@ -110,7 +194,8 @@ pub(super) fn judge(node: &Node, facts: &Facts, view: &View<'_>) -> Membership {
 
 /// What keeps the node from being a member. Where no API answers, whole files are the best there
 /// is: never a reason to start over.
-fn unfinished(node: &Node, facts: &Facts, view: &View<'_>, listed: Option<bool>) -> Option<String> {
+fn unfinished(node: &Node, facts: &Facts, view: &View<'_>) -> Option<String> {
+    let listed = view.nodes.map(|nodes| nodes.contains_key(&node.name));
     let needed = if node.role == Role::Worker { WORKER } else { CONTROL_PLANE };
     let lacking: Vec<&str> = needed.iter().copied().filter(|file| !facts.has(file)).collect();
     if !lacking.is_empty() {
@@ -130,15 +215,16 @@ fn unfinished(node: &Node, facts: &Facts, view: &View<'_>, listed: Option<bool>)
     if node.role == Role::Worker {
         return None;
     }
-    if view.etcd.is_some() && !view.member(node).is_some_and(EtcdMember::votes) {
+    if view.etcd.is_some() && !view.member(facts).is_some_and(EtcdMember::votes) {
         return Some("no voting etcd member".to_owned());
     }
     // kubeadm's last phase of a join does that.
-    (listed == Some(true) && !view.marked.contains(&node.name))
+    view.listed(&node.name)
+        .is_some_and(|listed| !listed.control_plane)
         .then(|| "not marked as a control plane".to_owned())
 }
 
-/// A reset of a node that votes, or whose part nobody can tell, could cost the cluster.
+/// A reset of a node that votes, that runs pods, or whose part nobody can tell, could cost the cluster.
 fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     let refuse = |why: &str| Way::Refuse(why.to_owned());
     if facts.identity.is_none() || facts.identity.as_ref() != view.identity {
@@ -150,18 +236,26 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     if view.nodes.is_none() {
         return refuse("no control plane's API answers to say whether it is a member");
     }
-    if node.role == Role::Worker {
-        return Way::Reset;
+    // A control plane that has not come to the end of its join runs no pods but the cluster's own.
+    let listed = view.listed(&node.name);
+    let works = listed
+        .is_some_and(|listed| listed.ready && (listed.control_plane || node.role == Role::Worker));
+    let undo = || if works { refuse(WORKS) } else { Way::Reset };
+    let traces = ["etcd-data", "manifests/etcd.yaml"];
+    if node.role == Role::Worker && !traces.iter().any(|trace| facts.has(trace)) {
+        return undo();
     }
     let Some(members) = view.etcd else {
         return refuse("no control plane's etcd answers to say whether it is a member");
     };
-    let votes = view.member(node).is_some_and(EtcdMember::votes);
-    // Without its data it cannot vote any more: its member is dead, and is removed.
-    if !votes || !facts.has("etcd-data") {
-        return Way::Reset;
+    let votes = view.member(facts).is_some_and(EtcdMember::votes);
+    // Without its data it cannot vote any more: its member is dead, and is removed. A process that
+    // still has the files open, though they were deleted, votes.
+    if !votes || (!facts.has("etcd-data") && facts.member.is_none()) {
+        return undo();
     }
-    let joined = ["admin.conf", "manifests/kube-apiserver.yaml", "manifests/etcd.yaml"];
+    let joined =
+        ["admin.conf", "manifests/kube-apiserver.yaml", "manifests/etcd.yaml", "etcd-data"];
     if joined.iter().all(|file| facts.has(file)) {
         return Way::Finish;
     }
@@ -171,6 +265,22 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
         view.answering,
         voters / 2 + 1
     ))
+}
+
+/// Why a node is not reset whose kubelet the cluster hears.
+const WORKS: &str = "the cluster has it as a Ready node, which may run pods";
+
+impl Otherwise {
+    /// In a few words, for people.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Name(name) => format!("node {} of this cluster", printable(name)),
+            Self::Role(Role::ControlPlane) => "a control plane of this cluster".to_owned(),
+            Self::Role(Role::Worker) => "a worker of this cluster".to_owned(),
+            Self::Address(address) => format!("a member at {}", printable(address)),
+        }
+    }
 }
 
 impl Membership {
@@ -183,6 +293,10 @@ impl Membership {
             Self::Member => "member".to_owned(),
             Self::Foreign(identity) => format!("of another cluster, {identity}"),
             Self::Stale => "bare, yet listed by the cluster".to_owned(),
+            Self::Otherwise(otherwise) => otherwise.in_words(),
+            Self::Taken(address) => {
+                format!("bare; the member of its name is at {}", printable(address))
+            }
         }
     }
 }

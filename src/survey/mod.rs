@@ -9,14 +9,16 @@ use crate::cluster::{Cluster, Node, Role};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::pki::Identity;
 
+mod beyond;
 mod facts;
 mod membership;
 mod preflight;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{Credentials, EtcdMember, Facts};
-pub use membership::{Membership, Partial, Way};
+pub use beyond::Beyond;
+pub use facts::{Credentials, EtcdMember, Facts, Listed};
+pub use membership::{Membership, Otherwise, Partial, Way};
 pub use preflight::{
     CHECKS, Check, Finding, Machine, Severity, findings, questions, refuse, sort, synced,
 };
@@ -39,8 +41,14 @@ pub struct Survey {
     pub kubelet: Option<String>,
     /// etcd's members, if any of them answers.
     pub etcd: Option<Vec<EtcdMember>>,
-    /// Node objects of the living cluster: name → UID and kubelet's version.
-    listed: BTreeMap<String, String>,
+    /// The node on which a `kubeadm init` began and did not finish.
+    pub begun: Option<String>,
+    /// Members that the inventory does not have, by name.
+    pub beyond: Vec<Beyond>,
+    /// On how many control planes of the inventory etcd answers.
+    answering: usize,
+    /// Node objects of the living cluster.
+    listed: BTreeMap<String, Listed>,
 }
 
 /// What one node said.
@@ -85,10 +93,7 @@ impl Survey {
         let traces = ["etcd-data", "manifests/etcd.yaml"];
         let seen = View {
             identity: identity.as_ref(),
-            nodes: view
-                .and_then(|view| view.api_nodes.as_ref())
-                .map(|nodes| nodes.keys().map(String::as_str).collect()),
-            marked: view.map(|view| view.marked.as_slice()).unwrap_or_default(),
+            nodes: view.and_then(|view| view.api_nodes.as_ref()),
             etcd: etcd.as_deref(),
             answering: views.iter().filter(|(_, f)| f.etcd.is_some() && ours(f)).count(),
             begun: begun.as_deref(),
@@ -102,7 +107,20 @@ impl Survey {
             let membership = membership::judge(node, &facts, &seen);
             nodes.insert(node.name.clone(), Surveyed { facts, membership });
         }
-        Ok(Self { nodes, leader, identity, configuration, kubelet, etcd, listed })
+        let beyond = beyond::members(cluster, &nodes, &listed, etcd.as_deref().unwrap_or_default());
+        let answering = seen.answering;
+        Ok(Self {
+            nodes,
+            leader,
+            identity,
+            configuration,
+            kubelet,
+            etcd,
+            begun,
+            beyond,
+            answering,
+            listed,
+        })
     }
 
     /// That node's facts.
@@ -147,8 +165,8 @@ impl Survey {
     /// 40 s after the kubelet's end, `kubeadm join` refuses another one of its name.
     #[must_use]
     pub fn dead_node(&self, node: &Node) -> Option<&str> {
-        let about = self.listed.get(&node.name).filter(|_| self.begins_anew(&node.name))?;
-        about.split(' ').next()
+        let listed = self.listed.get(&node.name).filter(|_| self.begins_anew(&node.name))?;
+        Some(&listed.uid)
     }
 
     /// Whether whatever the cluster knows of that node is of an earlier life.
@@ -156,11 +174,21 @@ impl Survey {
         self.membership(node) == Some(&Membership::Stale) || self.is_reset(node)
     }
 
-    /// Names of etcd's voting members, if any member answers.
+    /// How many members vote in etcd, if any member answers.
     #[must_use]
-    pub fn voters(&self) -> Option<Vec<String>> {
-        let votes = |member: &&EtcdMember| member.votes();
-        Some(self.etcd.as_ref()?.iter().filter(votes).map(|m| m.name.clone()).collect())
+    pub fn voters(&self) -> Option<usize> {
+        Some(self.etcd.as_ref()?.iter().filter(|member| member.votes()).count())
+    }
+
+    /// How many of them answer; of control planes that the inventory does not have, those whose node is
+    /// Ready.
+    #[must_use]
+    pub fn answering(&self) -> usize {
+        let ready = |member: &&Beyond| {
+            let listed = self.listed.get(&member.name);
+            member.role == Role::ControlPlane && listed.is_some_and(|listed| listed.ready)
+        };
+        self.answering + self.beyond.iter().filter(ready).count()
     }
 
     /// Whether a node has all that a member has, and is not listed yet.

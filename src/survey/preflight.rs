@@ -58,6 +58,9 @@ pub const CHECKS: &[&Check] = &[
     &membership::OTHER_CLUSTER,
     &membership::UNFINISHED,
     &membership::STALE,
+    &membership::OTHERWISE,
+    &membership::TAKEN,
+    &membership::BEYOND,
     &membership::NO_API,
     &membership::UNCHANGEABLE,
 ];

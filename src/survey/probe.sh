@@ -15,7 +15,10 @@ for f in pki/ca.crt bootstrap-kubelet.conf kubelet.conf admin.conf super-admin.c
 done
 [ -e /var/lib/etcd/member ] && p file etcd-data
 c=/var/lib/kubelet/pki/kubelet-client-current.pem
-[ -e $c ] && p credentials "$(openssl x509 -noout -checkend 0 -in $c >/dev/null 2>&1 && echo valid || echo expired)"
+# The subject says which node the machine is: `subject=CN=system:node:cp-1,O=system:nodes`.
+[ -e $c ] && if s=$(openssl x509 -noout -subject -nameopt RFC2253 -checkend 0 -in $c 2>/dev/null); then p credentials "valid $s"; else p credentials "expired $s"; fi
+m=/etc/kubernetes/manifests/etcd.yaml
+[ -e $m ] && awk '/--name=/ { sub(/.*--name=/, ""); print "etcd_name=" $0 } /--initial-advertise-peer-urls=/ { sub(/.*urls=/, ""); print "etcd_peer=" $0 }' $m
 systemctl list-units --plain --no-legend --state=active,activating 'slipway-run-*' 2>/dev/null | awk '{ print "running=" $1 }'
 for f in /etc/cni/net.d/*; do [ -e "$f" ] && p cni "${f##*/}"; done
 if [ -f /etc/kubernetes/pki/ca.crt ]; then
@@ -27,7 +30,7 @@ else
 fi
 if [ -f /etc/kubernetes/admin.conf ]; then
   k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=5s --server=https://$(awk '/advertise-address=/ { sub(/.*=/, ""); print; exit }' /etc/kubernetes/manifests/kube-apiserver.yaml):6443"
-  nodes=$($k get nodes -o 'jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.status.nodeInfo.kubeletVersion}{"\n"}{end}{range .items[?(@.metadata.labels.node-role\.kubernetes\.io/control-plane)]}/ {.metadata.name}{"\n"}{end}' 2>/dev/null) && p nodes "$(printf %s "$nodes" | base64 -w0)"
+  nodes=$($k get nodes -o 'jsonpath={range .items[*]}{.metadata.name}{"\t"}{.metadata.uid}{"\t"}{.status.nodeInfo.kubeletVersion}{"\t"}{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.status.addresses[?(@.type=="InternalIP")].address}{"\n"}{end}{range .items[?(@.metadata.labels.node-role\.kubernetes\.io/control-plane)]}/{"\t"}{.metadata.name}{"\n"}{end}' 2>/dev/null) && p nodes "$(printf %s "$nodes" | base64 -w0)"
   config=$($k -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}' 2>/dev/null) && p config "$(printf %s "$config" | base64 -w0)"
   kubelet=$($k -n kube-system get configmap kubelet-config -o 'jsonpath={.data.kubelet}' 2>/dev/null) && p kubelet "$(printf %s "$kubelet" | base64 -w0)"
 fi

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod otherwise;
+
 fn identity(of: &str) -> Identity {
     format!("sha256:{}", crate::resource::sha256(of.as_bytes())).parse().unwrap()
 }
@@ -14,6 +16,8 @@ const WHOLE: &[&str] = &[
     "manifests/etcd.yaml",
     "etcd-data",
 ];
+
+const WORKER: &[&str] = &["pki/ca.crt", "kubelet.conf"];
 
 /// A node of our cluster with these files and good credentials.
 fn facts(files: &[&str]) -> Facts {
@@ -41,12 +45,23 @@ fn etcd_member(about: &str, number: usize) -> EtcdMember {
     }
 }
 
+/// A Node object whose kubelet is silent.
+fn listed(name: &str) -> Listed {
+    let names = ["cp-1", "cp-2", "cp-3", "w-1"];
+    let last = names.iter().position(|other| *other == name).map_or(99, |at| at + 1);
+    Listed {
+        uid: format!("uid-{name}"),
+        version: "v1.37.2".to_owned(),
+        ready: false,
+        internal: vec![format!("10.0.0.{last}")],
+        control_plane: name != "w-1",
+    }
+}
+
 /// The first control plane, which lives and lists these nodes and etcd members.
 fn lives(nodes: &[&str], etcd: &[&str]) -> Facts {
-    let uid = |name: &&str| ((*name).to_owned(), format!("uid-{name} v1.37.2"));
     Facts {
-        api_nodes: Some(nodes.iter().map(uid).collect()),
-        marked: nodes.iter().map(|name| (*name).to_owned()).collect(),
+        api_nodes: Some(nodes.iter().map(|name| ((*name).to_owned(), listed(name))).collect()),
         etcd: Some(etcd.iter().zip(1..).map(|(about, n)| etcd_member(about, n)).collect()),
         configuration: Some("clusterName: sample".to_owned()),
         ..facts(WHOLE)
@@ -56,8 +71,22 @@ fn lives(nodes: &[&str], etcd: &[&str]) -> Facts {
 fn survey(nodes: &[(&str, Facts)]) -> Survey {
     let names = ["cp-1", "cp-2", "cp-3", "w-1"];
     let cluster = crate::steps::Context::sample(&[], &names).cluster;
-    let facts = nodes.iter().map(|(name, facts)| ((*name).to_owned(), facts.clone())).collect();
-    Survey::new(&cluster, Some(&identity("ours")), facts).unwrap()
+    // What a machine tells of itself, but where a test says otherwise.
+    let own = |(name, facts): &(&str, Facts)| {
+        let mut facts = facts.clone();
+        let address = cluster.node(name).unwrap().internal;
+        if facts.addresses.is_empty() {
+            facts.addresses = vec![("eth0".to_owned(), format!("{address}/24"))];
+        }
+        if facts.has("manifests/etcd.yaml") && facts.etcd_pod.0.is_empty() {
+            facts.etcd_pod = ((*name).to_owned(), format!("https://{address}:2380"));
+        }
+        if facts.credentials.is_some() && facts.node.is_none() {
+            facts.node = Some((*name).to_owned());
+        }
+        ((*name).to_owned(), facts)
+    };
+    Survey::new(&cluster, Some(&identity("ours")), nodes.iter().map(own).collect()).unwrap()
 }
 
 fn node(name: &str) -> Node {
@@ -72,6 +101,8 @@ fn word(survey: &Survey, node: &str) -> String {
         Membership::Member => "member".to_owned(),
         Membership::Foreign(_) => "foreign".to_owned(),
         Membership::Stale => "stale".to_owned(),
+        Membership::Otherwise(is) => is.in_words(),
+        Membership::Taken(address) => format!("taken by {address}"),
         Membership::Partial(Partial { what, way }) => match way {
             Way::Reset => format!("reset: {what}"),
             Way::Finish => format!("finish: {what}"),
@@ -122,7 +153,7 @@ fn an_aborted_join_is_undone_until_its_member_votes_and_finished_from_then_on() 
     let expired = Facts { credentials: Some(Credentials::Expired), ..facts(WHOLE) };
     assert_eq!(second(expired, both, both), "finish: the kubelet's certificate expired");
     let mut unmarked = lives(both, both);
-    unmarked.marked = vec!["cp-1".to_owned()];
+    unmarked.api_nodes.as_mut().unwrap().get_mut("cp-2").unwrap().control_plane = false;
     let unmarked = survey(&[("cp-1", unmarked), ("cp-2", facts(WHOLE))]);
     assert_eq!(word(&unmarked, "cp-2"), "finish: not marked as a control plane");
     // It voted, and lost its data: it will never vote again.

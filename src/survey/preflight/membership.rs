@@ -1,9 +1,9 @@
 //! The nodes' part in a cluster, and what of a living one an apply cannot change.
 
 use super::finding::{ALL, Check, Finding, Severity};
-use crate::cluster::{Cluster, Network};
+use crate::cluster::{Cluster, Network, Role};
 use crate::diagnostic::printable;
-use crate::survey::{Membership, Partial, Survey, Way};
+use crate::survey::{Membership, Otherwise, Partial, Survey, Way};
 
 pub(super) const OTHER_CLUSTER: Check = Check {
     name: "other-cluster",
@@ -28,6 +28,33 @@ pub(super) const STALE: Check = Check {
     about: "The node is bare, while the cluster still lists a node or an etcd member of its name.",
     todo: "nothing if it was reinstalled: what is left of its earlier life is removed, and it joins \
            again; else stop here, and look which machine this is",
+};
+pub(super) const OTHERWISE: Check = Check {
+    name: "other-member",
+    severity: Severity::Error,
+    of: ALL,
+    about: "The machine is a living member of this cluster, and the inventory gives it another name, \
+            role or address. slipway cannot change these, and resets nothing that lives.",
+    todo: "write into the inventory what the machine is; or first take it out of the cluster yourself: \
+           `kubectl drain`, `kubectl delete node`, then `kubeadm reset` on it, one control plane at a \
+           time",
+};
+pub(super) const TAKEN: Check = Check {
+    name: "name-taken",
+    severity: Severity::Error,
+    of: ALL,
+    about: "The machine is bare, and another machine, at another address, is a member of the cluster by \
+            its name.",
+    todo: "give the new machine another name; or first take the old one out of the cluster yourself",
+};
+pub(super) const BEYOND: Check = Check {
+    name: "not-in-inventory",
+    severity: Severity::Warning,
+    of: "the living cluster",
+    about: "A node is in the cluster and not in the inventory. It stays: nothing is removed unasked, \
+            and a control plane keeps its place behind the endpoint.",
+    todo: "write it into the inventory; or take it out of the cluster yourself: `kubectl drain`, \
+           `kubectl delete node`, and `kubeadm reset` on the machine",
 };
 pub(super) const NO_API: Check = Check {
     name: "no-api",
@@ -65,8 +92,32 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
                 let what = "it is bare, while the cluster still lists it";
                 findings.push(STALE.on(name, what));
             }
+            Membership::Otherwise(is) => {
+                let Some(meant) = cluster.node(name) else { continue };
+                let meant = match is {
+                    Otherwise::Name(_) => meant.name.clone(),
+                    Otherwise::Role(_) => meant.role.name().to_owned(),
+                    Otherwise::Address(_) => meant.internal.to_string(),
+                };
+                let is = is.in_words();
+                let what = format!("this machine is {is}, and the inventory says {meant}");
+                findings.push(OTHERWISE.on(name, what));
+            }
+            Membership::Taken(address) => {
+                let address = printable(address);
+                let what = format!("it is bare, and the member of that name is at {address}");
+                findings.push(TAKEN.on(name, what));
+            }
             Membership::Absent | Membership::Member | Membership::Partial(_) => {}
         }
+    }
+    for member in &survey.beyond {
+        let role = match member.role {
+            Role::ControlPlane => "a control plane, which votes in etcd",
+            Role::Worker => "a worker",
+        };
+        let what = format!("{} at {} is {role}", member.name, member.internal);
+        findings.push(BEYOND.overall(format!("{what}, and not in the inventory")));
     }
     if survey.configuration.is_some() {
         let differs = fixed(cluster, survey).into_iter();

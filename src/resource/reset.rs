@@ -1,0 +1,159 @@
+//! What undoes a membership that did not come about, and what forbids it.
+
+use super::kubernetes::kubeadm;
+use super::{Change, Disruption, Drift, Resource};
+use crate::command::Output;
+use crate::diagnostic::Result;
+use crate::probe::Probe;
+
+/// Nothing is left of a join or an init that did not finish. Only ever desired for what the survey
+/// proved to be no member; and the node is asked once more ([`Resource::guard`]) before it is undone.
+pub struct Reset {
+    /// The node's name.
+    pub node: String,
+    /// What the plan proved to be undone.
+    pub what: Undone,
+}
+
+/// What a reset may find alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undone {
+    /// The one member of an etcd whose `kubeadm init` did not finish: no cluster yet.
+    Init,
+    /// A join: the UID of the Node object that its kubelet made, if it came so far.
+    Join(Option<String>),
+}
+
+const LEFT: &[&str] = &[
+    "/etc/kubernetes/kubelet.conf",
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    "/etc/kubernetes/pki/ca.crt",
+    "/var/lib/kubelet/config.yaml",
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/manifests/etcd.yaml",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/var/lib/etcd/member",
+];
+
+impl Reset {
+    /// Whether `kubeadm reset` takes away what `probe` asks for: files, or the API and etcd, which
+    /// are asked with keys among these files.
+    #[must_use]
+    pub fn takes_away(probe: &Probe) -> bool {
+        // kubeadm reference, "kubeadm reset": the folders themselves stay.
+        const GONE: &[&str] = &[
+            "/etc/kubernetes/pki/",
+            "/etc/kubernetes/manifests/",
+            "/etc/kubernetes/admin.conf",
+            "/etc/kubernetes/kubelet.conf",
+            "/var/lib/kubelet/",
+            "/var/lib/etcd/",
+        ];
+        let words = probe.words().iter().map(String::as_str);
+        words.chain([probe.text()]).any(|text| GONE.iter().any(|path| text.contains(path)))
+    }
+}
+
+impl Resource for Reset {
+    fn id(&self) -> String {
+        "leftovers".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::exist(LEFT)
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let text = seen.text();
+        let left: Vec<&str> = text.lines().collect();
+        let summary = format!("undo an unfinished join: {}", left.join(", "));
+        Ok(Drift::unless(left.is_empty(), summary))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        vec![Change::new("kubeadm reset", kubeadm(&["reset", "--force"], None))]
+    }
+
+    fn guard(&self) -> Option<Probe> {
+        Some(Probe::alive(&self.node))
+    }
+
+    fn forbidden(&self, seen: &Output) -> Option<String> {
+        let text = seen.text();
+        let mut nodes = text.lines().filter_map(|line| line.strip_prefix("node="));
+        if text.lines().any(|line| line == "votes") && self.what != Undone::Init {
+            return Some("its etcd member votes".to_owned());
+        }
+        // `UID Ready`, as its own kubelet's credentials are told of it.
+        let (uid, ready) = nodes.next()?.split_once(' ')?;
+        match &self.what {
+            Undone::Init => None,
+            Undone::Join(Some(known)) if known == uid => None,
+            Undone::Join(_) if ready == "True" => {
+                Some("the cluster has it as a Ready node, which may run pods".to_owned())
+            }
+            Undone::Join(_) => None,
+        }
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        Some(Disruption::Reset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reset_takes_away() {
+        let gone = [
+            Probe::file("/etc/kubernetes/pki/sa.key", false),
+            Probe::exist(&["/etc/kubernetes/kubelet.conf"]),
+            Probe::exist(&["/etc/kubernetes/manifests/etcd.yaml"]),
+            Probe::etcd_members(),
+            Probe::object("/api/v1/nodes/cp-1"),
+            Probe::api_server("10.0.0.1"),
+            Probe::manifest("kind: X"),
+            Probe::server_certificate("x"),
+            Probe::serving_certificate(),
+            Probe::workloads(),
+        ];
+        assert!(gone.iter().all(Reset::takes_away));
+        let stays = [
+            Probe::file("/etc/slipway/patches/kube-apiserver+json.json", true),
+            Probe::exist(&["/etc/kubernetes/manifests"]),
+            Probe::images(),
+            Probe::unit("kubelet.service"),
+            Probe::hostname(),
+            Probe::exist(&[]),
+        ];
+        assert!(!stays.iter().any(Reset::takes_away));
+    }
+
+    #[test]
+    fn nothing_that_lives_is_reset_whatever_the_plan_said() {
+        let forbidden = |what: &Undone, seen: &str| {
+            let reset = Reset { node: "w-1".into(), what: what.clone() };
+            reset.forbidden(&Output { stdout: seen.into(), ..Output::default() })
+        };
+        let (init, nothing) = (Undone::Init, Undone::Join(None));
+        let known = Undone::Join(Some("u1".to_owned()));
+        let votes = Some("its etcd member votes".to_owned());
+        let works = Some("the cluster has it as a Ready node, which may run pods".to_owned());
+        for (what, seen, expected) in [
+            (&init, "votes\nnode=u1 True\n", &None),
+            (&nothing, "", &None),
+            (&nothing, "votes\n", &votes),
+            (&known, "votes\nnode=u1 True\n", &votes),
+            (&nothing, "node=u1 True\n", &works),
+            (&nothing, "node=u1 Unknown\n", &None),
+            // It was there when the plan was made, and was proven to be no member.
+            (&known, "node=u1 True\n", &None),
+            // Another one has come since.
+            (&known, "node=u2 True\n", &works),
+        ] {
+            assert_eq!(forbidden(what, seen), *expected, "{what:?}: {seen}");
+        }
+    }
+}

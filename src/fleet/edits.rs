@@ -167,7 +167,8 @@ fn add(cluster: &mut Cluster, world: &mut World, role: Role, name: Option<String
 fn apply(world: World, edit: Edit, dice: &mut Dice) -> Result<(Came, World), String> {
     let fleet = Fleet::new(world, dice.next());
     fleet.keep_history();
-    let (changes, before) = (fleet.world().changes, fleet.world().tolerance());
+    let changes = fleet.world().changes;
+    let before = fleet.world().tolerance();
     // A copy of another cluster's inventory lies in another directory, which has no keys.
     let kept = (edit != CopiesFromAnother).then_some(&stage().pki);
     let result = fleet.run(kept);

@@ -60,10 +60,12 @@ fn settings() -> BTreeMap<&'static str, &'static str> {
 
 /// Every node's name and the API's, so that the cluster does not depend on a name server.
 fn hosts(context: &Context) -> String {
-    let meant = context.cluster.nodes.iter().map(|n| (n.internal, &n.name));
-    let beyond = context.survey.beyond.iter().map(|member| (member.internal, &member.name));
-    let line = |(address, name)| format!("{address} {name}");
-    let mut lines: Vec<String> = meant.chain(beyond).map(line).collect();
+    // By name: another order of the inventory changes nothing, nor does a line that is gone.
+    let meant = context.cluster.nodes.iter().map(|n| (&n.name, n.internal));
+    let beyond = context.survey.beyond.iter().map(|member| (&member.name, member.internal));
+    let all: BTreeMap<_, _> = beyond.chain(meant).collect();
+    let mut lines: Vec<String> =
+        all.into_iter().map(|(name, address)| format!("{address} {name}")).collect();
     match &context.cluster.endpoint {
         Endpoint::Vip { address, .. } | Endpoint::Node(address) => {
             lines.push(format!("{address} {}", context.cluster.api_name()));

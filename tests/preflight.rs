@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use slipway::cluster::{Cluster, Endpoint};
 use slipway::command::Output;
 use slipway::report::findings_text;
-use slipway::survey::{self, CHECKS, EtcdMember, Facts, Finding, Survey};
+use slipway::survey::{self, CHECKS, EtcdMember, Facts, Finding, Listed, Survey};
 
 /// The C library that slipway itself needs, here.
 const GLIBC: (u32, u32) = (2, 34);
@@ -69,9 +69,21 @@ fn facts(cluster: &Cluster, name: &str, lines: &[String]) -> Facts {
     facts.identity =
         value("identity").map(|digit| format!("sha256:{}", digit.repeat(64)).parse().unwrap());
     if value("lives").is_some() {
-        let members = ["cp-1", "w-1"].map(|name| (name.to_owned(), "uid".to_owned()));
-        facts.api_nodes = Some(BTreeMap::from(members));
-        facts.marked = vec!["cp-1".to_owned()];
+        // w-4's machine is another one than the inventory's; w-9 is not in it.
+        let members = [
+            ("cp-1", "10.77.0.11"),
+            ("w-1", "10.77.0.21"),
+            ("w-3", "10.77.0.23"),
+            ("w-4", "10.77.0.99"),
+            ("w-9", "10.77.0.29"),
+        ];
+        let listed = |(name, address): (&str, &str)| {
+            let control_plane = name.starts_with("cp");
+            let internal = vec![address.to_owned()];
+            let uid = "uid".to_owned();
+            (name.to_owned(), Listed { uid, internal, control_plane, ..Listed::default() })
+        };
+        facts.api_nodes = Some(members.map(listed).into());
         let member = |name: &str| {
             let address = cluster.node(name).map(|node| node.internal)?;
             let peers = vec![format!("https://{address}:2380")];

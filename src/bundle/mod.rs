@@ -43,7 +43,10 @@ use crate::diagnostic::{Error, Kind, Result};
 pub const VERSIONS: &[&str] = &recipe::VERSIONS;
 
 /// The Kubernetes version that a cluster runs unless its inventory says otherwise.
-pub const LATEST: &str = recipe::VERSIONS[0];
+pub const LATEST: &str = {
+    let [newest, ..] = recipe::VERSIONS;
+    newest
+};
 
 /// A bundle on disk, its manifest read and checked.
 #[derive(Debug, Clone)]

@@ -76,20 +76,15 @@ macro_rules! release {
 }
 
 /// All Kubernetes versions that can be built, newest first. The date is that of the module version.
-pub(super) const RELEASES: &[Release] = &[
+pub(super) const RELEASES: [Release; 2] = [
     release!("37"."2" of "2026-10-27T12:01:04Z", etcd "3.7.3"),
     release!("36"."5" of "2026-09-23T18:59:36Z", etcd "3.6.16"),
 ];
 
 /// [`RELEASES`]' Kubernetes versions.
-pub const VERSIONS: [&str; RELEASES.len()] = {
-    let mut versions = [""; RELEASES.len()];
-    let mut at = 0;
-    while let [release, ..] = RELEASES.split_at(at).1 {
-        versions[at] = release.kubernetes;
-        at += 1;
-    }
-    versions
+pub const VERSIONS: [&str; 2] = {
+    let [newest, older] = RELEASES;
+    [newest.kubernetes, older.kubernetes]
 };
 
 /// The CoreDNS version.

@@ -13,6 +13,7 @@
 
 mod answers;
 mod asked;
+mod checks;
 mod deeds;
 mod dice;
 mod edits;

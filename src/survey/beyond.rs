@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::Surveyed;
-use super::facts::{EtcdMember, Listed};
+use super::listed::{EtcdMember, Listed};
 use super::membership::{Membership, Otherwise};
 use crate::cluster::{Cluster, Role};
 

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::Facts;
-use super::facts::{Credentials, EtcdMember, Listed};
+use super::facts::Credentials;
+use super::listed::{EtcdMember, Listed};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::printable;
 use crate::pki::Identity;

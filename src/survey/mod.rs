@@ -11,13 +11,15 @@ use crate::pki::Identity;
 
 mod beyond;
 mod facts;
+mod listed;
 mod membership;
 mod preflight;
 #[cfg(test)]
 mod tests;
 
 pub use beyond::Beyond;
-pub use facts::{Credentials, EtcdMember, Facts, Listed};
+pub use facts::{Credentials, Facts};
+pub use listed::{EtcdMember, Listed};
 pub use membership::{Membership, Otherwise, Partial, Way};
 pub use preflight::{
     CHECKS, Check, Finding, Machine, Severity, findings, questions, refuse, sort, synced,

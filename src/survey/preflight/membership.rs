@@ -1,8 +1,11 @@
 //! The nodes' part in a cluster, and what of a living one an apply cannot change.
 
+use std::collections::BTreeSet;
+
 use super::finding::{ALL, Check, Finding, Severity};
 use crate::cluster::{Cluster, Network};
 use crate::diagnostic::printable;
+use crate::kubernetes::kubelet::{self, Fields};
 use crate::survey::{Membership, Partial, Survey, Way};
 
 pub(super) const OTHER_CLUSTER: Check = Check {
@@ -41,7 +44,7 @@ pub(super) const UNCHANGEABLE: Check = Check {
     severity: Severity::Error,
     of: "the living cluster",
     about: "The inventory says otherwise than the living cluster about the version, the networks, \
-            the DNS domain, the endpoint, the kubelets' settings or the pod network. slipway cannot \
+            the DNS domain, the endpoint, the names in the API's certificate, the kubelets' settings or the pod network. slipway cannot \
             change these yet.",
     todo: "write into the inventory what the cluster has",
 };
@@ -96,11 +99,18 @@ fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
         (now != wanted).then(|| cannot_change(what, now, &wanted))
     })
     .collect();
+    findings.extend(other_cert_names(cluster, &live));
     let kubelet = read(&survey.kubelet);
+    let fields = Fields::of(&cluster.kubernetes);
+    let same = |key: &str, now: &serde_json::Value, wanted: &serde_json::Value| match fields {
+        Some(fields) => kubelet::same(fields, key, now, wanted),
+        None => now == wanted,
+    };
     findings.extend(cluster.kubelet.iter().filter_map(|(key, wanted)| {
         let now = kubelet.get(key).cloned().unwrap_or_default();
         let what = format!("the kubelets' {key}");
-        (!same(&now, wanted)).then(|| cannot_change(&what, &now.to_string(), &wanted.to_string()))
+        (!same(key, &now, wanted))
+            .then(|| cannot_change(&what, &now.to_string(), &wanted.to_string()))
     }));
     findings.extend(other_network(cluster, survey));
     findings
@@ -113,12 +123,18 @@ fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
     )
 }
 
-/// Whether Kubernetes would read both alike: it writes the duration `5m` as `5m0s`.
-fn same(now: &serde_json::Value, wanted: &serde_json::Value) -> bool {
-    let plain = |value: &serde_json::Value| {
-        value.as_str().map(|text| text.trim_end_matches("0s").trim_end_matches("0m").to_owned())
-    };
-    now == wanted || (plain(now).is_some() && plain(now) == plain(wanted))
+/// Other names in the API's certificate than the inventory wants, in any order: certificates that
+/// there are would have to be made anew.
+fn other_cert_names(cluster: &Cluster, live: &serde_json::Value) -> Option<String> {
+    let wanted = cluster.cert_names();
+    let now = live.pointer("/apiServer/certSANs").and_then(|names| names.as_array());
+    let now: BTreeSet<&str> = now.into_iter().flatten().filter_map(|name| name.as_str()).collect();
+    let other = now != wanted.iter().map(String::as_str).collect();
+    let list = |names: Vec<&str>| names.join(", ");
+    other.then(|| {
+        let wanted = list(wanted.iter().map(String::as_str).collect());
+        cannot_change("certSANs", &list(now.into_iter().collect()), &wanted)
+    })
 }
 
 /// A pod network on a member that is not the one that the inventory means.

@@ -33,7 +33,9 @@ fn finding(settings: &Node, fault: Fault, version: &Version) -> Finding {
         What::Unknown(known) => {
             let label = match near_miss(name, &known) {
                 Some(word) => format!("did you mean `{word}`?"),
-                None if known.len() > LISTED => format!("kubelets {version} do not know it"),
+                None if known.len() > LISTED => {
+                    format!("no kubelet of Kubernetes {version} knows it")
+                }
                 None => format!("expected {}", any_of(&known)),
             };
             Finding::new(format!("unknown key {named}"), key, label)

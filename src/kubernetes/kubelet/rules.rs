@@ -199,7 +199,9 @@ impl Rules<'_> {
                     "`cgroupsPerQOS: false` goes with `enforceNodeAllocatable: [none]` only";
                 self.fault(&pointer, format!("cannot be `{word}`"), right);
             }
-            let Some(part) = ["system", "kube"].into_iter().find(|part| word.starts_with(part))
+            let Some(part) = ["system", "kube"]
+                .into_iter()
+                .find(|part| word.starts_with(&format!("{part}-reserved")))
             else {
                 continue;
             };

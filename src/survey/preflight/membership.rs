@@ -152,3 +152,43 @@ fn other_network(cluster: &Cluster, survey: &Survey) -> Option<String> {
         if wanted { "Calico" } else { "no Calico" }
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::steps::Context;
+
+    /// kubeadm writes durations and quantities in its own way, and no value that is nothing.
+    #[test]
+    fn kubelet_settings_are_compared_by_what_they_mean() {
+        let cases = [
+            (json!({"imageMinimumGCAge": "120s"}), "imageMinimumGCAge: 2m0s", 0),
+            (json!({"imageMinimumGCAge": "10s"}), "imageMinimumGCAge: 10m0s", 1),
+            (json!({"systemReserved": {"cpu": "1000m"}}), "systemReserved: {cpu: '1'}", 0),
+            (json!({"evictionHard": {}, "runOnce": false}), "maxPods: 110", 0),
+            (json!({"maxPods": 200}), "maxPods: 110", 1),
+            (json!({"maxPods": 200}), "", 1),
+        ];
+        for (wanted, living, differences) in cases {
+            let Context { mut cluster, mut survey, .. } = Context::sample(&[], &["cp-1"]);
+            cluster.kubelet = wanted.as_object().unwrap().clone();
+            survey.configuration = Some(format!(
+                "{{kubernetesVersion: v{}, controlPlaneEndpoint: '10.0.0.1:6443', apiServer: \
+                 {{certSANs: [api.sample]}}, networking: {{podSubnet: 10.244.0.0/16, serviceSubnet: \
+                 10.96.0.0/12, dnsDomain: cluster.local}}}}",
+                cluster.kubernetes
+            ));
+            survey.kubelet = Some(living.to_owned());
+            let found = fixed(&cluster, &survey);
+            assert_eq!(found.len(), differences, "{wanted}, {living}: {found:?}");
+            cluster.cert_sans = vec!["203.0.113.7".to_owned()];
+            let more = fixed(&cluster, &survey);
+            assert_eq!(more.len(), differences + 1);
+            let expected = "certSANs of a living cluster cannot be changed yet: it is api.sample, the \
+                            inventory says api.sample, 203.0.113.7";
+            assert!(more.iter().any(|one| one == expected), "{more:?}");
+        }
+    }
+}

@@ -249,8 +249,7 @@ fn an_inventory_cannot_come_from_a_pipe() {
     let example = root().join("inventories/minimal.yaml");
     fs::copy(&example, dir.path().join("slipway.yaml")).unwrap();
     let pipe = dir.path().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
-    assert!(made.success());
+    Command::new("mkfifo").arg(&pipe).assert().success();
     for name in ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "pipe", "/dev/null"] {
         for command in ["validate", "kubeconfig"] {
             let output = Command::new(env!("CARGO_BIN_EXE_slipway"))

@@ -152,3 +152,14 @@ pub(super) fn resolve(
         replace: flag(root, "spec.registration.replace")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hub_has_the_same_limit() {
+        let kinds = serde_json::to_string(&slipway_agent::api::crds()).unwrap();
+        assert!(kinds.contains(&format!("self.metadata.name.size() <= {NAME_LIMIT} ")));
+    }
+}

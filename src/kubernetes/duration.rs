@@ -152,7 +152,7 @@ mod tests {
         ];
         for (text, written) in cases {
             let read = parse(text).unwrap_or_else(|| panic!("{text}"));
-            assert_eq!(read.to_string(), written.replace("999.999999ms", "999.999999ms"), "{text}");
+            assert_eq!(read.to_string(), written, "{text}");
         }
     }
 

@@ -123,18 +123,22 @@ fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
     )
 }
 
-/// Other names in the API's certificate than the inventory wants, in any order: certificates that
-/// there are would have to be made anew.
+/// Other names in the API's certificate than the inventory wants, beside those that always are in it:
+/// the certificates would have to be made anew.
 fn other_cert_names(cluster: &Cluster, live: &serde_json::Value) -> Option<String> {
-    let wanted = cluster.cert_names();
+    let always = Cluster { cert_sans: Vec::new(), ..cluster.clone() }.cert_names();
+    let more = |name: &&str| !always.iter().any(|one| one == name);
     let now = live.pointer("/apiServer/certSANs").and_then(|names| names.as_array());
-    let now: BTreeSet<&str> = now.into_iter().flatten().filter_map(|name| name.as_str()).collect();
-    let other = now != wanted.iter().map(String::as_str).collect();
-    let list = |names: Vec<&str>| names.join(", ");
-    other.then(|| {
-        let wanted = list(wanted.iter().map(String::as_str).collect());
-        cannot_change("certSANs", &list(now.into_iter().collect()), &wanted)
-    })
+    let now: BTreeSet<&str> =
+        now.into_iter().flatten().filter_map(|name| name.as_str()).filter(more).collect();
+    let wanted: BTreeSet<&str> =
+        cluster.cert_sans.iter().map(String::as_str).filter(more).collect();
+    let list = |names: &BTreeSet<&str>| match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.iter().copied().collect::<Vec<_>>().join(", "),
+    };
+    let differs = now != wanted;
+    differs.then(|| cannot_change("the endpoint's certSANs", &list(&now), &list(&wanted)))
 }
 
 /// A pod network on a member that is not the one that the inventory means.
@@ -186,8 +190,8 @@ mod tests {
             cluster.cert_sans = vec!["203.0.113.7".to_owned()];
             let more = fixed(&cluster, &survey);
             assert_eq!(more.len(), differences + 1);
-            let expected = "certSANs of a living cluster cannot be changed yet: it is api.sample, the \
-                            inventory says api.sample, 203.0.113.7";
+            let expected = "the endpoint's certSANs of a living cluster cannot be changed yet: it is \
+                            none, the inventory says 203.0.113.7";
             assert!(more.iter().any(|one| one == expected), "{more:?}");
         }
     }

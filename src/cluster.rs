@@ -2,12 +2,14 @@
 //! [`crate::inventory`], read by the steps.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use semver::Version;
+
+use crate::kubernetes::names;
 
 /// A cluster, as meant.
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub struct Cluster {
     pub kubernetes: Version,
     /// Where clients reach the API.
     pub endpoint: Endpoint,
+    /// Host names and addresses that the API's certificate names beside what always is in it.
+    pub cert_sans: Vec<String>,
     /// Addresses of pods and services.
     pub network: Network,
     /// NTP servers; empty means: leave the distribution's own.
@@ -188,6 +192,22 @@ impl Cluster {
         format!("api.{}", self.name)
     }
 
+    /// The names and addresses that kubeadm is told to put into the API's certificate, beside those of
+    /// the node, of the endpoint and of the Service `kubernetes`.
+    #[must_use]
+    pub fn cert_names(&self) -> Vec<String> {
+        let mut names = vec![self.api_name()];
+        if let Endpoint::Vip { address, .. } = &self.endpoint {
+            names.push(address.to_string());
+        }
+        for name in &self.cert_sans {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
     /// Whether the node of that name is a worker.
     #[must_use]
     pub fn is_worker(&self, name: &str) -> bool {
@@ -201,7 +221,36 @@ impl Cluster {
     }
 }
 
+/// Why no other machine reaches `host`, a host name or an address, where that is certain.
+#[must_use]
+pub fn unreachable(host: &str) -> Option<&'static str> {
+    if names::is_localhost(host) {
+        return Some("a machine reaches only itself there");
+    }
+    let address: IpAddr = host.trim_matches(['[', ']']).parse().ok()?;
+    match address {
+        _ if address.is_loopback() => Some("a machine reaches only itself there"),
+        _ if address.is_unspecified() || address == Ipv4Addr::BROADCAST => {
+            Some("it is no machine's address")
+        }
+        _ if address.is_multicast() => Some("it is a multicast address"),
+        IpAddr::V4(address) if address.is_link_local() => Some("it is a link-local address"),
+        _ => None,
+    }
+}
+
 impl Network {
+    /// What of the cluster's own has `address`: `pod` or `service`.
+    #[must_use]
+    pub fn holder(&self, address: Ipv4Addr) -> Option<&'static str> {
+        let holds = |nets: &[Ipv4Net]| nets.iter().any(|net| net.contains(&address));
+        match (holds(&self.pods), holds(&self.services)) {
+            (true, _) => Some("pod"),
+            (_, true) => Some("service"),
+            _ => None,
+        }
+    }
+
     /// Several networks as kubeadm writes them: with commas.
     #[must_use]
     pub fn list(networks: &[Ipv4Net]) -> String {

@@ -17,6 +17,7 @@ pub mod fuzzing;
 pub mod host;
 pub mod hub;
 pub mod inventory;
+pub mod kubernetes;
 pub mod lab;
 pub mod pki;
 pub mod probe;

@@ -83,6 +83,8 @@ transcripts! {
     addresses
     alias
     architecture
+    capital_letters
+    cert_sans
     cluster_name
     default_network_holds_a_node
     dns_domain
@@ -93,11 +95,15 @@ transcripts! {
     empty
     endpoint_address
     endpoint_address_ipv6
+    endpoint_is_a_control_plane
     endpoint_keys_without_vip
     endpoint_of_both_sorts
     endpoint_of_no_sort
+    endpoint_unreachable
+    endpoint_url
     even_control_planes
     everything_at_once
+    fractions
     host_name_without_internal_address
     key_missing
     key_public
@@ -105,8 +111,14 @@ transcripts! {
     key_that_is_none
     key_too_open
     key_with_a_passphrase
+    kubelet_field_of_another_version
     kubelet_settings_of_ours
+    kubelet_static_cpus
+    kubelet_unknown_fields
+    kubelet_wrong_types
+    kubelet_wrong_values
     labels
+    labels_of_kubernetes
     loopback_as_internal_address
     missing_keys
     network_dual_stack
@@ -125,9 +137,14 @@ transcripts! {
     not_yaml
     registration
     registration_document
+    registration_document_name_too_long
     registration_document_without_a_hub
     registration_half_by_hand
+    registration_hub_in_pod_network
+    registration_hub_of_this_machine
+    registration_name_too_long
     registration_without_a_hub
+    reserved_names
     role
     router_id
     second_document
@@ -137,6 +154,7 @@ transcripts! {
     time_servers
     unknown_key
     unknown_key_without_a_near_miss
+    variables
     version
     vip_in_pod_network
     vip_ipv6
@@ -222,6 +240,56 @@ fn files_that_cannot_be_inventories() {
         let (_home, output) = validate(dir.path(), name);
         output.code(65).stdout_eq("").stderr_eq(stderr);
     }
+}
+
+/// The cluster's keys are kept beside its inventory: it must be a file that stays.
+#[test]
+fn an_inventory_cannot_come_from_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let example = root().join("inventories/minimal.yaml");
+    fs::copy(&example, dir.path().join("slipway.yaml")).unwrap();
+    let pipe = dir.path().join("pipe");
+    Command::new("mkfifo").arg(&pipe).assert().success();
+    for name in ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "pipe", "/dev/null"] {
+        for command in ["validate", "kubeconfig"] {
+            let output = Command::new(env!("CARGO_BIN_EXE_slipway"))
+                .args([command, "--inventory", name])
+                .stdin(fs::read(&example).unwrap())
+                .current_dir(dir.path())
+                .assert();
+            output.code(65).stdout_eq("").stderr_eq(format!(
+                "error: the inventory must be a file that stays, and {name} is not\n\
+                 hint: write it to a file first: the cluster's keys are kept beside it, in `.slipway`\n"
+            ));
+        }
+    }
+    assert!(!Path::new("/dev/.slipway").exists());
+    // A link to a file is as good as the file.
+    std::os::unix::fs::symlink("slipway.yaml", dir.path().join("link.yaml")).unwrap();
+    validate(dir.path(), "link.yaml").1.success();
+}
+
+/// What is taken though it looks strange.
+#[test]
+fn what_users_and_networks_call_things_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "apiVersion: slipway.dev/v1\nkind: Cluster\nmetadata: {name: prod}\nspec:\n  \
+        ssh: {user: ops@corp.example.com}\n  \
+        endpoint: {certSANs: [203.0.113.7, API.Example.com, '*.example.com']}\n  \
+        kubelet: {imageMinimumGCAge: 120s, systemReserved: {cpu: 1, memory: 1.5Gi}}\n  \
+        nodes:\n    - {name: cp-1, role: control-plane, address: CP-1.Example.COM, internalAddress: 10.77.0.11}\n    \
+        - {name: w-1, role: worker, address: 10.77.0.21, labels: {node-role.kubernetes.io/worker: ''}}\n";
+    fs::write(dir.path().join("a.yaml"), text).unwrap();
+    let ok = "ok: prod: Kubernetes 1.37.2, 1 control plane, 1 worker, endpoint 10.77.0.11:6443\n";
+    validate(dir.path(), "a.yaml").1.success().stderr_eq("").stdout_eq(ok);
+    // Another endpoint than a control plane's API server: a load balancer there, at a port of its own.
+    let nodes: String = (1..=3)
+        .map(|n| format!("    - {{name: cp-{n}, role: control-plane, address: 10.77.0.1{n}}}\n"))
+        .collect();
+    let head = text.split("  ssh").next().unwrap();
+    let balanced = format!("{head}  endpoint: {{address: '10.77.0.11:8443'}}\n  nodes:\n{nodes}");
+    fs::write(dir.path().join("b.yaml"), balanced).unwrap();
+    validate(dir.path(), "b.yaml").1.success();
 }
 
 #[test]

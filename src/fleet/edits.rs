@@ -101,8 +101,9 @@ impl Edit {
                 add(cluster, world, Role::ControlPlane, None);
             }
             ReplacesByAnotherMachine => {
-                let old = cluster.nodes.remove(one);
-                add(cluster, world, old.role, Some(old.name));
+                let Node { name, role, .. } = cluster.nodes[one].clone();
+                add(cluster, world, role, Some(name));
+                cluster.nodes.remove(one);
             }
             WritesTwice => {
                 let mut node = cluster.nodes[one].clone();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::checks::{ready_for_a_control_plane, ready_for_a_node};
+use super::machine::KUBELET_CONFIG;
 use super::machine::{API_MANIFEST, BOOTSTRAP, CREDENTIALS, ETCD_MANIFEST, KUBELET_CONF};
-use super::machine::{KUBELET_CONFIG, Machine};
 use super::world::World;
 use crate::pki;
 

@@ -50,6 +50,7 @@ impl Hub {
     /// be reached.
     pub async fn of(cluster: &Cluster, registration: &Registration, ca: &[u8]) -> Result<Self> {
         let (client, endpoint) = reach(&registration.hub).await?;
+        reach::from_inside(&endpoint.server, cluster)?;
         let spec = spec(cluster, registration, ca)?;
         let labels = registration.labels.clone().into_iter().collect();
         let (name, replace) = (registration.name.clone(), registration.replace);

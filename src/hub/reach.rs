@@ -8,7 +8,7 @@ use slipway_agent::credential::{self, Endpoint, Proof};
 use slipway_agent::error;
 use zeroize::Zeroizing;
 
-use crate::cluster::Hub;
+use crate::cluster::{Cluster, Hub, unreachable};
 use crate::diagnostic::{Error, Kind, Result};
 
 /// Connects to `hub`; gives also where it is, as agents need to know.
@@ -50,6 +50,28 @@ async fn kubeconfig(path: &Path) -> Result<(Client, Endpoint)> {
     let ca: String = der.iter().map(|der| pem(der)).collect();
     let client = Client::try_from(config).map_err(|e| wrong(e.to_string()))?;
     Ok((client, Endpoint { server, ca: ca.into_bytes() }))
+}
+
+/// Refuses a hub whose address, `server`, would lead the agent in `cluster` somewhere else.
+pub(super) fn from_inside(server: &str, cluster: &Cluster) -> Result<()> {
+    let authority = server.split_once("://").map_or(server, |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or_default();
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let holder = host.parse().ok().and_then(|address| cluster.network.holder(address));
+    let reason = match holder {
+        Some(network) => format!("it is in the cluster's own {network} network"),
+        None => match unreachable(host) {
+            Some(reason) => reason.to_owned(),
+            None => return Ok(()),
+        },
+    };
+    let message = format!("the cluster's agent cannot reach the hub at {server}: {reason}");
+    let hint = "name the address that other machines reach the hub at: as `server` in the kubeconfig, \
+                or in `spec.registration.hub.endpoint`";
+    Err(Error::new(Kind::Inventory, message).hint(hint))
 }
 
 /// A certificate in the form of RFC 7468.
@@ -110,5 +132,39 @@ pub fn error(cause: error::Error) -> Error {
         error::Error::Refused(_) => Error::new(Kind::Preflight, message),
         error::Error::Timeout(..) => Error::new(Kind::Timeout, message),
         error::Error::Invalid(_) => Error::new(Kind::Inventory, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::Context;
+
+    #[test]
+    fn a_hub_that_agents_cannot_reach_is_refused() {
+        let cluster = Context::sample(&[], &["cp-1"]).cluster;
+        let cases = [
+            ("https://127.0.0.1:6443", Some("reaches only itself")),
+            ("https://localhost:40123", Some("reaches only itself")),
+            ("https://[::1]:6443", Some("reaches only itself")),
+            ("https://0.0.0.0:6443", Some("no machine's address")),
+            ("https://10.244.3.7:6443", Some("the cluster's own pod network")),
+            ("https://10.96.0.1", Some("the cluster's own service network")),
+            ("https://10.77.0.200:6443", None),
+            ("https://hub.example.com", None),
+            ("https://hub.example.com:6443/clusters/a", None),
+            ("https://[fd00::7]:6443", None),
+        ];
+        for (server, refused) in cases {
+            let result = from_inside(server, &cluster);
+            match refused {
+                None => result.unwrap(),
+                Some(reason) => {
+                    let error = result.unwrap_err();
+                    assert_eq!(error.kind(), Kind::Inventory);
+                    assert!(error.to_string().contains(reason), "{server}: {error}");
+                }
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::resolve;
 use super::source::Finding;
+use super::syntax;
 use super::tree::Node;
 
 /// How the body of an OpenSSH private key begins when its cipher is `none` (PROTOCOL.key, base64).
@@ -15,7 +16,8 @@ const OPENSSH_PLAIN: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
 
 /// What is wrong with the key file that `node` names; relative paths start at `dir`.
 pub(super) fn check(node: &Node, dir: &Path) -> Option<Finding> {
-    let path = resolve::path(node.text()?, dir)?;
+    let written = node.text().filter(|text| (syntax::PATH.fault)(text).is_none())?;
+    let path = resolve::path(written, dir)?;
     let shown = path.display();
     let (label, hint) = match fault(&path) {
         Ok(None) => return None,

@@ -12,6 +12,7 @@ use crate::diagnostic::{Error, Kind, Result};
 
 mod identity;
 mod keys;
+mod kubelet;
 mod networks;
 mod registration;
 mod resolve;
@@ -62,12 +63,15 @@ pub(crate) fn parse(path: &Path, bytes: Vec<u8>, new: bool) -> Result<Inventory>
     });
     if !root.is_empty() {
         schema::check(&root, &mut findings);
+        kubelet::check(&root, &mut findings);
         rules::check(&root, source.dir(), &mut findings);
         if let Some(second) = &second {
             schema::check_document(second, &mut findings);
         }
         registration::check(&root, second.as_ref(), &mut findings);
-        findings.extend(new.then(|| rules::even_control_planes(&root)).flatten());
+        if new {
+            findings.extend(rules::new_cluster(&root));
+        }
     }
     if !findings.is_empty() {
         return Err(source.error(findings));
@@ -111,14 +115,14 @@ impl Inventory {
     }
 
     /// Refuses what is wrong in a new cluster but may be passed through by one that exists: an even
-    /// number of control planes.
+    /// number of control planes, and one of several as the endpoint of all.
     ///
     /// # Errors
-    /// When the number of control planes is even.
+    /// When there is such a thing.
     pub fn check_new(&self) -> Result<()> {
-        match rules::even_control_planes(&self.root) {
-            Some(finding) => Err(self.source.error(vec![finding])),
-            None => Ok(()),
+        match rules::new_cluster(&self.root) {
+            findings if findings.is_empty() => Ok(()),
+            findings => Err(self.source.error(findings)),
         }
     }
 }

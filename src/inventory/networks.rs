@@ -47,16 +47,18 @@ pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
 
 /// The addresses of nodes and endpoint that lie in `range`.
 fn held(root: &Node, range: &Range) -> Option<Finding> {
-    let endpoint = ["spec.endpoint.vip", "spec.endpoint.address"].into_iter().filter_map(|path| {
-        let written = root.get(path)?;
-        let (host, _) = syntax::authority(written.text()?)?;
-        Some((host.parse().ok()?, written))
-    });
+    let endpoint = ["spec.endpoint.vip", "spec.endpoint.address", "spec.registration.hub.endpoint"]
+        .into_iter()
+        .filter_map(|path| {
+            let written = root.get(path)?;
+            let (host, _) = syntax::authority(written.text()?)?;
+            Some((host.parse().ok()?, written))
+        });
     let all = endpoint.chain(root.items("spec.nodes").filter_map(resolve::internal));
     let mut held = all.filter(|(address, _)| range.net.contains(address));
     let (address, written) = held.next()?;
     let title = format!("the {} network {} holds {address}", range.what, range.net);
-    let label = "nodes and endpoint must lie outside";
+    let label = "nodes, endpoint and hub must lie outside";
     let finding = Finding::new(title, &written.span, label);
     let finding = held.fold(finding, |finding, (_, written)| finding.mark(&written.span, ""));
     Some(match &range.span {

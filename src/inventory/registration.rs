@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use slipway_agent::registration::{REGION, ZONE};
+use slipway_agent::registration::{NAME_LIMIT, REGION, ZONE};
 
 use super::resolve::{flag, json, owned, pairs, path, text};
 use super::source::Finding;
 use super::syntax;
 use super::tree::{Node, Value};
-use crate::cluster::{API_PORT, Hub, Registration};
+use crate::cluster::{API_PORT, Hub, Registration, unreachable};
 
 /// What belongs together where there is no kubeconfig.
 const BY_HAND: [&str; 3] = ["endpoint", "caFile", "tokenFile"];
@@ -22,6 +22,10 @@ pub(super) fn check(root: &Node, document: Option<&Node>, findings: &mut Vec<Fin
     let node = root.get("spec.registration");
     if let Some(document) = document {
         beside(node, document, findings);
+    }
+    if let Some(node) = node {
+        findings.extend(long_name(root, node, document));
+        findings.extend(hub_of_this_machine(node));
     }
     let Some(hub) = node.and_then(|node| node.get("hub")) else { return };
     if !matches!(hub.value, Value::Map(_)) {
@@ -45,6 +49,33 @@ pub(super) fn check(root: &Node, document: Option<&Node>, findings: &mut Vec<Fin
             }
         }
     }
+}
+
+/// A name that the hub would refuse at the end of an apply.
+fn long_name(root: &Node, node: &Node, document: Option<&Node>) -> Option<Finding> {
+    let own = match document {
+        Some(document) => document.get("metadata.name"),
+        None => node.get("name"),
+    };
+    let written = own.or(root.get("metadata.name"))?;
+    let length = written.text().filter(|text| (syntax::LABEL.fault)(text).is_none())?.len();
+    (length > NAME_LIMIT).then(|| {
+        let title = format!("the hub takes names of at most {NAME_LIMIT} characters");
+        let finding = Finding::new(title, &written.span, format!("this one has {length}"));
+        match own {
+            Some(_) => finding,
+            None => finding.hint("`spec.registration.name` gives the cluster another name there"),
+        }
+    })
+}
+
+/// A hub's address that leads agents, which run in the cluster, back to their own machines.
+fn hub_of_this_machine(node: &Node) -> Option<Finding> {
+    let written = node.get("hub.endpoint")?;
+    let (host, _) = syntax::authority(written.text()?)?;
+    let title = format!("the cluster's agent cannot reach the hub at {host}");
+    let finding = Finding::new(title, &written.span, unreachable(host)?);
+    Some(finding.hint("name the address that other machines reach the hub at"))
 }
 
 fn beside(node: Option<&Node>, document: &Node, findings: &mut Vec<Finding>) {
@@ -120,4 +151,15 @@ pub(super) fn resolve(
         more: more.filter_map(|key| Some((key.to_owned(), json(said(key)?)))).collect(),
         replace: flag(root, "spec.registration.replace")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hub_has_the_same_limit() {
+        let kinds = serde_json::to_string(&slipway_agent::api::crds()).unwrap();
+        assert!(kinds.contains(&format!("self.metadata.name.size() <= {NAME_LIMIT} ")));
+    }
 }

@@ -17,6 +17,7 @@ use super::{registration, syntax};
 use crate::cluster::{
     API_PORT, Addons, Cluster, Endpoint, Network, Node as Machine, Role, Ssh, Taint,
 };
+use crate::kubernetes::kubelet;
 
 /// The cluster that `root`, an inventory without findings in the directory `dir`, means.
 pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<Cluster> {
@@ -24,14 +25,15 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
         name: text(root, "metadata.name")?.to_owned(),
         kubernetes: text(root, "spec.kubernetes.version")?.parse().ok()?,
         endpoint: endpoint(root)?,
+        cert_sans: hosts(root, "spec.endpoint.certSANs"),
         network: Network {
             pods: networks(root, "spec.network.podCidr"),
             services: networks(root, "spec.network.serviceCidr"),
             domain: text(root, "spec.network.dnsDomain")?.to_owned(),
         },
-        time_servers: root.items("spec.time.servers").filter_map(owned).collect(),
+        time_servers: hosts(root, "spec.time.servers"),
         kubelet: match root.get("spec.kubelet").map(json) {
-            Some(Json::Object(fields)) => fields,
+            Some(Json::Object(fields)) => kubelet::as_written(fields),
             _ => serde_json::Map::new(),
         },
         addons: Addons {
@@ -61,7 +63,7 @@ fn machine(root: &Node, node: &Node, dir: &Path) -> Option<Machine> {
             None => None,
         },
         ssh: Ssh {
-            host: owned(node.get("address")?)?,
+            host: node.get("address")?.text()?.to_lowercase(),
             port: ssh_port(root, node)?,
             user: ssh(root, node, "user")?.to_owned(),
             identity: ssh(root, node, "identityFile").and_then(|written| path(written, dir)),
@@ -81,11 +83,19 @@ fn endpoint(root: &Node) -> Option<Endpoint> {
     }
     if let Some(written) = root.get("spec.endpoint.address") {
         let (host, port) = syntax::authority(written.text()?)?;
-        return Some(Endpoint::External { host: host.to_owned(), port: port.unwrap_or(API_PORT) });
+        return Some(Endpoint::External {
+            host: host.to_lowercase(),
+            port: port.unwrap_or(API_PORT),
+        });
     }
     let mut control_planes =
         root.items("spec.nodes").filter(|node| role(node) == Some(Role::ControlPlane));
     Some(Endpoint::Node(internal(control_planes.next()?)?.0))
+}
+
+/// The host names and addresses in the list at `path`; DNS takes capital letters for small ones.
+fn hosts(root: &Node, path: &str) -> Vec<String> {
+    root.items(path).filter_map(|node| Some(node.text()?.to_lowercase())).collect()
 }
 
 /// The text at `path` from the file's root: as written, or else its default.

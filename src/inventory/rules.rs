@@ -8,8 +8,9 @@ use std::path::Path;
 
 use super::source::{Finding, Span};
 use super::tree::{Node, Value};
-use super::{identity, networks, resolve};
-use crate::cluster::Role;
+use super::{identity, networks, resolve, syntax};
+use crate::cluster::{API_PORT, Role, unreachable};
+use crate::kubernetes::names;
 
 /// Every contradiction in `root`, an inventory in the directory `dir`.
 pub(super) fn check(root: &Node, dir: &Path, findings: &mut Vec<Finding>) {
@@ -17,7 +18,11 @@ pub(super) fn check(root: &Node, dir: &Path, findings: &mut Vec<Finding>) {
     endpoint(root, findings);
     names_and_addresses(root, findings);
     networks::check(root, findings);
-    root.items("spec.nodes").for_each(|node| taints(node, findings));
+    for node in root.items("spec.nodes") {
+        taints(node, findings);
+        findings.extend(node.get("name").and_then(reserved_name));
+        labels(node, findings);
+    }
     let own = root.items("spec.nodes").filter_map(|node| node.get("ssh.identityFile"));
     for file in root.get("spec.ssh.identityFile").into_iter().chain(own) {
         findings.extend(identity::check(file, dir));
@@ -45,8 +50,37 @@ fn roles(root: &Node, findings: &mut Vec<Finding>) {
     }
 }
 
+/// What is wrong in a new cluster, and may be in one that exists: it cannot be changed there.
+pub(super) fn new_cluster(root: &Node) -> Vec<Finding> {
+    even_control_planes(root).into_iter().chain(endpoint_of_one(root)).collect()
+}
+
+/// One of several control planes as the endpoint of all: when it dies, everything is gone.
+fn endpoint_of_one(root: &Node) -> Option<Finding> {
+    let written = root.get("spec.endpoint.address")?;
+    let (host, port) = syntax::authority(written.text()?)?;
+    let host = host.to_lowercase();
+    // At another port something else listens, which may well be a load balancer.
+    if port.is_some_and(|port| port != API_PORT) || control_planes(root).len() < 2 {
+        return None;
+    }
+    let is = |node: &&Node| {
+        let keys = ["name", "address", "internalAddress"].into_iter();
+        keys.filter_map(|key| node.get(key)?.text()).any(|text| text.to_lowercase() == host)
+    };
+    let one = control_planes(root).into_iter().find(is)?;
+    let title = format!("the endpoint is the control plane `{}` alone", name(one));
+    let finding = Finding::new(title, &written.span, "when it is away, so is the whole API");
+    let finding =
+        one.get("name").into_iter().fold(finding, |finding, name| finding.mark(&name.span, ""));
+    Some(finding.hint(
+        "set `vip` to a free address in the control planes' network instead, or `address` to a load \
+         balancer",
+    ))
+}
+
 /// A new cluster's control planes must be odd in number.
-pub(super) fn even_control_planes(root: &Node) -> Option<Finding> {
+fn even_control_planes(root: &Node) -> Option<Finding> {
     let control_planes = control_planes(root);
     let count = control_planes.len();
     let last = control_planes.last()?.get("role")?;
@@ -82,6 +116,8 @@ fn endpoint(root: &Node, findings: &mut Vec<Finding>) {
                 .mark(&vip.span, "")
                 .hint("`vip` is kept by slipway, `address` is a load balancer that you run"),
         ),
+        // The only control plane's own address can have more names.
+        (None, None) if endpoint.get("certSANs").is_some() && control_planes.len() == 1 => {}
         (None, None) if matches!(endpoint.value, Value::Map(_)) => findings.push(Finding::new(
             "`endpoint` needs either `vip` or `address`",
             &endpoint.span,
@@ -99,6 +135,13 @@ fn endpoint(root: &Node, findings: &mut Vec<Finding>) {
                 ));
             }
         }
+    }
+    if let Some(address) = address
+        && let Some((host, _)) = address.text().and_then(syntax::authority)
+        && let Some(reason) = unreachable(host)
+    {
+        let title = format!("other machines cannot reach {host}");
+        findings.push(Finding::new(title, &address.span, reason));
     }
     let Some((vip, written)) = vip.and_then(|vip| Some((resolve::address(vip)?, vip))) else {
         return;
@@ -121,13 +164,7 @@ fn endpoint(root: &Node, findings: &mut Vec<Finding>) {
 
 /// Says why other machines could not reach `address`.
 fn unusable(address: Ipv4Addr, span: &Span) -> Option<Finding> {
-    let reason = match address {
-        _ if address.is_loopback() => "a machine reaches only itself there",
-        _ if address.is_unspecified() || address.is_broadcast() => "it is no machine's address",
-        _ if address.is_multicast() => "it is a multicast address",
-        _ if address.is_link_local() => "it is a link-local address",
-        _ => return None,
-    };
+    let reason = unreachable(&address.to_string())?;
     Some(Finding::new(format!("other machines cannot reach {address}"), span, reason))
 }
 
@@ -162,7 +199,7 @@ fn names_and_addresses(root: &Node, findings: &mut Vec<Finding>) {
 }
 
 fn syntax_fault(host: &Node) -> bool {
-    host.text().is_none_or(|text| (super::syntax::HOST.fault)(text).is_some())
+    host.text().is_none_or(|text| (syntax::HOST.fault)(text).is_some())
 }
 
 /// Finds what was there before.
@@ -180,12 +217,41 @@ impl Unique {
     }
 }
 
+/// A name that every machine has for itself: whoever asks for the node would reach its own machine.
+fn reserved_name(name: &Node) -> Option<Finding> {
+    let text = name.text().filter(|text| names::is_localhost(text))?;
+    let label = "every machine calls itself so";
+    Some(Finding::new(format!("a node cannot be called `{text}`"), &name.span, label))
+}
+
+/// Labels that are not a person's to choose.
+fn labels(node: &Node, findings: &mut Vec<Finding>) {
+    let worker = resolve::role(node) == Some(Role::Worker);
+    for entry in node.get("labels").map(Node::entries).unwrap_or_default() {
+        let key = entry.key.as_str();
+        if let Some(says) = names::owned_label(key) {
+            let title = format!("the kubelet sets the label `{key}` itself");
+            findings.push(Finding::new(title, &entry.span, says));
+        } else if key == names::CONTROL_PLANE && worker {
+            let title = format!("the label `{key}` belongs to control planes");
+            let label = "pods that want a control plane would run here";
+            findings.push(Finding::new(title, &entry.span, label));
+        }
+    }
+}
+
 fn taints(node: &Node, findings: &mut Vec<Finding>) {
     let mut taints = Unique::default();
     for taint in node.items("taints") {
         let part = |key| taint.get(key).and_then(Node::text);
         if let (Some(key), Some(effect)) = (part("key"), part("effect")) {
             findings.extend(taints.add("taint", taint, &format!("{key}:{effect}")));
+        }
+        if let Some(key) = taint.get("key")
+            && let Some(text) = key.text().filter(|text| names::is_owned_taint(text))
+        {
+            let title = format!("Kubernetes sets the taint `{text}` itself");
+            findings.push(Finding::new(title, &key.span, "by the node's condition"));
         }
     }
 }

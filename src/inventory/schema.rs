@@ -5,7 +5,7 @@ use saphyr::ScalarOwned;
 
 use super::keys::{self, Kind, Presence};
 use super::source::{Finding, Span};
-use super::syntax::Syntax;
+use super::syntax::{self, Syntax};
 use super::tree::{Node, Value};
 
 /// Everything in `root` that the table of keys does not allow.
@@ -68,6 +68,15 @@ impl Check<'_> {
             Kind::Number(least, most) => {
                 let what = format!("a number from {least} to {most}");
                 match node.integer() {
+                    None if let Some((is, label)) = not_whole(node) => {
+                        let what = what.replacen("a number", "a whole number", 1);
+                        let title = format!("{name} must be {what}, not {is}");
+                        self.add(title, &node.span, label);
+                    }
+                    None if node.text().is_some_and(syntax::is_variable) => {
+                        let title = format!("{name} must be {what}, not {}", node.kind());
+                        self.add(title, &node.span, syntax::NO_VARIABLES);
+                    }
                     None => self.expected(node, name, &what),
                     Some(n) if (least..=most).contains(&n) => {}
                     Some(_) => self.add(format!("{name} must be {what}"), &node.span, ""),
@@ -83,7 +92,11 @@ impl Check<'_> {
                 Some(text) if words.contains(&text) => {}
                 Some(text) => {
                     let title = format!("unsupported {what} `{text}`");
-                    self.add(title, &node.span, format!("expected {}", any_of(words)));
+                    let label = match syntax::is_variable(text) {
+                        true => syntax::NO_VARIABLES.to_owned(),
+                        false => format!("expected {}", any_of(words)),
+                    };
+                    self.add(title, &node.span, label);
                 }
             },
             Kind::Settings(owned) => self.settings(node, name, owned),
@@ -143,6 +156,10 @@ impl Check<'_> {
 
     fn syntax(&mut self, text: &str, span: &Span, syntax: &Syntax) {
         if let Some(reason) = (syntax.fault)(text) {
+            let reason = match syntax::is_variable(text) {
+                true => syntax::NO_VARIABLES.to_owned(),
+                false => reason,
+            };
             self.add(format!("`{text}` is not {}", syntax.name), span, reason);
         }
     }
@@ -159,8 +176,17 @@ impl Check<'_> {
     }
 }
 
+/// What a number is that should be whole and is not, as it is written, and what to write instead.
+pub(super) fn not_whole(node: &Node) -> Option<(String, String)> {
+    let number = node.fraction()?;
+    // Whole numbers below 2^53 are exact.
+    let whole = number.fract() == 0.0 && number.abs() < 9e15;
+    let label = if whole { format!("write `{number}`") } else { String::new() };
+    Some((format!("`{}`", node.text()?), label))
+}
+
 /// The word that was probably meant by `text`.
-fn near_miss<'a>(text: &str, words: &[&'a str]) -> Option<&'a str> {
+pub(super) fn near_miss<'a>(text: &str, words: &[&'a str]) -> Option<&'a str> {
     let likeness = |word: &str| strsim::jaro_winkler(&text.to_lowercase(), &word.to_lowercase());
     let rated = words.iter().map(|word| (likeness(word), *word));
     let (likeness, word) = rated.max_by(|a, b| a.0.total_cmp(&b.0))?;
@@ -168,7 +194,7 @@ fn near_miss<'a>(text: &str, words: &[&'a str]) -> Option<&'a str> {
 }
 
 /// `a`, `b` or `c`.
-fn any_of(words: &[&str]) -> String {
+pub(super) fn any_of(words: &[&str]) -> String {
     match words {
         [first @ .., last] if !first.is_empty() => format!("`{}` or `{last}`", first.join("`, `")),
         _ => format!("`{}`", words.join("`, `")),

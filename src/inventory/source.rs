@@ -57,6 +57,12 @@ pub(super) struct Source {
 
 /// What the file at `path` holds, as far as an inventory may be large, and a byte more.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    if passes(path) {
+        let message =
+            format!("the inventory must be a file that stays, and {} is not", path.display());
+        let hint = "write it to a file first: the cluster's keys are kept beside it, in `.slipway`";
+        return Err(Error::new(Kind::Inventory, message).hint(hint));
+    }
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)).map_err(
         |e| {
@@ -66,6 +72,18 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
         },
     )?;
     Ok(bytes)
+}
+
+/// Whether `path` names no file that lasts: standard input, a pipe, a device, or anything in a file
+/// system of the kernel's. What cannot be looked at is left to whoever opens it.
+fn passes(path: &Path) -> bool {
+    if path.as_os_str() == "-" {
+        return true;
+    }
+    let special = path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let dir = parent.unwrap_or(Path::new(".")).canonicalize();
+    special || dir.is_ok_and(|dir| ["/dev", "/proc", "/sys"].iter().any(|top| dir.starts_with(top)))
 }
 
 impl Source {

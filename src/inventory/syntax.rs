@@ -26,6 +26,17 @@ impl std::fmt::Debug for Syntax {
     }
 }
 
+/// What is said of a value in which [`is_variable`].
+pub(super) const NO_VARIABLES: &str =
+    "slipway expands no variables (only `~/` before a path): write the value itself";
+
+/// Whether `text` has something like `$HOME`, `${HOME}` or `$(hostname)` in it.
+pub(super) fn is_variable(text: &str) -> bool {
+    text.split('$')
+        .skip(1)
+        .any(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic() || "_{(".contains(c)))
+}
+
 const NO_IPV6: &str = "IPv6 is not supported yet";
 
 macro_rules! syntaxes {
@@ -35,23 +46,24 @@ macro_rules! syntaxes {
 }
 
 syntaxes! {
-    LABEL "a DNS label" |text| unless(is_label(text),
+    LABEL "a DNS label" |text| lower_case(text, is_label,
         "1 to 63 of `a-z`, `0-9` and `-`, neither first nor last a `-`");
-    DOMAIN "a DNS domain" |text| unless(is_domain(text),
+    DOMAIN "a DNS domain" |text| lower_case(text, is_domain,
         "expected DNS labels joined by dots, such as cluster.local");
     IPV4 "an IPv4 address" ipv4_fault;
     HOST "a host name or IPv4 address" host_fault;
     AUTHORITY "a host name or IPv4 address, with or without a port" authority_fault;
+    CERT_NAME "a host name (`*.` may begin it) or IPv4 address" |text|
+        host_fault(text.strip_prefix("*.").unwrap_or(text));
     NETWORK "an IPv4 network" network_fault;
     INTERFACE "a network interface" |text| unless(
         (1..16).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic() && c != '/' && c != ':'),
         "1 to 15 characters, without spaces, `/` and `:`");
-    USER "a user name" |text| unless(
-        text.len() <= 32 && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)),
-        "1 to 32 letters, digits, `_`, `.` and `-`, first a letter or `_`");
+    USER "a user name" |text| unless(is_user(text),
+        "1 to 32 letters, digits, `_`, `.` and `-`, first a letter or `_`; a directory's users may have `@domain` after it");
     PATH "a path" |text| unless(
-        !text.is_empty() && !text.chars().any(char::is_control) && (!text.starts_with('~') || text.starts_with("~/")),
+        !text.is_empty() && !text.chars().any(char::is_control) && (!text.starts_with('~') || text.starts_with("~/"))
+            && !is_variable(text),
         "expected a path; of `~` forms only `~/` is understood");
     HOST_KEY "a public host key" |text| unless(is_host_key(text),
         "expected a type and a key, such as `ssh-ed25519 AAAA…`");
@@ -78,6 +90,25 @@ fn unless(fine: bool, reason: &str) -> Option<String> {
     (!fine).then(|| reason.to_owned())
 }
 
+/// The reason why `text` is not in `form`; with capital letters, what it would be without.
+fn lower_case(text: &str, form: fn(&str) -> bool, reason: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    match form(text) {
+        true => None,
+        false if form(&lower) => Some(format!("in lower case: `{lower}`")),
+        false => Some(reason.to_owned()),
+    }
+}
+
+/// A user of the machine, or `user@domain` of a directory.
+fn is_user(text: &str) -> bool {
+    let (name, domain) = text.split_once('@').map_or((text, None), |(name, d)| (name, Some(d)));
+    name.len() <= 32
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+        && domain.is_none_or(|domain| is_domain(&domain.to_ascii_lowercase()))
+}
+
 /// RFC 1123's label, in lower case, as Kubernetes wants it.
 fn is_label(text: &str) -> bool {
     (1..64).contains(&text.len())
@@ -100,17 +131,48 @@ fn ipv4_fault(text: &str) -> Option<String> {
     )
 }
 
+/// What stands around the host name in a URL, and must be left out.
+fn around(text: &str) -> Option<String> {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    let (user, rest) = match rest.split_once('@') {
+        Some((user, rest)) => (format!("{user}@"), rest),
+        None => (String::new(), rest),
+    };
+    let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default();
+    let all = [scheme.as_str(), user.as_str(), path];
+    let all: Vec<String> =
+        all.iter().filter(|part| !part.is_empty()).map(|part| format!("`{part}`")).collect();
+    (!all.is_empty()).then(|| format!("leave out {}", all.join(" and ")))
+}
+
 fn host_fault(text: &str) -> Option<String> {
+    if let Some(reason) = around(text) {
+        return Some(reason);
+    }
+    if let Some((host, port)) = text.split_once(':')
+        && port.parse::<u16>().is_ok()
+        && host_fault(host).is_none()
+    {
+        return Some(format!("leave out `:{port}`"));
+    }
     // What ends in a number is an address, or a mistake in one: no top-level domain is a number.
     let numeric =
         text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     if numeric || text.contains(':') {
         return ipv4_fault(text);
     }
-    unless(is_domain(text), "expected DNS labels joined by dots, or an IPv4 address")
+    // DNS takes capital letters for small ones.
+    let lower = text.to_ascii_lowercase();
+    unless(is_domain(&lower), "expected DNS labels joined by dots, or an IPv4 address")
 }
 
 fn authority_fault(text: &str) -> Option<String> {
+    if let Some(reason) = around(text) {
+        return Some(reason);
+    }
     if text.starts_with('[') || text.parse::<Ipv6Addr>().is_ok() {
         return Some(NO_IPV6.to_owned());
     }
@@ -187,7 +249,7 @@ mod tests {
     fn the_edges_of_every_form() {
         let long = "a".repeat(63);
         let longer = "a".repeat(64);
-        let forms: [(&Syntax, &[&str], &[&str]); 11] = [
+        let forms: [(&Syntax, &[&str], &[&str]); 12] = [
             (&LABEL, &["a", "0", "cp-1", &long], &["", "-a", "a-", "A", "a.b", "ä", &longer]),
             (&DOMAIN, &["a", "cluster.local"], &["", ".", "a.", "a..b", "A.b", "a_b"]),
             (
@@ -197,21 +259,34 @@ mod tests {
             ),
             (
                 &HOST,
-                &["10.77.0.11", "cp-1", "cp-1.example.com"],
-                &["", "10.77.0", "cp_1", "a:1", "::1"],
+                &["10.77.0.11", "cp-1", "cp-1.example.com", "CP-1.Example.COM"],
+                &["", "10.77.0", "cp_1", "a:1", "::1", "ssh://a", "root@a", "a/b"],
             ),
             (
                 &AUTHORITY,
                 &["lb", "lb:1", "10.0.0.1:65535"],
-                &["", "lb:", "lb:0", "lb:65536", "lb:1:2", ":1"],
+                &["", "lb:", "lb:0", "lb:65536", "lb:1:2", ":1", "https://lb", "lb/"],
             ),
             (
                 &NETWORK,
                 &["10.0.0.0/8", "0.0.0.0/0"],
                 &["", "10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "::/0"],
             ),
-            (&USER, &["root", "_apt", "j.doe-1"], &["", "1a", "-a", "a b", "a;b", "ä"]),
-            (&PATH, &["key", "/key", "~/key"], &["", "~", "~joe/key", "a\nb"]),
+            (
+                &USER,
+                &["root", "_apt", "j.doe-1", "ops@corp.example.com", "ops@CORP"],
+                &["", "1a", "-a", "a b", "a;b", "ä", "@corp", "ops@", "a@b@c", "a@b;c"],
+            ),
+            (
+                &PATH,
+                &["key", "/key", "~/key", "cost$", "5$ a"],
+                &["", "~", "~joe/key", "a\nb", "$HOME/key", "${HOME}/key", "a/$(pwd)"],
+            ),
+            (
+                &CERT_NAME,
+                &["203.0.113.7", "api.example.com", "*.example.com", "API"],
+                &["", "*", "a.*.b", "*.*.a", "https://a", "a:6443", "::1"],
+            ),
             (
                 &INTERVAL,
                 &["5s", "30s", "60m", "1h", "3600s"],

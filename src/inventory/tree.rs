@@ -73,6 +73,19 @@ impl Node {
         if let Value::Scalar(_, text) = &self.value { Some(text) } else { None }
     }
 
+    /// Whether this is a single value, and not nothing.
+    pub fn is_scalar(&self) -> bool {
+        matches!(&self.value, Value::Scalar(..)) && !self.is_empty()
+    }
+
+    /// A number with a fraction or an exponent.
+    pub fn fraction(&self) -> Option<f64> {
+        match &self.value {
+            Value::Scalar(ScalarOwned::FloatingPoint(n), _) => Some(n.into_inner()),
+            _ => None,
+        }
+    }
+
     /// A whole number.
     pub fn integer(&self) -> Option<i64> {
         if let Value::Scalar(ScalarOwned::Integer(n), _) = self.value { Some(n) } else { None }

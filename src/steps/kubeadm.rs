@@ -161,10 +161,6 @@ fn cluster(context: &Context) -> Result<Value> {
         let reference = &context.bundle.image(image)?.reference;
         Ok(reference.rsplit(':').next().unwrap_or_default().to_owned())
     };
-    let mut names = vec![cluster.api_name()];
-    if let Endpoint::Vip { address, .. } = &cluster.endpoint {
-        names.push(address.to_string());
-    }
     Ok(json!({
         "apiVersion": API_VERSION,
         "kind": "ClusterConfiguration",
@@ -180,7 +176,7 @@ fn cluster(context: &Context) -> Result<Value> {
             "dnsDomain": cluster.network.domain,
         },
         "apiServer": {
-            "certSANs": names,
+            "certSANs": cluster.cert_names(),
             "extraArgs": [
                 // Kubelets are verified, not just encrypted to.
                 {"name": "kubelet-certificate-authority", "value": "/etc/kubernetes/pki/ca.crt"},

@@ -21,6 +21,7 @@ impl Context {
             name: "sample".to_owned(),
             kubernetes: semver::Version::new(1, 37, 2),
             endpoint: Endpoint::Node(nodes[0].internal),
+            cert_sans: Vec::new(),
             network: Network {
                 pods: vec!["10.244.0.0/16".parse().unwrap()],
                 services: vec!["10.96.0.0/12".parse().unwrap()],

@@ -135,7 +135,9 @@ pub fn undo_nothing_that_lives(lab: &Lab, kube: &Kube) {
 
 /// Who is in the cluster: etcd's member ids, Nodes' UIDs, and each machine's boot.
 fn members(lab: &Lab, kube: &Kube) -> String {
-    let nodes = kube.ok(&["get", "nodes", "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.status.nodeInfo.bootID}{\"\\n\"}{end}"]);
+    let columns =
+        "custom-columns=NAME:.metadata.name,UID:.metadata.uid,BOOT:.status.nodeInfo.bootID";
+    let nodes = kube.get(&["get", "nodes", "-o", columns]);
     let list = "set -- --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key
         etcdctl --endpoints=https://127.0.0.1:2379 \"$@\" member list | sort";
     format!("{nodes}\n{}", lab.on("cp-1", list))

@@ -223,8 +223,14 @@ impl Run {
     pub fn assert_nothing_to_do(&self, what: &str) {
         assert_eq!(self.ran.code, 0, "{what}:\n{}", self.ran.both());
         self.assert_changed_nothing(what);
-        let finished: Vec<_> = self.events("run-finished").map(|e| &e["changed"]).collect();
-        assert_eq!(finished, [0], "{what}: changes:\n{}", self.ran.both());
+        let (planned, applied) = (self.events("plan"), self.events("run-finished"));
+        let changes: Vec<_> =
+            planned.map(|e| &e["changes"]).chain(applied.map(|e| &e["changed"])).collect();
+        assert!(
+            !changes.is_empty() && changes.iter().all(|count| **count == 0),
+            "{what}: changes:\n{}",
+            self.ran.both()
+        );
     }
 
     #[track_caller]

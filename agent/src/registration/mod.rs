@@ -35,6 +35,9 @@ pub const BOOTSTRAP_SECONDS: i64 = 3600;
 /// How long the agent of a cluster that is replaced may take to clean up; most are no more.
 const REPLACED: Duration = Duration::from_secs(10);
 
+/// How long a cluster's name may be at most, as `ClusterRegistration` says.
+pub const NAME_LIMIT: usize = 46;
+
 /// The labels of where a cluster is, as Kubernetes names them on nodes
 /// (`k8s.io/api/core/v1/well_known_labels.go`).
 pub const REGION: &str = "topology.kubernetes.io/region";

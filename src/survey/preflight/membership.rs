@@ -1,8 +1,11 @@
 //! The nodes' part in a cluster, and what of a living one an apply cannot change.
 
+use std::collections::BTreeSet;
+
 use super::finding::{ALL, Check, Finding, Severity};
 use crate::cluster::{Cluster, Network, Role};
 use crate::diagnostic::printable;
+use crate::kubernetes::kubelet::{self, Fields};
 use crate::survey::{Membership, Otherwise, Partial, Survey, Way};
 
 pub(super) const OTHER_CLUSTER: Check = Check {
@@ -68,7 +71,7 @@ pub(super) const UNCHANGEABLE: Check = Check {
     severity: Severity::Error,
     of: "the living cluster",
     about: "The inventory says otherwise than the living cluster about the version, the networks, \
-            the DNS domain, the endpoint, the kubelets' settings or the pod network. slipway cannot \
+            the DNS domain, the endpoint, the names in the API's certificate, the kubelets' settings or the pod network. slipway cannot \
             change these yet.",
     todo: "write into the inventory what the cluster has",
 };
@@ -147,11 +150,18 @@ fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
         (now != wanted).then(|| cannot_change(what, now, &wanted))
     })
     .collect();
+    findings.extend(other_cert_names(cluster, &live));
     let kubelet = read(&survey.kubelet);
+    let fields = Fields::of(&cluster.kubernetes);
+    let same = |key: &str, now: &serde_json::Value, wanted: &serde_json::Value| match fields {
+        Some(fields) => kubelet::same(fields, key, now, wanted),
+        None => now == wanted,
+    };
     findings.extend(cluster.kubelet.iter().filter_map(|(key, wanted)| {
         let now = kubelet.get(key).cloned().unwrap_or_default();
         let what = format!("the kubelets' {key}");
-        (!same(&now, wanted)).then(|| cannot_change(&what, &now.to_string(), &wanted.to_string()))
+        (!same(key, &now, wanted))
+            .then(|| cannot_change(&what, &now.to_string(), &wanted.to_string()))
     }));
     findings.extend(other_network(cluster, survey));
     findings
@@ -164,12 +174,22 @@ fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
     )
 }
 
-/// Whether Kubernetes would read both alike: it writes the duration `5m` as `5m0s`.
-fn same(now: &serde_json::Value, wanted: &serde_json::Value) -> bool {
-    let plain = |value: &serde_json::Value| {
-        value.as_str().map(|text| text.trim_end_matches("0s").trim_end_matches("0m").to_owned())
+/// Other names in the API's certificate than the inventory wants, beside those that always are in it:
+/// the certificates would have to be made anew.
+fn other_cert_names(cluster: &Cluster, live: &serde_json::Value) -> Option<String> {
+    let always = Cluster { cert_sans: Vec::new(), ..cluster.clone() }.cert_names();
+    let more = |name: &&str| !always.iter().any(|one| one == name);
+    let now = live.pointer("/apiServer/certSANs").and_then(|names| names.as_array());
+    let now: BTreeSet<&str> =
+        now.into_iter().flatten().filter_map(|name| name.as_str()).filter(more).collect();
+    let wanted: BTreeSet<&str> =
+        cluster.cert_sans.iter().map(String::as_str).filter(more).collect();
+    let list = |names: &BTreeSet<&str>| match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.iter().copied().collect::<Vec<_>>().join(", "),
     };
-    now == wanted || (plain(now).is_some() && plain(now) == plain(wanted))
+    let differs = now != wanted;
+    differs.then(|| cannot_change("the endpoint's certSANs", &list(&now), &list(&wanted)))
 }
 
 /// A pod network on a member that is not the one that the inventory means.
@@ -186,4 +206,44 @@ fn other_network(cluster: &Cluster, survey: &Survey) -> Option<String> {
          /etc/cni/net.d, the inventory says {}",
         if wanted { "Calico" } else { "no Calico" }
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::steps::Context;
+
+    /// kubeadm writes durations and quantities in its own way, and no value that is nothing.
+    #[test]
+    fn kubelet_settings_are_compared_by_what_they_mean() {
+        let cases = [
+            (json!({"imageMinimumGCAge": "120s"}), "imageMinimumGCAge: 2m0s", 0),
+            (json!({"imageMinimumGCAge": "10s"}), "imageMinimumGCAge: 10m0s", 1),
+            (json!({"systemReserved": {"cpu": "1000m"}}), "systemReserved: {cpu: '1'}", 0),
+            (json!({"evictionHard": {}, "runOnce": false}), "maxPods: 110", 0),
+            (json!({"maxPods": 200}), "maxPods: 110", 1),
+            (json!({"maxPods": 200}), "", 1),
+        ];
+        for (wanted, living, differences) in cases {
+            let Context { mut cluster, mut survey, .. } = Context::sample(&[], &["cp-1"]);
+            cluster.kubelet = wanted.as_object().unwrap().clone();
+            survey.configuration = Some(format!(
+                "{{kubernetesVersion: v{}, controlPlaneEndpoint: '10.0.0.1:6443', apiServer: \
+                 {{certSANs: [api.sample]}}, networking: {{podSubnet: 10.244.0.0/16, serviceSubnet: \
+                 10.96.0.0/12, dnsDomain: cluster.local}}}}",
+                cluster.kubernetes
+            ));
+            survey.kubelet = Some(living.to_owned());
+            let found = fixed(&cluster, &survey);
+            assert_eq!(found.len(), differences, "{wanted}, {living}: {found:?}");
+            cluster.cert_sans = vec!["203.0.113.7".to_owned()];
+            let more = fixed(&cluster, &survey);
+            assert_eq!(more.len(), differences + 1);
+            let expected = "the endpoint's certSANs of a living cluster cannot be changed yet: it is \
+                            none, the inventory says 203.0.113.7";
+            assert!(more.iter().any(|one| one == expected), "{more:?}");
+        }
+    }
 }

@@ -104,7 +104,6 @@ transcripts! {
     everything_at_once
     host_name_without_internal_address
     key_missing
-    key_public
     key_public_that_is_cut
     key_that_is_a_directory
     key_that_is_none
@@ -198,6 +197,17 @@ fn examples_are_valid() {
 fn three_masters_take_at_most_twenty_lines() {
     let text = fs::read_to_string(root().join("inventories/three-masters.yaml")).unwrap();
     assert!(text.lines().count() <= 20);
+}
+
+#[test]
+fn a_public_key_file_may_be_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let minimal = fs::read_to_string(root().join("inventories/minimal.yaml")).unwrap();
+    let named = minimal.replacen("spec:\n", "spec:\n  ssh: {identityFile: ~/.ssh/plain.pub}\n", 1);
+    assert!(named != minimal);
+    fs::write(dir.path().join("slipway.yaml"), named).unwrap();
+    let (_home, output) = validate(dir.path(), "slipway.yaml");
+    output.success().stderr_eq("");
 }
 
 #[test]

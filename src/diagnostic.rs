@@ -211,12 +211,19 @@ fn escaped(text: &str) -> String {
     shown
 }
 
-/// The last `count` lines of `text` that are not blank, for an error's notes.
+/// What a program printed, for an error's notes: the last `count` lines of `text` that are not blank,
+/// without the sequences that colour a terminal. Among them the lines in which kubeadm says what it
+/// found (`[ERROR …]`) come first, however long ago it did.
 #[must_use]
 pub fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let from = lines.len().saturating_sub(count);
-    lines.get(from..).unwrap_or_default().join("\n")
+    let plain: Vec<_> = text.lines().map(console::strip_ansi_codes).collect();
+    let lines = plain.iter().map(AsRef::as_ref).filter(|line: &&str| !line.trim().is_empty());
+    let (mut errors, rest): (Vec<&str>, Vec<&str>) =
+        lines.partition(|line| line.trim_start().starts_with("[ERROR "));
+    errors.truncate(count);
+    let from = rest.len().saturating_sub(count - errors.len());
+    errors.extend(rest.get(from..).unwrap_or_default());
+    errors.join("\n")
 }
 
 #[cfg(test)]
@@ -251,5 +258,23 @@ mod tests {
     #[test]
     fn last_lines_skips_blanks() {
         assert_eq!(last_lines("a\n\nb\n\nc\n", 2), "b\nc");
+    }
+
+    #[test]
+    fn colours_of_programs_are_left_out() {
+        let text = "\u{1b}[0;37mreset\u{1b}[0m\u{7}\n\u{1b}[0m\n\u{1b}]8;;http://x\u{1b}\\link\n";
+        assert_eq!(last_lines(text, 5), "reset\u{7}\nlink");
+        let error = Error::new(Kind::Command, "x").note(last_lines(text, 5));
+        assert_eq!(error.notes(), ["reset\\u{7}", "link"]);
+    }
+
+    #[test]
+    fn what_kubeadm_found_comes_first() {
+        let text = "[init] Using\n\t[ERROR Port-10250]: Port 10250 is in use\n\t[ERROR Swap]: on\n\
+                    [preflight] If you know what you are doing\nTo see the stack trace\n";
+        let expected = "\t[ERROR Port-10250]: Port 10250 is in use\n\t[ERROR Swap]: on\n\
+                        To see the stack trace";
+        assert_eq!(last_lines(text, 3), expected);
+        assert_eq!(last_lines(text, 1), "\t[ERROR Port-10250]: Port 10250 is in use");
     }
 }

@@ -19,6 +19,9 @@ const PLAIN: &str =
 const LOCKED: &str =
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAA\n";
 
+const PUBLIC: &str = "ssh-ed25519 \
+    AAAAC3NzaC1lZDI1NTE5AAAAIB6uSbT0hZmMFwEmO9BBFTiGwr8bVkHtOMpVn8P0T5ZN me@here\n";
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -32,7 +35,8 @@ fn home() -> tempfile::TempDir {
         ("plain", PLAIN, 0o600),
         ("open", PLAIN, 0o640),
         ("locked", LOCKED, 0o600),
-        ("plain.pub", "ssh-ed25519 AAAA me@here\n", 0o644),
+        ("plain.pub", PUBLIC, 0o644),
+        ("cut.pub", "ssh-ed25519 AAAA me@here\n", 0o644),
         ("notes", "buy milk\n", 0o600),
     ];
     for (name, text, mode) in files {
@@ -106,7 +110,7 @@ transcripts! {
     fractions
     host_name_without_internal_address
     key_missing
-    key_public
+    key_public_that_is_cut
     key_that_is_a_directory
     key_that_is_none
     key_too_open
@@ -211,6 +215,17 @@ fn examples_are_valid() {
 fn three_masters_take_at_most_twenty_lines() {
     let text = fs::read_to_string(root().join("inventories/three-masters.yaml")).unwrap();
     assert!(text.lines().count() <= 20);
+}
+
+#[test]
+fn a_public_key_file_may_be_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let minimal = fs::read_to_string(root().join("inventories/minimal.yaml")).unwrap();
+    let named = minimal.replacen("spec:\n", "spec:\n  ssh: {identityFile: ~/.ssh/plain.pub}\n", 1);
+    assert!(named != minimal);
+    fs::write(dir.path().join("slipway.yaml"), named).unwrap();
+    let (_home, output) = validate(dir.path(), "slipway.yaml");
+    output.success().stderr_eq("");
 }
 
 #[test]

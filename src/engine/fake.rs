@@ -140,8 +140,11 @@ impl FakeHost {
                     }
                 }
             } else if let Some(mark) = line.strip_prefix("printf '\\n") {
-                let nonce = mark.split(' ').next().unwrap();
-                stdout.push_str(&format!("\n{nonce} 0\n"));
+                // The opening mark, or the end of an answer.
+                match mark.split_once(' ') {
+                    None => stdout.push_str(&format!("\n{}\n", mark.trim_end_matches("\\n'"))),
+                    Some((nonce, _)) => stdout.push_str(&format!("\n{nonce} 0\n")),
+                }
             }
         }
         Output { stdout: stdout.into_bytes(), ..Output::default() }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Node;
 use crate::command::Cmd;
-use crate::diagnostic::{Error, Kind, Result};
+use crate::diagnostic::{Error, Kind, Result, last_lines};
 use crate::host::Transport;
 
 /// Between two signs of life.
@@ -54,7 +54,8 @@ impl<T: Transport> Node<T> {
             }
             code => {
                 let message = format!("cannot take the lease of {}: exit code {code}", self.name);
-                Error::new(Kind::Command, message).note(String::from_utf8_lossy(&output.stderr))
+                Error::new(Kind::Command, message)
+                    .note(last_lines(&String::from_utf8_lossy(&output.stderr), 5))
             }
         })?;
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(hold);

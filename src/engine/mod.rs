@@ -62,6 +62,14 @@ fn passes(said: &str) -> bool {
     PASSING.iter().any(|sign| said.contains(sign))
 }
 
+/// What to do about a command that failed on `node` and said that.
+fn remedy(said: &str, node: &str) -> String {
+    if said.contains("dpkg was interrupted") {
+        return format!("on {node}, as root: dpkg --configure -a; then run the same command again");
+    }
+    "mend the cause and run the same command again: what is done is not repeated".to_owned()
+}
+
 /// A node that can be reached.
 pub struct Node<T> {
     name: String,
@@ -160,7 +168,7 @@ impl<T: Transport> Node<T> {
         let error = Error::new(Kind::Command, format!("{}: exit code {}", cannot(), output.code))
             .note(format!("command: {}", change.cmd))
             .note(&said)
-            .hint("mend the cause and run the same command again: what is done is not repeated");
+            .hint(remedy(&said, &self.name));
         Err(if change.repeatable && passes(&said) { error.passing() } else { error })
     }
 

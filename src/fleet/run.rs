@@ -293,7 +293,7 @@ impl Host {
 
     fn look(&self, script: &str) -> Output {
         let (probes, mark) = asked::read(script);
-        let mut stdout = String::new();
+        let mut stdout = format!("\n{mark}\n");
         for probe in &probes {
             let (code, text) = self.fleet.world().answer(&self.name, probe);
             stdout.push_str(&format!("{text}\n{mark} {code}\n"));

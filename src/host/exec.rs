@@ -1,5 +1,4 @@
-//! One command over one SSH channel: the line that the node's shell gets, the input that it reads
-//! whole or not at all, and its output, drained always and kept up to a cap.
+//! One command over one SSH channel: its input, and its output, drained always and kept up to a cap.
 
 use std::io::{self, Write};
 use std::pin::pin;
@@ -11,8 +10,8 @@ use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelWriteHalf, Sig};
 use tokio::sync::mpsc;
 
-use super::Hold;
-use crate::command::{Cmd, Input, Output, Stream, quote};
+use super::{Hold, line};
+use crate::command::{Input, Output, Stream};
 
 /// How much of standard output is kept, in bytes. More is an error: a cut answer would be misread.
 pub(super) const STDOUT_CAP: usize = 8 << 20;
@@ -23,57 +22,47 @@ const STDERR_CAP: usize = 256 << 10;
 /// How much of a stream travels from its reader to the connection at once, in bytes.
 const CHUNK: usize = 256 << 10;
 
-/// Lets `"$@"` see the end of its input only after all of it (`$0` bytes and a newline), and kills
-/// it otherwise. sshd closes a command's input when the connection breaks, however it breaks, and
-/// `cat > new && mv new file` would take that for the end of the file.
-const WHOLE: &str = r#"{ head -c "$0" && { read -r end || kill -9 0; }; } | "$@""#;
-
 /// Why there is no output.
 pub(super) enum Failure {
     /// The connection ended before the command did.
     Lost,
     /// The node does not run commands for this user.
     Refused,
+    /// Something else than the command ran, and ended so.
+    Barred(Output),
     /// The input could not be read here.
     Input(io::Error),
     /// Standard output is larger than [`STDOUT_CAP`].
     TooMuch,
 }
 
-/// What the node's shell gets for `cmd`; `sudo` when the user is not root.
-pub(super) fn line(cmd: &Cmd, sudo: bool) -> String {
-    let plain = cmd.line();
-    let whole = match size(cmd.input()) {
-        None => plain,
-        Some(size) => format!("sh -c {} {size} {plain}", quote(WHOLE)),
-    };
-    // The locale makes sudo's own messages readable to `sudo_failed`.
-    if sudo { format!("LC_ALL=C sudo -n -- {whole}") } else { whole }
+/// A line for a node's login shell, and the mark in front of what its command prints: [`line::line`].
+pub(super) struct Line {
+    pub(super) text: String,
+    pub(super) mark: String,
 }
 
-/// Why a command never began: what sudo, or the shell that did not find it, says then.
-pub(super) fn sudo_failed(output: &Output) -> Option<&'static str> {
-    let says = |end: &[u8]| output.stderr.split(|byte| *byte == b'\n').any(|l| l.ends_with(end));
-    match output.code {
-        1 if says(b"sudo: a password is required") => Some("it asks for a password"),
-        1 if says(b"sudo: sorry, you must have a tty to run sudo") => Some("it asks for a tty"),
-        127 if says(b"sudo: not found") || says(b"sudo: command not found") => {
-            Some("it is not installed")
-        }
-        _ => None,
+impl Line {
+    /// `output` without what the login printed before the command began; or that it did not.
+    fn own(&self, output: Output) -> Result<Output, Failure> {
+        let Some(stdout) = line::after(&output.stdout, &self.mark).map(<[u8]>::to_vec) else {
+            return Err(Failure::Barred(output));
+        };
+        let stderr = line::after(&output.stderr, &self.mark).map(<[u8]>::to_vec);
+        Ok(Output { stdout, stderr: stderr.unwrap_or(output.stderr), ..output })
     }
 }
 
 /// Runs `line` and feeds it `input`. Dropping the future closes the channel.
 pub(super) async fn exec(
     channel: Channel<Msg>,
-    line: String,
+    line: Line,
     input: &Input,
 ) -> Result<Output, Failure> {
     let (mut read, write) = channel.split();
     let mut open = Open(Some(write));
     let Some(write) = open.0.as_ref() else { return Err(Failure::Lost) };
-    write.exec(true, line).await.map_err(|_| Failure::Lost)?;
+    write.exec(true, line.text.as_str()).await.map_err(|_| Failure::Lost)?;
 
     let (mut output, mut code, mut closed, mut fed) = (Output::default(), None, false, false);
     let mut too_much = false;
@@ -116,7 +105,7 @@ pub(super) async fn exec(
         // The exit code may overtake the output: only the channel's end says that it is complete.
         Some(_) if !closed => Err(Failure::Lost),
         Some(_) if too_much => Err(Failure::TooMuch),
-        Some(code) => Ok(Output { code, ..output }),
+        Some(code) => line.own(Output { code, ..output }),
         None => Err(Failure::Lost),
     }
 }
@@ -125,15 +114,15 @@ pub(super) async fn exec(
 /// the guard is dropped. When it ends before that, gives its exit code and what it printed.
 pub(super) async fn hold(
     channel: Channel<Msg>,
-    line: String,
+    line: Line,
     beat: Duration,
 ) -> Result<Result<Hold, Output>, Failure> {
     let (mut read, write) = channel.split();
     let open = Open(Some(write));
     let Some(write) = open.0.as_ref() else { return Err(Failure::Lost) };
-    write.exec(true, line).await.map_err(|_| Failure::Lost)?;
+    write.exec(true, line.text.as_str()).await.map_err(|_| Failure::Lost)?;
     let (mut output, mut code) = (Output::default(), None);
-    while !output.stdout.split(|byte| *byte == b'\n').any(|line| line == b"held") {
+    while !line::after(&output.stdout, &line.mark).is_some_and(|own| own.starts_with(b"held\n")) {
         match read.wait().await {
             Some(ChannelMsg::Data { data }) => {
                 if !keep(&mut output.stdout, &data, STDERR_CAP) {
@@ -149,7 +138,10 @@ pub(super) async fn hold(
             Some(ChannelMsg::Failure) => return Err(Failure::Refused),
             Some(_) => {}
             // The exit code may overtake the output.
-            None => return code.map(|code| Err(Output { code, ..output })).ok_or(Failure::Lost),
+            None => {
+                let code = code.ok_or(Failure::Lost)?;
+                return line.own(Output { code, ..output }).map(Err);
+            }
         }
     }
     let lost = Arc::new(AtomicBool::new(false));
@@ -186,17 +178,7 @@ impl Drop for Open {
     }
 }
 
-/// How many bytes `input` has; `None` when there is no input.
-fn size(input: &Input) -> Option<u64> {
-    match input {
-        Input::Nothing => None,
-        Input::Bytes(bytes) => Some(bytes.len() as u64),
-        Input::Secret(secret) => Some(secret.expose().len() as u64),
-        Input::Stream(stream) => Some(stream.size()),
-    }
-}
-
-/// Sends `input`, the newline that [`WHOLE`] waits for, and the end of file. Fails only for reasons
+/// Sends `input`, the newline that [`line::line`] waits for, and the end of file. Fails only for reasons
 /// on this side, and then sends neither of the latter; the reader notices a lost connection.
 async fn feed(input: &Input, write: &ChannelWriteHalf<Msg>) -> io::Result<()> {
     let last = match input {

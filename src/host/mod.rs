@@ -4,9 +4,11 @@ pub mod known_hosts;
 pub mod ssh;
 pub mod trust;
 
+mod barred;
 mod exec;
 mod greeting;
 mod keys;
+mod line;
 mod socket;
 
 use std::future::Future;

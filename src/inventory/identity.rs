@@ -1,10 +1,12 @@
-//! The private key that an inventory names: is it there, ours alone, and usable without a
-//! passphrase?
+//! The key file that an inventory names: a private key that is there, ours alone and usable without a
+//! passphrase, or the public half of one that the SSH agent holds.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+
+use base64::Engine as _;
 
 use super::resolve;
 use super::source::Finding;
@@ -31,6 +33,16 @@ pub(super) fn check(node: &Node, dir: &Path) -> Option<Finding> {
     })
 }
 
+/// Whether `line` is a public key as OpenSSH writes it: its type, then the key, which begins with its
+/// type, too.
+fn is_public(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let (Some(kind), Some(key)) = (words.next(), words.next()) else { return false };
+    let Ok(key) = base64::engine::general_purpose::STANDARD.decode(key) else { return false };
+    let length = u32::try_from(kind.len()).unwrap_or(u32::MAX).to_be_bytes();
+    key.strip_prefix(&length).is_some_and(|rest| rest.starts_with(kind.as_bytes()))
+}
+
 fn fault(path: &Path) -> std::io::Result<Option<(String, Option<String>)>> {
     let metadata = path.metadata()?;
     if !metadata.is_file() {
@@ -48,18 +60,29 @@ fn fault(path: &Path) -> std::io::Result<Option<(String, Option<String>)>> {
         head.contains("BEGIN ENCRYPTED") || body.contains("ENCRYPTED")
     };
     let mode = metadata.permissions().mode() & 0o777;
-    Ok(if head.starts_with("ssh-") || head.starts_with("ecdsa-") || head.contains("PUBLIC KEY") {
-        let private = path.with_extension("");
-        let hint = format!("the private key should be {}", private.display());
-        Some(("it is a public key".to_owned(), (private != path).then_some(hint)))
+    Ok(if is_public(head) {
+        // It chooses among the agent's keys; nobody needs to keep it from others.
+        None
+    } else if head.contains("PUBLIC KEY") {
+        let hint = "`ssh-keygen -i -m PKCS8 -f FILE` shows it in OpenSSH's form";
+        Some((
+            "it is a public key in another form than OpenSSH's".to_owned(),
+            Some(hint.to_owned()),
+        ))
+    } else if head.starts_with("ssh-") || head.starts_with("ecdsa-") || head.starts_with("sk-") {
+        let hint = format!("`ssh-keygen -lf {}` must be able to read it", path.display());
+        Some(("it is a public key that is not whole".to_owned(), Some(hint)))
     } else if !(head.starts_with("-----BEGIN ") && head.contains("PRIVATE KEY-----")) {
         Some(("it is not a private key".to_owned(), None))
     } else if mode & 0o077 != 0 {
         let hint = format!("chmod 600 {}", path.display());
         Some((format!("others may read or change it (mode {mode:04o})"), Some(hint)))
     } else if encrypted {
-        let hint = "add it to your SSH agent (`ssh-add`), and leave `identityFile` out";
-        Some(("it needs a passphrase".to_owned(), Some(hint.to_owned())))
+        let hint = format!(
+            "add it to your SSH agent (`ssh-add`), and name its public half, {}.pub",
+            path.display()
+        );
+        Some(("it needs a passphrase".to_owned(), Some(hint)))
     } else {
         None
     })

@@ -5,12 +5,11 @@ use crate::command::{Output, quote};
 use crate::diagnostic::{Error, Kind, Result};
 
 /// One shell text that asks all `probes` in turn. `nonce` separates the answers: it is chosen anew
-/// for each look, so nothing on a node can forge a frame.
+/// for each look, so nothing on a node can forge a frame. It also stands before the first answer:
+/// whatever is printed before the script begins is none.
 #[must_use]
 pub fn script(probes: &[Probe], nonce: &str) -> String {
-    let mut text = String::from(
-        "export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
-    );
+    let mut text = format!("printf '\\n{nonce}\\n'\n");
     for probe in probes {
         let words: Vec<String> = probe.words.iter().map(|word| quote(word)).collect();
         text.push_str(&format!("(set -- {}\n{}\n) 2>/dev/null ", words.join(" "), probe.text));
@@ -31,7 +30,9 @@ pub fn script(probes: &[Probe], nonce: &str) -> String {
 /// [`Kind::Command`] when the frames are not as many as the probes.
 pub fn frames(stdout: &[u8], nonce: &str, count: usize) -> Result<Vec<Output>> {
     let mark = format!("\n{nonce} ").into_bytes();
-    let mut rest = stdout;
+    let opening = format!("\n{nonce}\n").into_bytes();
+    let begin = find(stdout, &opening).ok_or_else(|| cut_short(0, count))?;
+    let mut rest = stdout.get(begin + opening.len()..).unwrap_or_default();
     let mut outputs = Vec::with_capacity(count);
     while let Some(at) = find(rest, &mark) {
         let (body, tail) = rest.split_at(at);
@@ -94,7 +95,14 @@ mod tests {
 
     #[test]
     fn a_cut_answer_is_an_error() {
-        assert!(frames(b"x\nn0nce 0\ny", "n0nce", 2).is_err());
+        assert!(frames(b"\nn0nce\nx\nn0nce 0\ny", "n0nce", 2).is_err());
+        assert!(frames(b"x\nn0nce 0\n", "n0nce", 1).is_err(), "it has no beginning");
+    }
+
+    #[test]
+    fn what_is_printed_before_the_script_is_no_answer() {
+        let seen = frames(b"welcome to w-1\n\nn0nce\n\nn0nce 0\nbye\n", "n0nce", 1).unwrap();
+        assert_eq!(seen, [Output::default()]);
     }
 
     proptest! {

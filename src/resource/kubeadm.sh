@@ -7,7 +7,7 @@ until [ "$(systemctl show --property LoadState --value $u)" = not-found ] || [ $
   systemctl reset-failed $u 2>/dev/null; sleep 0.2; i=$((i + 1))
 done
 rm -f "$d.log"
-systemd-run --quiet --wait --collect --unit=slipway-run-kubeadm sh -c '
+systemd-run --quiet --wait --collect --unit=slipway-run-kubeadm env -i PATH="$PATH" LC_ALL=C HOME=/root sh -c '
   end=$(($(date +%s) + 120)); log=/run/slipway/kubeadm.log
   while kubeadm "$@" >$log 2>&1; code=$?; [ $code != 0 ]; do
     # A kubelet registered just before its join was undone: its node stays Ready for 50 s after its end.

@@ -15,7 +15,8 @@ const KUBEADM: Duration = Duration::from_secs(900);
 /// Runs kubeadm with the configuration from standard input, if there is one. It holds a token: it
 /// lies in memory (`/run`), readable by root, for as long as kubeadm runs. kubeadm is a unit of its
 /// own, so that it comes to its end when the connection does not last that long; whoever comes next
-/// waits for it (`slipway-run-*` in the survey). Nothing is done where `$1` is a valid certificate.
+/// waits for it (`slipway-run-*` in the survey). A proxy that systemd gives its units is kept from it:
+/// kubeadm would write it into the static pods. Nothing is done where `$1` is a valid certificate.
 /// [`SUPER_ADMIN`] is gone with the end of the `init` that made it. systemd keeps a unit that was killed
 /// for as long as a process of its is slow to die, and longer, until it is told to forget it.
 const RUN: &str = include_str!("kubeadm.sh");

@@ -18,14 +18,20 @@ use tokio::process::Child;
 use crate::{keygen, public};
 
 /// A real `sshd` on a port of its own.
-struct Sshd {
-    dir: TempDir,
-    ssh: Ssh,
+pub struct Sshd {
+    pub dir: TempDir,
+    pub ssh: Ssh,
     _child: Child,
 }
 
 impl Sshd {
     async fn start(user_key: &'static str) -> Self {
+        Self::with(user_key, "", "").await
+    }
+
+    /// With more lines of configuration; behind `wrap`, a shell text that prepares `$1`, the server's
+    /// directory, and ends with `exec "$@"`.
+    pub async fn with(user_key: &'static str, more: &str, wrap: &str) -> Self {
         let sshd = Path::new("/usr/sbin/sshd");
         assert!(sshd.exists(), "{} is missing: install openssh-server", sshd.display());
         let dir = tempfile::tempdir().unwrap();
@@ -36,13 +42,20 @@ impl Sshd {
         let _ = std::fs::create_dir("/run/sshd");
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {host}\nAuthorizedKeysFile {user}.pub\n\
-             StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n",
+             StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\n{more}",
             host = host.display(),
             user = user.display(),
         );
         let file = dir.path().join("sshd_config");
         std::fs::write(&file, config).unwrap();
-        let mut command = Process::at(sshd).args(["-D", "-e", "-f"]).arg(&file).into_inner();
+        let command = match wrap {
+            "" => Process::at(sshd),
+            wrap => {
+                let unshare = Process::new("unshare").args(["--mount", "sh", "-euc", wrap, "sh"]);
+                unshare.arg(dir.path()).arg(sshd)
+            }
+        };
+        let mut command = command.args(["-D", "-e", "-f"]).arg(&file).into_inner();
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         for _ in 0..500 {
             if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
@@ -61,7 +74,7 @@ impl Sshd {
         Self { dir, ssh, _child: child }
     }
 
-    async fn connect(&self) -> SshHost {
+    pub async fn connect(&self) -> SshHost {
         SshHost::connect(&self.ssh, "cp-1", &Refuse).await.unwrap_or_else(|e| panic!("{e}"))
     }
 }
@@ -132,9 +145,12 @@ async fn streams_arrive_whole_or_not_at_all() {
     // The run is given up while data flows: sshd closes the command's input.
     let host = sshd.connect().await;
     let endless = write.clone().stdin(Input::Stream(Arc::new(crate::run::Stuck)));
-    let _ = tokio::time::timeout(Duration::from_millis(300), host.run(&endless)).await;
+    tokio::select! {
+        _ = host.run(&endless) => panic!("it ended"),
+        () = async { while begun() == 0 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
+    }
     assert!(host.run(&Cmd::new("true")).await.unwrap().ok());
-    assert!(begun() == 1 && !target.exists());
+    assert_eq!((begun(), target.exists()), (1, false));
 
     // The whole connection goes away.
     let second = sshd.connect().await;
@@ -162,19 +178,73 @@ async fn within_an_agent() {
     let mut sshd = Sshd::start("rsa").await;
     let key = sshd.ssh.identity.take().unwrap();
     let add = async |key: &Path| Process::new("ssh-add").arg(key).run().await.unwrap();
-    let refusal = async || match SshHost::connect(&sshd.ssh, "cp-1", &Refuse).await {
+    let refusal = async |ssh: &Ssh| match SshHost::connect(ssh, "cp-1", &Refuse).await {
         Ok(_) => panic!("connected"),
         Err(error) => error,
     };
-    assert!(refusal().await.message().contains("the agent holds none"));
+    assert!(refusal(&sshd.ssh).await.message().contains("the agent holds none"));
 
     for number in 0..5 {
         add(&keygen(sshd.dir.path(), &format!("other{number}"), "ed25519").await).await;
     }
-    let error = refusal().await;
+    let error = refusal(&sshd.ssh).await;
     assert_eq!(error.kind(), Kind::Connection);
     assert_eq!(error.to_string().matches("tried SHA256:").count(), 5, "{error}");
 
     add(&key).await;
     assert!(sshd.connect().await.run(&Cmd::new("true")).await.unwrap().ok());
+
+    // The right one is the eighth.
+    Process::new("ssh-add").arg("-d").arg(&key).run().await.unwrap();
+    for number in 5..7 {
+        add(&keygen(sshd.dir.path(), &format!("other{number}"), "ed25519").await).await;
+    }
+    add(&key).await;
+    let error = refusal(&sshd.ssh).await;
+    assert_eq!(error.to_string().matches("tried SHA256:").count(), 6, "{error}");
+    assert!(error.message().contains("refused 6 of the agent's 8 keys"), "{error}");
+    assert!(error.advice().unwrap().contains("`identityFile`"), "{error}");
+
+    // Its public half chooses it.
+    sshd.ssh.identity = Some(key.with_extension("pub"));
+    assert!(sshd.connect().await.run(&Cmd::new("true")).await.unwrap().ok());
+    Process::new("ssh-add").arg("-d").arg(&key).run().await.unwrap();
+    let error = refusal(&sshd.ssh).await;
+    assert_eq!(error.kind(), Kind::Machine);
+    assert!(error.message().contains("it is none of the agent's 7 keys"), "{error}");
+    assert_eq!(error.advice().unwrap(), format!("load it: `ssh-add '{}'`", key.display()));
+
+    let strict = Sshd::with("rsa", "MaxAuthTries 2\n", "").await;
+    let error = refusal(&Ssh { identity: None, ..strict.ssh.clone() }).await;
+    assert!(error.message().contains("refused 2 of the agent's 7 keys"), "{error}");
+    assert!(error.message().contains("MaxAuthTries"), "{error}");
+}
+
+#[tokio::test]
+async fn few_sessions_are_enough() {
+    let beat = Duration::from_millis(50);
+    let lease = Cmd::shell("echo held; cat >/dev/null");
+    for allowed in [4, 3, 2] {
+        let sshd = Sshd::with("ed25519", &format!("MaxSessions {allowed}\n"), "").await;
+        let host = Arc::new(sshd.connect().await);
+        let hold = host.hold(&lease, beat).await.unwrap().unwrap();
+        let mut running = tokio::task::JoinSet::new();
+        for _ in 0..12 {
+            let host = Arc::clone(&host);
+            running.spawn(async move { host.run(&Cmd::new("sleep").arg("0.1")).await });
+        }
+        for result in running.join_all().await {
+            assert!(result.unwrap_or_else(|e| panic!("{allowed}: {e}")).ok());
+        }
+        assert!(!hold.is_lost());
+    }
+
+    // Without room for the lease.
+    let sshd = Sshd::with("ed25519", "MaxSessions 1\n", "").await;
+    let host = sshd.connect().await;
+    assert!(host.run(&Cmd::new("true")).await.unwrap().ok());
+    let _hold = host.hold(&lease, beat).await.unwrap().unwrap();
+    let error = host.run(&Cmd::new("true")).await.unwrap_err();
+    let hint = "its sshd must allow 2 sessions on one connection, better 4 (MaxSessions)";
+    assert_eq!((error.kind(), error.advice()), (Kind::Connection, Some(hint)), "{error}");
 }

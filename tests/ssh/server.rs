@@ -1,4 +1,4 @@
-//! An SSH server inside the test: it runs what it is asked to with `sh -c`, as sshd would.
+//! An SSH server inside the test: it runs what it is asked to with a login shell's `-c`, as sshd would.
 
 use std::collections::HashMap;
 use std::process::Stdio;
@@ -84,12 +84,30 @@ async fn serve(
 #[derive(Default)]
 struct Shell {
     channels: HashMap<ChannelId, Channel<Msg>>,
-    sudo: &'static str,
+    user: String,
 }
 
-/// What `sudo` does for the user `admin`, and for the user `asked`.
-const SUDO: &str = r#"sudo() { [ "$1 $2" = "-n --" ] && shift 2 && echo sudo >&2 && "$@"; };"#;
-const ASKS: &str = "sudo() { echo 'sudo: a password is required' >&2; return 1; };";
+/// What `user`'s login makes of `line`.
+fn login(user: &str, line: &str) -> String {
+    // sudo's place in the line; that it is there is part of what these users are for.
+    let sudo = |does: &str| match line.split_once(" sudo -n -- ") {
+        Some((before, after)) => format!("{before} sh -c '{does}' sudo {after}"),
+        None => "echo no sudo >&2; exit 99".to_owned(),
+    };
+    match user {
+        "admin" => sudo(r#"echo a warning of sudo >&2; exec "$@""#),
+        "asked" => sudo(r#"echo "sudo: a password is required" >&2; exit 1"#),
+        // A login that talks, and what its start-up files and PAM set.
+        "noisy" => format!(
+            "echo welcome; echo held; printf 'no newline'; echo bad locale >&2; set -x
+             umask 077; export PATH=/nonexistent ENV=/nonexistent KUBECONFIG=/nonexistent
+             export HTTPS_PROXY=http://192.0.2.9:3128 no_proxy=all ETCDCTL_API=2; {}",
+            line.replacen(" sudo -n -- ", " ", 1)
+        ),
+        "keyed" => "echo 'Please login as the user \"debian\".'; exit 142".to_owned(),
+        _ => line.to_owned(),
+    }
+}
 
 impl server::Handler for Shell {
     type Error = russh::Error;
@@ -99,11 +117,7 @@ impl server::Handler for Shell {
         user: &str,
         key: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
-        self.sudo = match user {
-            "admin" => SUDO,
-            "asked" => ASKS,
-            _ => "",
-        };
+        self.user = user.to_owned();
         let sha1 = matches!(key.algorithm, russh::keys::Algorithm::Rsa { hash: None });
         Ok(if user == "stranger" || sha1 { Auth::reject() } else { Auth::Accept })
     }
@@ -129,7 +143,7 @@ impl server::Handler for Shell {
         match self.channels.remove(&id) {
             Some(channel) if line != "forbidden" => {
                 session.channel_success(id)?;
-                tokio::spawn(run(format!("{}{line}", self.sudo), channel, session.handle()));
+                tokio::spawn(run(login(&self.user, &line), channel, session.handle()));
             }
             _ => session.channel_failure(id)?,
         }

@@ -189,8 +189,13 @@ async fn what_nodes_may_not(name: &str) {
     };
     let said = fails(name, "date --set=@1000000000").await;
     assert!(said.contains("Operation not permitted"), "{said}");
-    for call in ["164, 0, pack('ll', -480, 0)", "175, 0, 0, ''", "168, '/nothing'"] {
-        let try_it = format!("perl -e \"print syscall({call}), ' ', \\$! + 0\"");
+    let calls = [
+        "pack('ll', -480, 0); print syscall(164, 0, $x)",
+        "''; print syscall(175, 0, 0, $x)",
+        "'/nothing'; print syscall(168, $x)",
+    ];
+    for call in calls {
+        let try_it = format!("perl -e '$x = {}, q( ), $! + 0'", call.replace('\'', "\""));
         assert_eq!(on(name, "cp-1", &try_it).await, "-1 1", "{call}");
     }
     let moved = moved();

@@ -112,6 +112,8 @@ fn container(lab: &Lab, node: &Node) -> Vec<String> {
         "--register=no".to_owned(),
         "--link-journal=no".to_owned(),
         "--resolv-conf=off".to_owned(),
+        // Else the machine's own zone is mounted there, and tzdata cannot be configured.
+        "--timezone=off".to_owned(),
         "--console=pipe".to_owned(),
         "--boot".to_owned(),
         format!("--capability={CAPABILITIES}"),

@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_dependency_is_nothing_to_have() {
         let all = "runc 1 installed\nchrony 1 installed\nhaproxy 0.9 installed\n";
-        assert_eq!(packages().compare(&seen(all)).unwrap(), Drift::none());
+        assert_eq!(packages().compare(&seen(all)).unwrap(), Drift::None);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) const UNSEEN: Check = Check {
     about: "A program is missing that slipway looks with, so something was not looked at: without \
             `ping`, whether the largest packets arrive (`path-mtu`); without `openssl`, whether an API \
             server answers at the external endpoint (`endpoint-taken`).",
-    todo: "look at that yourself, or install the program (Debian's `iputils-ping`, `openssl`)",
+    todo: "look at that yourself, or run `apt-get install iputils-ping openssl` there",
 };
 pub(super) const KERNEL: Check = Check {
     name: "kernel",
@@ -188,7 +188,7 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) ->
         }
         let Some(node) = cluster.node(name) else { continue };
         if facts.machine.lacks("ip") {
-            found(&IPROUTE2, "the program `ip` is missing".to_owned());
+            found(&IPROUTE2, "`ip` is missing, so its addresses cannot be seen".to_owned());
         } else if super::carrier(survey, node).is_none() {
             let what = format!("none of its interfaces has its internal address {}", node.internal);
             found(&INTERNAL_ADDRESS, what);
@@ -201,9 +201,13 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) ->
             size(&facts.machine, node.role, defaults, &mut found);
             installed(&facts.machine, &mut found);
             let external = matches!(cluster.endpoint, Endpoint::External { .. });
-            for (program, used) in [("ping", cluster.nodes.len() > 1), ("openssl", external)] {
+            let unseen = [
+                ("ping", cluster.nodes.len() > 1, "whether large packets reach other nodes"),
+                ("openssl", external, "whether an API server is at the endpoint already"),
+            ];
+            for (program, used, what) in unseen {
                 if used && facts.machine.lacks(program) {
-                    found(&UNSEEN, format!("the program `{program}` is missing"));
+                    found(&UNSEEN, format!("`{program}` is missing, so it was not seen {what}"));
                 }
             }
         }

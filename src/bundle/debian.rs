@@ -18,12 +18,14 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// choose, brings all of Perl, and others lack it.
 const PRESENT: &[&str] = &["?essential", "apt", "usr-is-merged"];
 
-/// What every node needs; besides what Kubernetes and containers use, what slipway's own probes and
-/// changes do: dbus (`systemd-run --wait`), iproute2, kmod, openssl, procps (`sysctl`).
+/// What every node needs. Besides what Kubernetes and containers use, this is what slipway's own probes
+/// and changes do: dbus (`systemd-run --wait`), iproute2, kmod, openssl, procps (`sysctl`); and curl, by
+/// which people look at what does not answer.
 const NODE: &[&str] = &[
     "ca-certificates",
     "chrony",
     "conntrack",
+    "curl",
     "dbus",
     "ethtool",
     "iproute2",
@@ -39,7 +41,7 @@ const NODE: &[&str] = &[
 ];
 
 /// What keeps a virtual IP, on control planes; keepalived asks haproxy with curl.
-const ENDPOINT: &[&str] = &["curl", "haproxy", "keepalived"];
+const ENDPOINT: &[&str] = &["haproxy", "keepalived"];
 
 /// What is asked of apt, for recipes.
 pub(super) fn recipe() -> String {

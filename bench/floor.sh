@@ -154,7 +154,7 @@ prepare() {
   on "$1" tar -xf - -C / <"$work/files.tar"
   on "$1" 'set -e; cat /root/hosts >>/etc/hosts; sysctl -q --system
     DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i /root/packages/*.deb >/root/dpkg.log 2>&1
-    systemctl daemon-reload; systemctl enable -q --now containerd kubelet'
+    systemctl daemon-reload; systemctl start dbus.socket; systemctl enable -q --now containerd kubelet'
   case $1 in
     cp-*) on "$1" ctr -n k8s.io images import --label io.cri-containerd.pinned=pinned - <"$work/control-plane.tar" ;;
     *) on "$1" ctr -n k8s.io images import --label io.cri-containerd.pinned=pinned - <"$work/worker.tar" ;;

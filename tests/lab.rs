@@ -102,6 +102,8 @@ async fn nodes_live_die_come_back_and_leave_nothing() {
     assert_ne!(ids[0], ids[1]);
     assert_eq!(ids[0].len(), 32);
     tells_the_time(&state_a).await;
+    nothing_more_than_a_machine_needs(a).await;
+    what_nodes_may_not(a).await;
 
     // A power cut keeps the disk.
     let boot =
@@ -155,6 +157,49 @@ async fn nodes_live_die_come_back_and_leave_nothing() {
     assert!(left.is_empty(), "{left:#?}");
     assert!(!Path::new(&dirs[a]).exists());
     assert_eq!(std::fs::read_to_string(&inventory).unwrap(), "mine\n");
+}
+
+/// Nothing that slipway brings is there, but for what a network and an SSH server need.
+async fn nothing_more_than_a_machine_needs(name: &str) {
+    let there = on(name, "cp-1", "dpkg-query -W -f '${Package}\\n'").await;
+    let there: BTreeSet<&str> = there.lines().collect();
+    let brought = [
+        "ca-certificates",
+        "chrony",
+        "curl",
+        "dbus",
+        "iptables",
+        "kmod",
+        "netbase",
+        "openssl",
+        "perl",
+        "tzdata",
+    ];
+    let more: Vec<&&str> = brought.iter().filter(|package| there.contains(**package)).collect();
+    assert!(more.is_empty() && there.contains("openssh-server"), "{more:?}");
+}
+
+/// The clock, the modules and the swap of the machine below are no node's. The last three calls, by
+/// their numbers on amd64, are settimeofday(2), of a time zone alone, as timedated makes it, which
+/// moves the clock; init_module(2); and swapoff(2).
+async fn what_nodes_may_not(name: &str) {
+    let moved = {
+        let (wall, steady) = (std::time::SystemTime::now(), std::time::Instant::now());
+        move || wall.elapsed().unwrap().as_secs_f64() - steady.elapsed().as_secs_f64()
+    };
+    let said = fails(name, "date --set=@1000000000").await;
+    assert!(said.contains("Operation not permitted"), "{said}");
+    let calls = [
+        "pack('ll', -480, 0); print syscall(164, 0, $x)",
+        "''; print syscall(175, 0, 0, $x)",
+        "'/nothing'; print syscall(168, $x)",
+    ];
+    for call in calls {
+        let try_it = format!("perl -e '$x = {}, q( ), $! + 0'", call.replace('\'', "\""));
+        assert_eq!(on(name, "cp-1", &try_it).await, "-1 1", "{call}");
+    }
+    let moved = moved();
+    assert!(moved.abs() < 1.0, "the clock moved by {moved} s");
 }
 
 async fn faults(name: &str) -> serde_json::Value {

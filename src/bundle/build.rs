@@ -221,13 +221,14 @@ impl Assembly<'_> {
                 let file = deb.path.file_name().unwrap_or_default().to_string_lossy();
                 let path = format!("{below}/{file}");
                 let release = release.to_owned();
-                let Deb { name, version, architecture, endpoint, .. } = deb;
+                let Deb { name, version, architecture, endpoint, dependency, .. } = deb;
                 Ok(PackageEntry {
                     release,
                     name,
                     version,
                     architecture,
                     endpoint,
+                    dependency,
                     path,
                     size,
                     sha256,

@@ -13,38 +13,39 @@ pub(super) const RELEASES: [(&str, &str); 2] = [("debian-12", "bookworm"), ("deb
 /// The keys of Debian's archive, where Debian keeps them.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// What a minimal machine has already, besides what is essential or required.
-const MINIMAL: &[&str] = &[
-    "?essential",
-    "?priority(required)",
-    "apt",
-    "systemd",
-    "systemd-sysv",
-    "dbus",
-    "udev",
-    "openssh-server",
-    "iproute2",
-    "iptables",
-    "sudo",
+/// What every machine with Debian has: what Debian calls essential, and apt with what it needs.
+/// Machines whose `/usr` was merged from the start have `usr-is-merged`; `usrmerge`, which apt would
+/// choose, brings all of Perl, and others lack it.
+const PRESENT: &[&str] = &["?essential", "apt", "usr-is-merged"];
+
+/// What every node needs. Besides what Kubernetes and containers use, this is what slipway's own probes
+/// and changes do: dbus (`systemd-run --wait`), iproute2, kmod, openssl, procps (`sysctl`); and curl, by
+/// which people look at what does not answer.
+const NODE: &[&str] = &[
     "ca-certificates",
-    "kmod",
-    "procps",
-    "iputils-ping",
+    "chrony",
+    "conntrack",
     "curl",
-    "gnupg",
+    "dbus",
+    "ethtool",
+    "iproute2",
+    "ipset",
+    "iptables",
+    "kmod",
     "netbase",
+    "nftables",
+    "openssl",
+    "procps",
+    "runc",
+    "socat",
 ];
 
-/// What every node needs.
-const NODE: &[&str] =
-    &["runc", "conntrack", "iptables", "nftables", "ethtool", "socat", "ipset", "chrony", "curl"];
-
-/// What keeps a virtual IP, on control planes.
-const ENDPOINT: &[&str] = &["keepalived", "haproxy"];
+/// What keeps a virtual IP, on control planes; keepalived asks haproxy with curl.
+const ENDPOINT: &[&str] = &["haproxy", "keepalived"];
 
 /// What is asked of apt, for recipes.
 pub(super) fn recipe() -> String {
-    format!("{RELEASES:?} {MINIMAL:?} {NODE:?} {ENDPOINT:?}")
+    format!("{RELEASES:?} {PRESENT:?} {NODE:?} {ENDPOINT:?}")
 }
 
 /// A fetched package.
@@ -60,6 +61,8 @@ pub(super) struct Deb {
     pub path: PathBuf,
     /// Whether only a virtual IP needs it.
     pub endpoint: bool,
+    /// Whether it is there for other packages only, that depend on it.
+    pub dependency: bool,
 }
 
 /// An apt that knows one Debian release and considers nothing installed.
@@ -102,14 +105,23 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Fetches what nodes need and a minimal machine lacks into `to`.
+    /// Fetches what nodes need, and all that it depends on, unless every machine has it, into `to`.
     pub(super) async fn node_packages(&self, to: &Path) -> Result<Vec<Deb>> {
-        let present = self.closure(MINIMAL).await?;
-        let node = self.closure(&[MINIMAL, NODE].concat()).await?;
-        let mut missing = self.closure(&[MINIMAL, NODE, ENDPOINT].concat()).await?;
+        let present = self.closure(PRESENT).await?;
+        let node = self.closure(&[PRESENT, NODE].concat()).await?;
+        let mut missing = self.closure(&[PRESENT, NODE, ENDPOINT].concat()).await?;
+        // A package that takes the place of an essential one would have to remove it on nodes.
+        if let Some(file) = present.iter().find(|file| !missing.contains(file)) {
+            let why = format!("the packages for nodes do not go together with `{file}`");
+            return Err(Error::new(Kind::Command, why));
+        }
         missing.retain(|file| !present.contains(file));
-        let debs = self.fetch(&missing, to).await?.into_iter().zip(&missing);
-        Ok(debs.map(|(deb, file)| Deb { endpoint: !node.contains(file), ..deb }).collect())
+        let mut debs = self.fetch(&missing, to).await?;
+        for (deb, file) in debs.iter_mut().zip(&missing) {
+            deb.endpoint = !node.contains(file);
+            deb.dependency = !NODE.iter().chain(ENDPOINT).any(|name| *name == deb.name);
+        }
+        Ok(debs)
     }
 
     /// Fetches `packages` and all that they depend on into `to`.
@@ -158,6 +170,7 @@ impl Deb {
             architecture: architecture.to_owned(),
             path: dir.join(file),
             endpoint: false,
+            dependency: false,
         })
     }
 }

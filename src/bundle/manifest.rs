@@ -113,6 +113,10 @@ pub struct PackageEntry {
     /// Whether only a virtual IP needs it, so only control planes.
     #[serde(default)]
     pub endpoint: bool,
+    /// Whether it is there for other packages only, which depend on it: a node that has them does
+    /// not need it.
+    #[serde(default)]
+    pub dependency: bool,
     /// Path below the bundle's directory.
     pub path: String,
     /// Bytes.
@@ -229,6 +233,7 @@ pub(super) mod tests {
                 version: "1.1.5".into(),
                 architecture: "amd64".into(),
                 endpoint: false,
+                dependency: false,
                 path: "packages/debian-12/runc.deb".into(),
                 size: 4,
                 sha256: sha256.clone(),

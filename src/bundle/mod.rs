@@ -7,7 +7,7 @@
 //! linux-amd64/bin/NAME      binaries for nodes
 //! blobs/sha256/DIGEST       layers, configurations and manifests of all images, each once
 //! manifests/NAME.yaml       add-ons, naming the images above
-//! packages/debian-12/*.deb  what a minimal installation lacks
+//! packages/debian-12/*.deb  what nodes need, and all that it needs, but for essential packages
 //! ```
 //!
 //! [`build()`] makes it from Go modules and Debian packages; [`Bundle`] reads it, and hands out no
@@ -89,6 +89,8 @@ pub struct Package {
     pub architecture: String,
     /// Whether only a virtual IP needs it, so only control planes.
     pub endpoint: bool,
+    /// Whether it is there for other packages only, which depend on it.
+    pub dependency: bool,
     /// Where the `.deb` is.
     pub path: PathBuf,
     /// Digest, in hexadecimal.
@@ -190,7 +192,8 @@ impl Bundle {
         Ok(text)
     }
 
-    /// The packages that a minimal installation of `release` (`debian-12`) lacks.
+    /// The packages for nodes with `release` (`debian-12`): closed over Debian's essential ones, so
+    /// that whatever a node lacks is among them.
     ///
     /// # Errors
     /// [`Kind::Preflight`] when the bundle has nothing for that release.
@@ -203,6 +206,7 @@ impl Bundle {
                 version: p.version.clone(),
                 architecture: p.architecture.clone(),
                 endpoint: p.endpoint,
+                dependency: p.dependency,
                 path: self.dir.join(&p.path),
                 sha256: p.sha256.clone(),
                 size: p.size,

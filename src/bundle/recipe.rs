@@ -221,5 +221,61 @@ mod tests {
         assert_eq!(Release::find("v1.37.2").unwrap().kubernetes, DEFAULT);
     }
 
+    /// Texts that people read and copy from, scripts, and examples.
+    fn texts() -> Vec<(String, String)> {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut paths = ["README.md", "ARCHITECTURE.md", "Makefile"].map(|p| root.join(p)).to_vec();
+        for dir in ["docs", "inventories", "scripts", "vagrant"] {
+            let entries = std::fs::read_dir(root.join(dir)).unwrap();
+            paths.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()));
+        }
+        let read = |path: std::path::PathBuf| {
+            let text = std::fs::read(&path).unwrap();
+            (path.display().to_string(), String::from_utf8_lossy(&text).into_owned())
+        };
+        paths.into_iter().map(read).collect()
+    }
+
+    /// Every `1.2.3` in `text`, with the word before it in lower case.
+    fn versions_in(text: &str) -> Vec<(String, &str)> {
+        let mut found = Vec::new();
+        let mut before = String::new();
+        for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-') {
+            let version = word.trim_start_matches('v').trim_matches(|c| c == '.' || c == '-');
+            let version = version.split('-').next().unwrap_or_default();
+            let parts: Vec<&str> = version.split('.').collect();
+            if parts.len() == 3 && parts.iter().all(|p| p.parse::<u16>().is_ok()) {
+                found.push((before.clone(), version));
+            }
+            if !word.is_empty() {
+                before = word.to_lowercase();
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn texts_name_no_other_versions_than_this_table() {
+        assert_eq!(
+            versions_in("etcd v3.7.0, at 10.1.37.1: bundles/1.37.1-amd64"),
+            [("etcd".to_owned(), "3.7.0"), ("bundles".to_owned(), "1.37.1")]
+        );
+        let mut seen = 0;
+        for (path, text) in texts() {
+            for (before, version) in versions_in(&text) {
+                // Kubernetes' own versions are told by their looks, others by the name before them.
+                let minor = version.strip_prefix("1.").and_then(|rest| rest.split('.').next());
+                if minor.is_some_and(|minor| minor.parse().is_ok_and(|n| (30..60).contains(&n))) {
+                    assert!(VERSIONS.contains(&version), "{path} names {version}");
+                    seen += 1;
+                }
+                let mut named = all().filter(|c| c.name == before).peekable();
+                let known = named.peek().is_none() || named.any(|c| c.version == version);
+                assert!(known, "{path} names {before} {version}");
+            }
+        }
+        assert!(seen > 3, "README.md, docs/inventory.md and the examples name versions");
+    }
+
     const DEFAULT: &str = crate::bundle::LATEST;
 }

@@ -83,7 +83,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
     let word = |word: &str| word.to_owned();
     let reference = word("registry.k8s.io/pause:3.10.2");
     let image = Image { name: word("pause"), reference, digest: word("sha256:0a") };
-    let package = Package { name: word("runc"), version: word("1.1.5") };
+    let package = Package { name: word("runc"), version: word("1.1.5"), dependency: false };
     let leaf = Leaf { certificate: Vec::new(), key: Secret::new(Vec::new()) };
     let (node, id, uid) = (word("cp-1"), word("a1"), word("u1"));
     vec![

@@ -1,7 +1,8 @@
-//! The machine's own settings that nodes change, kept so that the last lab to go puts them back.
+//! The machine's own settings that labs change, kept so that the last lab to go puts them back.
 //!
-//! Nodes have their own `net.*`, but `fs.*`, `kernel.*`, `vm.*` and swap are shared with the machine
-//! below: kubelet, systemd and whatever runs in a node may set them.
+//! Nodes have their own `net.*`, but `fs.*`, `kernel.*` and `vm.*` are shared with the machine below:
+//! kubelet, systemd and whatever runs in a node may set them. Swap is shared as well, and off while
+//! there are labs: a kubelet does not start with it, and a node has no right to turn it off.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,8 +53,8 @@ fn record() -> PathBuf {
 /// Records the settings unless that was done since the machine started, then sets what labs need.
 ///
 /// # Errors
-/// [`Kind::Machine`] when a setting cannot be changed.
-pub(super) fn prepare() -> Result<()> {
+/// [`Kind::Machine`] or [`Kind::Command`] when a setting cannot be changed.
+pub(super) async fn prepare() -> Result<()> {
     let boot = read("/proc/sys/kernel/random/boot_id");
     if load()?.is_none_or(|before| before.boot != boot) {
         let mut sysctls = BTreeMap::new();
@@ -70,6 +71,9 @@ pub(super) fn prepare() -> Result<()> {
     }
     if read(FORWARD) != "1" {
         set(Path::new(FORWARD), "1")?;
+    }
+    for swap in swaps() {
+        Process::new("swapoff").arg(swap).run().await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The nodes' root file system: a small Debian, built once for each release and kept in the cache.
 //!
-//! It holds what a freshly installed server has, and nothing that slipway itself installs.
+//! It holds what Debian calls essential, and what a machine needs to boot, to have a network and to
+//! let somebody in; nothing more, so that no cluster depends on more.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,13 @@ use crate::process::Process;
 /// The keys of Debian's archive, from the package `debian-archive-keyring`.
 pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,udev,openssh-server,iproute2,iptables,sudo,\
-                        ca-certificates,kmod,procps,iputils-ping,curl,gnupg,netbase";
+/// Besides essential packages and apt. Machines merge `/usr` from the start.
+const PACKAGES: &str =
+    "systemd,systemd-sysv,udev,openssh-server,iproute2,iputils-ping,sudo,usr-is-merged";
+
+/// Where apt chose `usrmerge` as well, it and the whole of Perl that it brought go.
+const LEAN: &str = "--customize-hook=! chroot \"$1\" dpkg-query -W usrmerge 2>/dev/null || \
+                    chroot \"$1\" apt-get autopurge -qq -y usrmerge perl ^libperl5 ^perl-modules";
 
 /// Files added to Debian's own.
 const FILES: &[(&str, &str, u32)] = &[
@@ -57,7 +63,7 @@ pub(super) async fn ensure(release: &str, say: &dyn Fn(&str)) -> Result<PathBuf>
     if image.is_dir() {
         return Ok(image);
     }
-    say(&format!("building the image of Debian {release} (once; about 30 seconds)"));
+    say(&format!("building the image of Debian {release} (once; about 40 seconds)"));
     // Labs are locked, so whatever is here is left from a build that was cut short.
     let building = images.join("building");
     files::remove(&building)?;
@@ -108,7 +114,7 @@ impl Recipe {
 
     /// Names the image: whatever changes the result changes this.
     fn digest(&self) -> String {
-        let text = format!("{self:?}{PACKAGES}{FILES:?}{REMOVED:?}");
+        let text = format!("{self:?}{PACKAGES}{LEAN}{FILES:?}{REMOVED:?}");
         Sha256::digest(text).iter().take(6).fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex
@@ -119,7 +125,7 @@ impl Recipe {
         // Everything that the build starts and mounts lives in namespaces that die with us.
         Process::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"])
-            .args(["mmdebstrap", "--mode=root", "--variant=minbase"])
+            .args(["mmdebstrap", "--mode=root", "--variant=apt", LEAN])
             .arg(format!("--include={PACKAGES}"))
             .arg(format!("--keyring={KEYRING}"))
             .args(self.options.lines().map(|line| format!("--aptopt={line}")))

@@ -98,7 +98,7 @@ pub async fn up(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
     let mut lab = planned(wanted, say).await?;
     // From here on `down` knows what to remove.
     store::save(&lab)?;
-    host::prepare()?;
+    host::prepare().await?;
     let key = access::key(&lab).await?;
     for node in &lab.nodes {
         disk::make(&lab, node, &key).await?;

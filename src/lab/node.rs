@@ -20,8 +20,15 @@ const BOOT: Duration = Duration::from_secs(120);
 /// systemd-nspawn's exit code when the container asked for a restart.
 const RESTART: i32 = 133;
 
-/// Without these system calls Kubernetes does not work, and Debian's chronyd does not start.
-const SYSTEM_CALLS: &str = "@keyring bpf perf_event_open @clock @module @raw-io swapon swapoff";
+/// What a node may do besides what systemd-nspawn lets every container do: kubelet does not start
+/// unless it may read the kernel's log. The clock and the kernel's modules belong to the machine
+/// below: no node may set or load them.
+const CAPABILITIES: &str = "CAP_SYSLOG";
+
+/// System calls besides those that systemd-nspawn lets every container make: runc gives a container
+/// a keyring of its own, and decides by BPF which devices it sees where control groups are of the
+/// second version.
+const SYSTEM_CALLS: &str = "@keyring bpf";
 
 /// The container's processes.
 pub(super) fn group(lab: &Lab, node: &Node) -> Group {
@@ -105,9 +112,11 @@ fn container(lab: &Lab, node: &Node) -> Vec<String> {
         "--register=no".to_owned(),
         "--link-journal=no".to_owned(),
         "--resolv-conf=off".to_owned(),
+        // Else the machine's own zone is mounted there, and tzdata cannot be configured.
+        "--timezone=off".to_owned(),
         "--console=pipe".to_owned(),
         "--boot".to_owned(),
-        "--capability=all".to_owned(),
+        format!("--capability={CAPABILITIES}"),
         format!("--directory={}", disk::root(lab, node).display()),
         format!("--machine={}", lab.machine(node)),
         format!("--hostname={}", node.name),

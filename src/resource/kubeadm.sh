@@ -2,6 +2,8 @@ set -u; umask 077; mkdir -p /run/slipway; d=/run/slipway/kubeadm
 openssl x509 -noout -checkend 0 -in "$1" >/dev/null 2>&1 && exit 0
 shift; cat >"$d.yaml" || exit 1
 [ ! -s "$d.yaml" ] || set -- "$@" --config "$d.yaml"
+# Debian does not start dbus, which systemd-run waits by, where it was not there at boot.
+systemctl start dbus.socket
 u=slipway-run-kubeadm.service; i=0
 until [ "$(systemctl show --property LoadState --value $u)" = not-found ] || [ $i = 150 ]; do
   systemctl reset-failed $u 2>/dev/null; sleep 0.2; i=$((i + 1))

@@ -199,16 +199,20 @@ impl Stream for PackageArchive {
 pub(super) fn packages(bundle: &Arc<Bundle>, release: &str, endpoint: bool) -> Result<Packages> {
     let mut all = bundle.packages(release)?;
     all.retain(|package| endpoint || !package.endpoint);
-    let want = all
+    let offered = all
         .iter()
-        .map(|p| resource::Package { name: p.name.clone(), version: p.version.clone() })
+        .map(|p| resource::Package {
+            name: p.name.clone(),
+            version: p.version.clone(),
+            dependency: p.dependency,
+        })
         .collect();
     let bundle = Arc::clone(bundle);
     let archive = move |names: &[String]| {
         let packages = all.iter().filter(|p| names.contains(&p.name)).cloned().collect();
         Arc::new(PackageArchive { bundle: Arc::clone(&bundle), packages }) as Arc<dyn Stream>
     };
-    Ok(Packages::new(want, Arc::new(archive)))
+    Ok(Packages::new(offered, Arc::new(archive)))
 }
 
 #[cfg(test)]

@@ -126,9 +126,11 @@ fn aborted_after_manifest(fleet: &Fleet) -> String {
 
 fn foreign_node(fleet: &Fleet) -> String {
     fleet.reinstall("w-1");
-    const PLANT: &str = "mkdir -p /etc/kubernetes/pki && openssl req -x509 -newkey rsa:2048 -nodes \
-        -subj /CN=other -days 2 -keyout /dev/null -out /etc/kubernetes/pki/ca.crt 2>/dev/null";
-    fleet.lab.on("w-1", PLANT);
+    let request = "req -x509 -newkey rsa:2048 -nodes -subj /CN=other -days 2 -keyout /dev/null";
+    let words: Vec<&str> = request.split(' ').collect();
+    let certificate = run("openssl", &words, "").ok("openssl req");
+    let plant = "mkdir -p /etc/kubernetes/pki && cat >/etc/kubernetes/pki/ca.crt";
+    fleet.lab.on_with("w-1", plant, &certificate);
     let refused = fleet.lab.apply(INVENTORY);
     refused.assert_refused(PREFLIGHT, &["w-1", "another cluster", "sha256:"], "a foreign node");
     fleet.lab.on("w-1", "rm -r /etc/kubernetes");

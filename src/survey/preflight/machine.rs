@@ -37,6 +37,8 @@ pub struct Machine {
     pub others: Vec<Other>,
     /// Installed packages that cannot stay beside slipway's.
     pub packages: Vec<String>,
+    /// Programs that the look needs, and that are not there.
+    pub missing: Vec<String>,
     /// Who listens on ports that Kubernetes needs.
     pub listeners: Vec<Listener>,
     /// Addresses and ports of other nodes that do not answer.
@@ -144,6 +146,7 @@ impl Machine {
             "disk" => keep(&mut self.disks, disk(words)),
             "other" => keep(&mut self.others, other(words)),
             "package" => keep(&mut self.packages, Some(value)),
+            "missing" => keep(&mut self.missing, Some(value)),
             "listen" => keep(&mut self.listeners, listener(&value)),
             "silent" => keep(&mut self.silent, numbers(words)),
             "lost" => keep(&mut self.lost, numbers(words)),
@@ -158,6 +161,12 @@ impl Machine {
             "endpoint_api" => self.endpoint_api = value == "yes",
             _ => {}
         }
+    }
+
+    /// Whether the look went without that program.
+    #[must_use]
+    pub fn lacks(&self, program: &str) -> bool {
+        self.missing.iter().any(|missing| missing == program)
     }
 
     /// The interface of that name.

@@ -4,6 +4,7 @@ p clock "$(date +%s%N)"
 p hostname "$(cat /proc/sys/kernel/hostname)"
 p machine_id "$(cat /etc/machine-id)"
 p product_uuid "$(cat /sys/class/dmi/id/product_uuid)"
+command -v ip >/dev/null || p missing ip
 ip -o link show | awk '$2 !~ /^cali/ {
   mtu = mac = ""
   for (i = 3; i < NF; i++) { if ($i == "mtu") mtu = $(i + 1); if ($i ~ /^link\//) mac = $(i + 1) }
@@ -25,6 +26,7 @@ other() {
 
 # What only matters before a node joins.
 if [ ! -e /etc/kubernetes/kubelet.conf ]; then
+  for program in openssl ping; do command -v $program >/dev/null || p missing $program; done
   p kernel "$(uname -r)"
   p cpus "$(nproc)"
   p memory "$(awk '/^MemTotal:/ { print $2 }' /proc/meminfo)"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::finding::{ALL, Check, Finding, JOINING, JOINING_CONTROL_PLANES, Severity};
 use super::machine::Disk;
 use super::{Machine, joining};
-use crate::cluster::{Cluster, Role};
+use crate::cluster::{Cluster, Endpoint, Role};
 use crate::diagnostic::printable;
 use crate::survey::Survey;
 
@@ -43,6 +43,23 @@ pub(super) const INTERNAL_ADDRESS: Check = Check {
     of: ALL,
     about: "No interface has the address that the inventory gives the node inside the cluster.",
     todo: "correct `internalAddress` (or `address`) in the inventory, or the machine's network",
+};
+pub(super) const IPROUTE2: Check = Check {
+    name: "iproute2",
+    severity: Severity::Error,
+    of: ALL,
+    about: "`ip` is missing, by which slipway sees addresses, neighbours and who listens, before it \
+            brings anything.",
+    todo: "run `apt-get install iproute2` there",
+};
+pub(super) const UNSEEN: Check = Check {
+    name: "unseen",
+    severity: Severity::Warning,
+    of: JOINING,
+    about: "A program is missing that slipway looks with, so something was not looked at: without \
+            `ping`, whether the largest packets arrive (`path-mtu`); without `openssl`, whether an API \
+            server answers at the external endpoint (`endpoint-taken`).",
+    todo: "look at that yourself, or run `apt-get install iputils-ping openssl` there",
 };
 pub(super) const KERNEL: Check = Check {
     name: "kernel",
@@ -170,7 +187,9 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) ->
             found(&C_LIBRARY, what);
         }
         let Some(node) = cluster.node(name) else { continue };
-        if super::carrier(survey, node).is_none() {
+        if facts.machine.lacks("ip") {
+            found(&IPROUTE2, "`ip` is missing, so its addresses cannot be seen".to_owned());
+        } else if super::carrier(survey, node).is_none() {
             let what = format!("none of its interfaces has its internal address {}", node.internal);
             found(&INTERNAL_ADDRESS, what);
         }
@@ -181,6 +200,16 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) ->
             let defaults = !cluster.kubelet.contains_key("evictionHard");
             size(&facts.machine, node.role, defaults, &mut found);
             installed(&facts.machine, &mut found);
+            let external = matches!(cluster.endpoint, Endpoint::External { .. });
+            let unseen = [
+                ("ping", cluster.nodes.len() > 1, "whether large packets reach other nodes"),
+                ("openssl", external, "whether an API server is at the endpoint already"),
+            ];
+            for (program, used, what) in unseen {
+                if used && facts.machine.lacks(program) {
+                    found(&UNSEEN, format!("`{program}` is missing, so it was not seen {what}"));
+                }
+            }
         }
     }
     all

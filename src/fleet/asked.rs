@@ -10,6 +10,7 @@ use crate::probe::Probe;
 pub(super) enum Question {
     ApiServer,
     BootId,
+    ClusterRoleBinding,
     Clock,
     EtcdMembers,
     Exist,
@@ -27,7 +28,9 @@ pub(super) enum Question {
     Survey,
     Swap,
     Sysctls,
+    Tokens,
     Unit,
+    VrrpFilter,
     Workloads,
 }
 
@@ -47,6 +50,7 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::api_server(""), ApiServer),
             (Probe::boot_id(), BootId),
             (Probe::clock(), Clock),
+            (Probe::cluster_role_binding(""), ClusterRoleBinding),
             (Probe::etcd_members(), EtcdMembers),
             (Probe::exist(&[]), Exist),
             (Probe::file("", false), File),
@@ -63,7 +67,9 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::survey(&[]), Survey),
             (Probe::swap(), Swap),
             (Probe::sysctls(&[]), Sysctls),
+            (Probe::tokens(), Tokens),
             (Probe::unit(""), Unit),
+            (Probe::vrrp_filter(), VrrpFilter),
             (Probe::workloads(), Workloads),
         ];
         probes.map(|(probe, question)| (probe.text(), question)).to_vec()

@@ -23,7 +23,9 @@ mod manifest;
 mod package;
 mod registration;
 mod system;
+mod token;
 mod unit;
+mod vrrp;
 
 pub use block::Block;
 pub use dead::{Anew, NoEtcdMember, NoNode};
@@ -35,7 +37,9 @@ pub use manifest::{Healthy, Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
 pub use registration::{AtHub, Hub, Registration};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
+pub use token::{NoAutoApproval, NoTokens};
 pub use unit::Unit;
+pub use vrrp::VrrpFilter;
 
 /// One thing on one node, as it shall be.
 pub trait Resource: Send + Sync {

@@ -36,6 +36,11 @@ impl Kube {
         run(&self.kubectl, &[&own, args].concat(), input)
     }
 
+    /// kubectl without the administrator's kubeconfig.
+    pub fn run_bare(&self, args: &[&str], input: &str) -> Ran {
+        run(&self.kubectl, args, input)
+    }
+
     /// What must work.
     #[track_caller]
     pub fn get(&self, args: &[&str]) -> String {

@@ -179,7 +179,8 @@ fn stolen_token(fleet: &Fleet) -> String {
     assert_eq!(token(fleet), None, "a token is left");
     eventually("the token is worth nothing", secs(30), || {
         let ran = with_token(fleet, &seen, &["get", "csr"], "");
-        if ran.stderr.contains("Unauthorized") { Ok(()) } else { Err(ran.both()) }
+        let refused = ["Unauthorized", "provide credentials"];
+        if refused.iter().any(|word| ran.stderr.contains(word)) { Ok(()) } else { Err(ran.both()) }
     });
     let dead = began.elapsed();
     for request in &asked {

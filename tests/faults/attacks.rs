@@ -106,7 +106,8 @@ fn forged_vrrp(fleet: &Fleet) -> String {
     // Whoever loads rules of his own loads these again.
     let own = "cp /etc/nftables.conf /run/own.conf; echo 'table inet own { }' >/etc/nftables.conf; \
         systemctl start nftables && nft delete table ip slipway_vrrp && systemctl reload nftables; \
-        nft list tables; nft delete table inet own; mv /run/own.conf /etc/nftables.conf";
+        timeout 10 sh -c 'until nft list table ip slipway_vrrp; do sleep 0.2; done' >/dev/null 2>&1; \
+        nft list tables; journalctl -u slipway-vrrp --no-pager -n 8 -o cat; nft delete table inet own; mv /run/own.conf /etc/nftables.conf";
     let tables = fleet.lab.on("cp-2", own);
     assert!(tables.contains("ip slipway_vrrp") && tables.contains("inet own"), "{tables}");
     fleet.apply_whole("an apply after an operator's own rules");

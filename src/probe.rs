@@ -162,6 +162,35 @@ impl Probe {
         )
     }
 
+    /// Bootstrap tokens: each Secret's name, and its description in base64. Never the token itself.
+    #[must_use]
+    pub fn tokens() -> Self {
+        Self::new(
+            r#"kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s --namespace kube-system get secrets --field-selector type=bootstrap.kubernetes.io/token --output 'jsonpath={range .items[*]}{.metadata.name} {.data.description}{"\n"}{end}'"#,
+            &[],
+        )
+    }
+
+    /// The name of a ClusterRoleBinding, if there is one; exit code 1: no answer.
+    #[must_use]
+    pub fn cluster_role_binding(name: &str) -> Self {
+        Self::new(
+            r#"kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s get clusterrolebinding --ignore-not-found --output name -- "$1""#,
+            &[name],
+        )
+    }
+
+    /// Whether the unit of the packet filter for VRRP is enabled; the digest of what it loaded; how nft
+    /// showed that then, and how now, as digests.
+    #[must_use]
+    pub fn vrrp_filter() -> Self {
+        Self::new(
+            r#"printf '%s\n' "$(systemctl is-enabled slipway-vrrp.service)"
+            { cat /run/slipway-vrrp; nft -s list table ip slipway_vrrp | sha256sum; } | cut -d ' ' -f 1"#,
+            &[],
+        )
+    }
+
     /// Whether the API server on this control plane itself, at `address`, is ready.
     #[must_use]
     pub fn api_server(address: &str) -> Self {

@@ -29,6 +29,8 @@ templates! {
     KUBELET_UNIT = "kubernetes/etc/systemd/system/kubelet.service";
     MODULES = "os/etc/modules-load.d/slipway.conf";
     SYSCTLS = "os/etc/sysctl.d/90-slipway.conf";
+    VRRP_RULES = "endpoint/etc/slipway/vrrp.nft";
+    VRRP_UNIT = "endpoint/etc/systemd/system/slipway-vrrp.service";
     APPROVER_UNIT = "approver/etc/systemd/system/slipway-approver.service";
 }
 

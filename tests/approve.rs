@@ -1,4 +1,4 @@
-//! `slipway approve-serving-certificates` as systemd runs it.
+//! `slipway approve-certificates` as systemd runs it.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ async fn sigterm_ends_it_at_once_and_a_missing_table_is_an_error() {
     let nodes = dir.path().join("nodes.json");
     let slipway = || {
         Process::at(Path::new(env!("CARGO_BIN_EXE_slipway")))
-            .args(["approve-serving-certificates", "--kubectl", "/nonexistent/kubectl", "--nodes"])
+            .args(["approve-certificates", "--kubectl", "/nonexistent/kubectl", "--nodes"])
             .arg(&nodes)
     };
     let done = slipway().output().await.unwrap();

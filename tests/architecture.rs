@@ -74,11 +74,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("engine", &["command", "event", "host", "probe", "resource", "secret", "steps"]),
     (
         "steps",
-        &["bundle", "cluster", "command", "hub", "pki", "resource", "secret", "survey", "template"],
+        &[
+            "approver", "bundle", "cluster", "command", "hub", "pki", "resource", "secret",
+            "survey", "template",
+        ],
     ),
     ("survey", &["cluster", "command", "kubernetes", "pki", "yaml"]),
     ("hub", &["cluster", "resource", "secret"]),
-    ("resource", &["command", "pki", "probe", "secret"]),
+    ("resource", &["approver", "command", "pki", "probe", "secret"]),
     ("host", &["cluster", "command"]),
     ("inventory", &["bundle", "cluster", "kubernetes"]),
     ("approver", &["process"]),

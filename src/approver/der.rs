@@ -25,22 +25,28 @@ const EXTENSION_REQUEST: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x
 /// 2.5.29.17, `subjectAltName`.
 const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
 
-/// `CertificationRequestInfo` of the same subject and key that asks for `names` and nothing else;
-/// `None` when a kubelet would not write these. The key is copied: nothing depends on its form.
+/// `CertificationRequestInfo` of the same subject and key that asks for `names`, if there are any, and
+/// for nothing else; `None` when a kubelet would not write these. The key is copied: nothing depends on its form.
 pub(super) fn request_info(
     info: &X509CertificationRequestInfo<'_>,
     names: &[GeneralName<'_>],
 ) -> Option<Vec<u8>> {
+    let wanted = if names.is_empty() { Vec::new() } else { alternative_names(names)? };
+    let attributes = tlv(ATTRIBUTES, &wanted);
+    let all =
+        [VERSION.to_vec(), subject(&info.subject)?, info.subject_pki.raw.to_vec(), attributes];
+    Some(tlv(SEQUENCE, &all.concat()))
+}
+
+/// The attribute that asks for `names`.
+fn alternative_names(names: &[GeneralName<'_>]) -> Option<Vec<u8>> {
     let extension = [
         tlv(OBJECT_ID, &ALTERNATIVE_NAMES),
         tlv(OCTET_STRING, &tlv(SEQUENCE, &each(names.iter(), general_name)?)),
     ];
     let extensions = tlv(SEQUENCE, &tlv(SEQUENCE, &extension.concat()));
     let attribute = [tlv(OBJECT_ID, &EXTENSION_REQUEST), tlv(SET, &extensions)];
-    let attributes = tlv(ATTRIBUTES, &tlv(SEQUENCE, &attribute.concat()));
-    let all =
-        [VERSION.to_vec(), subject(&info.subject)?, info.subject_pki.raw.to_vec(), attributes];
-    Some(tlv(SEQUENCE, &all.concat()))
+    Some(tlv(SEQUENCE, &attribute.concat()))
 }
 
 fn subject(name: &X509Name<'_>) -> Option<Vec<u8>> {

@@ -1,4 +1,5 @@
-//! The rule by which a request is approved.
+//! The rules by which requests are approved: [`client`](super::client) has the one for a kubelet's
+//! first client certificate, here is the one for its serving certificates.
 //!
 //! The signer's own rules (Kubernetes, *Certificates and Certificate Signing Requests*, "Kubernetes
 //! signers", and `ValidateKubeletServingCSR` in `pkg/apis/certificates/helpers.go`) look at the
@@ -20,17 +21,19 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
+use super::client::{self, Join};
 use super::{Nodes, der};
 
-/// The signer whose requests are judged.
-pub(super) const SIGNER: &str = "kubernetes.io/kubelet-serving";
+/// The signer of serving certificates.
+const SIGNER: &str = "kubernetes.io/kubelet-serving";
 
 /// User names and group of kubelets (Kubernetes, *Using Node Authorization*).
-const USER_PREFIX: &str = "system:node:";
+pub(super) const USER_PREFIX: &str = "system:node:";
 const GROUP: &str = "system:nodes";
 
-/// What a serving certificate may be used for; the last is required.
-const USAGES: [&str; 3] = ["digital signature", "key encipherment", SERVER_AUTH];
+/// What a kubelet's key may be used for, beside the purpose of its certificate.
+const KEY_USAGES: [&str; 2] = ["digital signature", "key encipherment"];
+/// The purpose of a serving certificate.
 const SERVER_AUTH: &str = "server auth";
 
 /// A `CertificateSigningRequest` of `certificates.k8s.io/v1`, as far as it matters here.
@@ -94,6 +97,8 @@ pub struct Condition {
 pub enum Verdict {
     /// Approve it.
     Approve,
+    /// Approve it, if the cluster says that this node is joining now.
+    IfJoining(Join),
     /// Nothing: it is not for us, or was decided already.
     Ignore(String),
     /// Leave it for a person, who should hear of it.
@@ -103,8 +108,9 @@ pub enum Verdict {
 /// Judges a request by the table of nodes.
 #[must_use]
 pub fn judge(request: &Csr, nodes: &Nodes) -> Verdict {
-    if request.spec.signer_name != SIGNER {
-        return Verdict::Ignore(format!("it is for the signer `{}`", request.spec.signer_name));
+    let signer = request.spec.signer_name.as_str();
+    if signer != SIGNER && signer != client::SIGNER {
+        return Verdict::Ignore(format!("it is for the signer `{signer}`"));
     }
     // The API knows no other conditions: Approved, Denied, Failed.
     if let Some(condition) = request.status.conditions.first() {
@@ -113,10 +119,12 @@ pub fn judge(request: &Csr, nodes: &Nodes) -> Verdict {
     if request.status.certificate.as_ref().is_some_and(|certificate| !certificate.is_empty()) {
         return Verdict::Ignore("it is signed already".to_owned());
     }
-    match check(&request.spec, nodes) {
-        Ok(()) => Verdict::Approve,
-        Err(why) => Verdict::Refuse(why),
-    }
+    let verdict = if signer == client::SIGNER {
+        client::check(&request.spec, nodes)
+    } else {
+        check(&request.spec, nodes).map(|()| Verdict::Approve)
+    };
+    verdict.unwrap_or_else(Verdict::Refuse)
 }
 
 fn check(spec: &Spec, nodes: &Nodes) -> Result<(), String> {
@@ -130,25 +138,34 @@ fn check(spec: &Spec, nodes: &Nodes) -> Result<(), String> {
     let Some(addresses) = nodes.get(node) else {
         return Err(format!("`{node}` is not in the table of nodes"));
     };
-    if let Some(other) = usages.iter().find(|usage| !USAGES.contains(&usage.as_str())) {
+    check_usages(usages, SERVER_AUTH)?;
+    check_pkcs10(&decode(request)?, username, node, addresses)
+}
+
+/// Whether `usages` are a kubelet's: `purpose`, and what its key needs for that.
+pub(super) fn check_usages(usages: &[String], purpose: &str) -> Result<(), String> {
+    let needed = |usage: &&String| KEY_USAGES.contains(&usage.as_str()) || *usage == purpose;
+    if let Some(other) = usages.iter().find(|usage| !needed(usage)) {
         return Err(format!("a kubelet does not need the usage `{other}`"));
     }
-    if !usages.iter().any(|usage| usage == SERVER_AUTH) {
-        return Err(format!("the usage `{SERVER_AUTH}` is missing"));
+    if usages.iter().any(|usage| usage == purpose) {
+        return Ok(());
     }
-    let der = decode(request).ok_or("it holds no PEM of one certificate request")?;
-    check_pkcs10(&der, username, node, addresses)
+    Err(format!("the usage `{purpose}` is missing"))
 }
 
 /// One PEM block and nothing else, in base64. Not read by a PEM library: those skip what they do
 /// not understand, each in its own way.
-fn decode(request: &str) -> Option<Vec<u8>> {
-    let pem = String::from_utf8(BASE64.decode(request).ok()?).ok()?;
-    let body = pem
-        .trim()
-        .strip_prefix("-----BEGIN CERTIFICATE REQUEST-----\n")?
-        .strip_suffix("\n-----END CERTIFICATE REQUEST-----")?;
-    BASE64.decode(body.replace('\n', "")).ok()
+pub(super) fn decode(request: &str) -> Result<Vec<u8>, String> {
+    let block = || {
+        let pem = String::from_utf8(BASE64.decode(request).ok()?).ok()?;
+        let body = pem
+            .trim()
+            .strip_prefix("-----BEGIN CERTIFICATE REQUEST-----\n")?
+            .strip_suffix("\n-----END CERTIFICATE REQUEST-----")?;
+        BASE64.decode(body.replace('\n', "")).ok()
+    };
+    block().ok_or_else(|| "it holds no PEM of one certificate request".to_owned())
 }
 
 pub(crate) fn check_pkcs10(
@@ -157,6 +174,11 @@ pub(crate) fn check_pkcs10(
     node: &str,
     addresses: &[IpAddr],
 ) -> Result<(), String> {
+    check_info(&read(request)?.certification_request_info, username, node, addresses)
+}
+
+/// Reads one PKCS#10 request that is signed by its own key.
+pub(super) fn read(request: &[u8]) -> Result<X509CertificationRequest<'_>, String> {
     let (rest, request) = X509CertificationRequest::from_der(request)
         .map_err(|_| "its certificate request cannot be read".to_owned())?;
     if !rest.is_empty() {
@@ -165,7 +187,7 @@ pub(crate) fn check_pkcs10(
     request
         .verify_signature()
         .map_err(|_| "its certificate request is not signed by its own key".to_owned())?;
-    check_info(&request.certification_request_info, username, node, addresses)
+    Ok(request)
 }
 
 /// Checks what is signed.
@@ -189,6 +211,14 @@ pub(crate) fn check_info(
         return Err(no_names());
     }
     names.iter().try_for_each(|name| check_name(name, node, addresses))?;
+    check_form(info, names)
+}
+
+/// Whether the request is written as a kubelet would write it, asking for `names` and nothing else.
+pub(super) fn check_form(
+    info: &X509CertificationRequestInfo<'_>,
+    names: &[GeneralName<'_>],
+) -> Result<(), String> {
     if der::request_info(info, names).as_deref() != Some(info.raw) {
         return Err("its certificate request has another form than a kubelet's".to_owned());
     }
@@ -199,7 +229,8 @@ fn no_names() -> String {
     "it must ask for alternative names, and for nothing else".to_owned()
 }
 
-fn check_subject(subject: &X509Name<'_>, username: &str) -> Result<(), String> {
+/// Whether `subject` is the node whose user name this is, and says nothing else.
+pub(super) fn check_subject(subject: &X509Name<'_>, username: &str) -> Result<(), String> {
     let only = |mut found: std::vec::IntoIter<&AttributeTypeAndValue<'_>>| match found.next() {
         Some(value) if found.next().is_none() => value.as_str().ok().map(str::to_owned),
         _ => None,
@@ -207,7 +238,7 @@ fn check_subject(subject: &X509Name<'_>, username: &str) -> Result<(), String> {
     let names: Vec<_> = subject.iter_common_name().collect();
     let organizations: Vec<_> = subject.iter_organization().collect();
     if only(names.into_iter()).as_deref() != Some(username) {
-        return Err(format!("its common name is not that of who filed it, `{username}`"));
+        return Err(format!("its common name is not `{username}` alone"));
     }
     if only(organizations.into_iter()).as_deref() != Some(GROUP) {
         return Err(format!("its organization is not `{GROUP}`"));

@@ -1,4 +1,5 @@
-//! Approves the serving certificates of kubelets, from the first and at each rotation.
+//! Approves the certificates of kubelets: the one that makes a machine a node, and those that it serves
+//! with, from the first and at each rotation.
 //!
 //! A kubelet with `serverTLSBootstrap` asks the cluster for the certificate that it serves logs,
 //! exec and metrics with. Kubernetes signs such a request but by design never approves it (signer
@@ -6,7 +7,7 @@
 //! cluster only. It is known here: from the inventory, as a table on every control plane. Where
 //! each runs this service, any of them may be down.
 //!
-//! - [`judge()`]: the rule, without any effect.
+//! - [`judge()`]: the rules, without any effect; [`client`] has the one for joins.
 //! - `der`: what a request must look like, byte by byte.
 //! - `objects`: requests out of what `kubectl get --watch` prints.
 //! - `service`: watching and approving, for ever.
@@ -18,6 +19,7 @@ use std::path::Path;
 
 use crate::diagnostic::{Error, Kind, Result};
 
+pub mod client;
 mod der;
 pub(crate) mod judge;
 pub(crate) mod objects;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::judge::SIGNER;
+use super::client::Join;
 use super::objects::{Object, Objects};
 use super::{Csr, Nodes, Verdict, judge, read_nodes};
 use crate::diagnostic::{Error, Kind, Result, last_lines, printable};
@@ -42,7 +42,8 @@ pub(super) struct Pace {
 const PACE: Pace = Pace {
     table: Duration::from_secs(5),
     first: Duration::from_secs(1),
-    longest: Duration::from_secs(30),
+    // A join waits for its node's certificate: an API server that has just come up is found soon.
+    longest: Duration::from_secs(5),
     renew: Duration::from_secs(600),
     approval: Duration::from_secs(60),
 };
@@ -80,7 +81,7 @@ impl<L: Fn(&str)> Approver<L> {
         let mut nodes = read_nodes(&self.nodes)?;
         let mut stop = pin!(stop);
         loop {
-            self.say(&format!("approving serving certificates of {} nodes", nodes.len()));
+            self.say(&format!("approving certificates of {} nodes", nodes.len()));
             // A watch that is given up kills its kubectl.
             tokio::select! {
                 () = &mut stop => return Ok(()),
@@ -150,8 +151,11 @@ impl<L: Fn(&str)> Approver<L> {
                 Ok(Ok(length)) => length,
             };
             for object in objects.push(chunk.get(..length).unwrap_or_default()) {
-                if let Err(e) = self.consider(&object, nodes, complaints).await {
+                let settled = self.consider(&object, nodes, complaints).await;
+                if let Err(e) = &settled {
                     self.say(&e.to_string().replace("\n ", ";"));
+                }
+                if !settled.unwrap_or(false) {
                     renew = renew.min(Instant::now() + self.pace.longest);
                 }
             }
@@ -166,8 +170,7 @@ impl<L: Fn(&str)> Approver<L> {
     fn start_watch(&self) -> Result<Child> {
         self.kubectl()
             .args(["get", "certificatesigningrequests.v1.certificates.k8s.io", "--watch"])
-            .args(["--output", "json", "--field-selector"])
-            .arg(format!("spec.signerName={SIGNER}"))
+            .args(["--output", "json"])
             .into_inner()
             .stdin(Stdio::null())
             .spawn()
@@ -177,38 +180,70 @@ impl<L: Fn(&str)> Approver<L> {
             })
     }
 
+    /// Answers a request; `false`: it may be answered otherwise soon.
     async fn consider(
         &self,
         object: &Object,
         nodes: &Nodes,
         complaints: &mut Complaints,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let request: Csr = match object {
             Object::TooLarge => {
                 complaints.once("a request is too large to be a kubelet's", |line| self.say(line));
-                return Ok(());
+                return Ok(true);
             }
             Object::Text(text) => match serde_json::from_slice(text) {
                 Ok(request) => request,
                 Err(e) => {
                     let line = format!("kubectl printed what is no request: {e}");
                     complaints.once(&line, |line| self.say(line));
-                    return Ok(());
+                    return Ok(true);
                 }
             },
         };
         let name = &request.metadata.name;
-        match judge(&request, nodes) {
-            Verdict::Ignore(_) => Ok(()),
-            Verdict::Refuse(why) => {
-                complaints.once(&format!("not approved: {name}: {why}"), |line| self.say(line));
-                Ok(())
-            }
+        let of = &request.spec.username;
+        let (refused, settled) = match judge(&request, nodes) {
+            Verdict::Ignore(_) => return Ok(true),
+            Verdict::Refuse(why) => (why, true),
             Verdict::Approve => {
                 self.approve(name).await?;
-                self.say(&format!("approved: {name} of {}", request.spec.username));
-                Ok(())
+                self.say(&format!("approved: {name} of {of}"));
+                return Ok(true);
             }
+            Verdict::IfJoining(join) => match self.joins(&join).await? {
+                Ok(()) => {
+                    self.approve(name).await?;
+                    self.say(&format!("approved: {name} of {of}, for {}", join.node));
+                    return Ok(true);
+                }
+                Err(refused) => refused,
+            },
+        };
+        complaints.once(&format!("not approved: {name}: {refused}"), |line| self.say(line));
+        Ok(settled)
+    }
+
+    /// Whether that node is joining now, as the cluster has it; or why not, and whether that stays so.
+    async fn joins(&self, join: &Join) -> Result<Result<(), (String, bool)>> {
+        let secret = format!("bootstrap-token-{}", join.token);
+        let about_token = ["get", "--namespace", "kube-system", "secret", "--ignore-not-found"];
+        let description = ["--output", "jsonpath={.data.description}", "--", &secret];
+        let description = self.ask(&[&about_token[..], &description].concat()).await?;
+        if let Err(why) = join.is_expected(&description) {
+            return Ok(Err((why, true)));
+        }
+        // A kubelet that was just ended is believed to live for 40 s.
+        let ready = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
+        let about_node = ["get", "node", "--ignore-not-found", "--output", ready, "--", &join.node];
+        Ok(join.is_free(&self.ask(&about_node).await?).map_err(|why| (why, false)))
+    }
+
+    async fn ask(&self, words: &[&str]) -> Result<String> {
+        let asked = self.kubectl().args(words).run();
+        match timeout_at(Instant::now() + self.pace.approval, asked).await {
+            Ok(done) => done.map(|output| output.text()),
+            Err(_) => Err(Error::new(Kind::Timeout, "the API server took too long to answer")),
         }
     }
 

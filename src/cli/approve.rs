@@ -1,4 +1,4 @@
-//! `slipway approve-serving-certificates`: the service that stays on every control plane.
+//! `slipway approve-certificates`: the service that stays on every control plane.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use super::say_error;
 use crate::approver::Approver;
 use crate::diagnostic::{Error, Kind, Result};
 
-/// Approve the serving certificates that kubelets ask for; runs on control planes.
+/// Approve the certificates that kubelets ask for; runs on control planes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Table of nodes and their addresses, JSON; read again when it changes

@@ -48,7 +48,7 @@ enum Command {
     /// Say which slipway this is, and which Kubernetes it installs
     Version,
     #[command(hide = true)]
-    ApproveServingCertificates(approve::Args),
+    ApproveCertificates(approve::Args),
 }
 
 /// The inventory that is read where none is named.
@@ -116,7 +116,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Bundle(args) => bundle::run(args).await,
         Command::Lab(args) => lab::run(args).await,
         Command::Version => Ok(version::run()),
-        Command::ApproveServingCertificates(args) => approve::run(args).await,
+        Command::ApproveCertificates(args) => approve::run(args).await,
     }
 }
 

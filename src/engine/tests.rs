@@ -13,6 +13,8 @@ use crate::event::Event;
 use crate::resource::boxed;
 use crate::steps::{Pace, Step};
 
+mod tidy;
+
 fn in_runtime<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::persevere::persevere;
 use super::settle::millis;
 use super::{Node, Permit, Plan};
-use crate::diagnostic::Error;
+use crate::diagnostic::{Error, Kind};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
 use crate::steps::{Context, Gate, Pace, Step};
@@ -80,27 +80,60 @@ pub async fn apply<T: Transport + 'static>(
         });
     }
     let mut outcome = Outcome::default();
+    let mut stopped = Vec::new();
     while let Some(joined) = walkers.join_next().await {
         match joined {
             Ok((_, Ok(changed))) => outcome.changed += changed,
             Ok((name, Err((changed, stop)))) => {
                 outcome.changed += changed;
+                if !stop.is_lost() {
+                    stopped.push((name.clone(), stop.step()));
+                }
                 match stop {
                     Stop::Failed(step, error) => outcome.failures.push((name, step, error)),
                     Stop::HeldBack(step, why) => outcome.held_back.push((name, step, why)),
                 }
             }
             Err(e) => {
-                let bug =
-                    Error::new(crate::diagnostic::Kind::Bug, format!("a walk ended early: {e}"));
+                let bug = Error::new(Kind::Bug, format!("a walk ended early: {e}"));
                 outcome.failures.push((String::new(), "", bug));
             }
         }
     }
+    for (name, at) in stopped {
+        walk.tidy_up(&name, at, &mut outcome).await;
+    }
     outcome
 }
 
+impl Stop {
+    fn step(&self) -> &'static str {
+        match self {
+            Self::Failed(step, _) | Self::HeldBack(step, _) => step,
+        }
+    }
+
+    /// Whether the node cannot be reached.
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Failed(_, error) if error.kind() == Kind::Connection)
+    }
+}
+
 impl<T: Transport> Walk<T> {
+    /// What a node that stopped at a step does even so, of what comes later.
+    async fn tidy_up(&self, name: &str, at: &str, outcome: &mut Outcome) {
+        let later = self.context.steps.iter().skip_while(|step| step.name != at).skip(1);
+        for step in later.filter(|step| matches!(step.after, Some(Gate::Ended(_)))) {
+            match self.step(name, step, true).await {
+                Ok(changed) => outcome.changed += changed,
+                Err(Stop::Failed(step, error)) => {
+                    outcome.failures.push((name.to_owned(), step, error));
+                }
+                Err(Stop::HeldBack(..)) => {}
+            }
+        }
+    }
+
     async fn node(&self, name: &str) -> Result<usize, (usize, Stop)> {
         let mut changed = 0;
         for (index, step) in self.context.steps.iter().enumerate() {
@@ -203,12 +236,15 @@ impl<T: Transport> Walk<T> {
         for (node, position) in progress {
             let counts = match gate {
                 Gate::Leader(_) => *node == self.context.survey.leader,
-                Gate::Others(_) => node != me,
+                Gate::Others(_) | Gate::Ended(_) => node != me,
                 Gate::LeaderFirst(_) => {
                     *node == self.context.survey.leader && self.context.cluster.is_worker(me)
                 }
             };
             if !counts || position.done >= needed {
+                continue;
+            }
+            if position.stopped && matches!(gate, Gate::Ended(_)) {
                 continue;
             }
             if position.stopped {

@@ -1,5 +1,7 @@
 //! What the probes' shell texts print, given the world.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use super::asked::{Asked, Question};
@@ -8,6 +10,7 @@ use super::effects::name_of;
 use super::kubeadm::key;
 use super::machine::{CREDENTIALS, KUBELET_CONF, Machine, Pod, SERVING, is_swap};
 use super::world::{NodeObject, World};
+use crate::approver::client::AUTO_APPROVAL;
 
 /// Exit code and standard output.
 type Answer = (i32, String);
@@ -76,6 +79,28 @@ impl World {
             }
             Question::Workloads => self.workloads(machine),
             Question::Manifest => self.differences(machine, &asked.input),
+            Question::Tokens => {
+                let Some(store) = self.admin(machine) else { return yes(false) };
+                lines(self.stores[store].objects.tokens.iter().map(|(token, about)| {
+                    let (id, _) = token.split_once('.').unwrap();
+                    format!("bootstrap-token-{id} {}", BASE64.encode(about))
+                }))
+            }
+            Question::ClusterRoleBinding => {
+                assert_eq!(words[0], AUTO_APPROVAL);
+                let Some(store) = self.admin(machine) else { return yes(false) };
+                lines(self.stores[store].objects.auto_approval.then(|| words[0].clone()))
+            }
+            Question::VrrpFilter => {
+                let enabled = machine.unit("slipway-vrrp.service").enabled;
+                let loaded = machine.vrrp.clone().unwrap_or_default();
+                lines([
+                    if enabled { "enabled" } else { "" }.to_owned(),
+                    loaded,
+                    "a".into(),
+                    "a".into(),
+                ])
+            }
             Question::BootId => (0, format!("{name}-{}\n", machine.boots)),
             Question::Running => lines(running(machine)),
             Question::Survey => (0, self.survey(machine, words)),

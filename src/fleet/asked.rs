@@ -11,6 +11,7 @@ pub(super) enum Question {
     Alive,
     ApiServer,
     BootId,
+    ClusterRoleBinding,
     Clock,
     EtcdMembers,
     Exist,
@@ -28,7 +29,9 @@ pub(super) enum Question {
     Survey,
     Swap,
     Sysctls,
+    Tokens,
     Unit,
+    VrrpFilter,
     Workloads,
 }
 
@@ -49,6 +52,7 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::api_server(""), ApiServer),
             (Probe::boot_id(), BootId),
             (Probe::clock(), Clock),
+            (Probe::cluster_role_binding(""), ClusterRoleBinding),
             (Probe::etcd_members(), EtcdMembers),
             (Probe::exist(&[]), Exist),
             (Probe::file("", false), File),
@@ -65,7 +69,9 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::survey(&[]), Survey),
             (Probe::swap(), Swap),
             (Probe::sysctls(&[]), Sysctls),
+            (Probe::tokens(), Tokens),
             (Probe::unit(""), Unit),
+            (Probe::vrrp_filter(), VrrpFilter),
             (Probe::workloads(), Workloads),
         ];
         probes.map(|(probe, question)| (probe.text(), question)).to_vec()

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
-    ControlPlaneJoin, File, Hostname, Images, Manifest, NoEtcdMember, NoNode, NoSwap, Packages,
-    Reset, Resource, Synchronised, Token, Undone, Unit, sha256,
+    ControlPlaneJoin, File, Hostname, Images, Manifest, NoAutoApproval, NoEtcdMember, NoNode,
+    NoSwap, NoTokens, Packages, Reset, Resource, Synchronised, Token, Undone, Unit, VrrpFilter,
+    sha256,
 };
 use crate::secret::Secret;
 
@@ -47,6 +48,9 @@ pub(super) enum Deed {
     Taint(String, Vec<String>),
     RemoveMember(String),
     DeleteNode(String, Value),
+    /// Bootstrap tokens of slipway's.
+    RemoveTokens,
+    RemoveBinding(String),
 }
 
 /// Fixed shell texts.
@@ -65,6 +69,9 @@ enum Text {
     ApplySecret,
     RemoveMember,
     DeleteNode,
+    RemoveTokens,
+    RemoveBinding,
+    LoadFilter,
 }
 
 /// Each shell text, as the resource that uses it gives it.
@@ -96,7 +103,10 @@ fn texts() -> &'static [(String, Text)] {
             (join(false), &[Text::AskAgain, Text::Kubeadm]),
             (join(true), &[Text::Kubeadm, Text::Kubeadm]),
             (Box::new(Manifest { name: "", text: String::new() }), &[Text::Apply]),
-            (Box::new(Token { object: nothing() }), &[Text::ApplySecret]),
+            (Box::new(Token { object: nothing(), nodes: Vec::new() }), &[Text::ApplySecret]),
+            (Box::new(NoTokens { makes_one: false }), &[Text::RemoveTokens]),
+            (Box::new(NoAutoApproval), &[Text::RemoveBinding]),
+            (Box::new(VrrpFilter::new("", "")), &[Text::LoadFilter]),
             (Box::new(member), &[Text::RemoveMember]),
             (Box::new(node), &[Text::DeleteNode]),
         ];
@@ -199,6 +209,9 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Deed> {
             documents(&text_input()).into_iter().map(Deed::Apply).collect()
         }
         Text::RemoveMember => vec![Deed::RemoveMember(word(0))],
+        Text::RemoveTokens => vec![Deed::RemoveTokens],
+        Text::RemoveBinding => vec![Deed::RemoveBinding(word(0))],
+        Text::LoadFilter => vec![Deed::Enable(word(0)), Deed::Start(word(0))],
         Text::DeleteNode => {
             vec![Deed::DeleteNode(word(0), serde_json::from_slice(&input).unwrap())]
         }

@@ -5,11 +5,16 @@ use serde_json::Value;
 use super::deeds::Deed;
 use super::machine::{CREDENTIALS, Machine, is_swap};
 use super::world::World;
+use crate::approver::client::{AUTO_APPROVAL, JOINS_OF};
 
 /// Kind, namespace and name.
 pub(super) fn name_of(object: &Value) -> String {
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     format!("{}/{}/{}", text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
+}
+
+fn refused() -> String {
+    "dial tcp: connect: connection refused".to_owned()
 }
 
 impl World {
@@ -28,6 +33,20 @@ impl World {
             Deed::Taint(node, taints) => return self.taint(name, &node, &taints),
             Deed::RemoveMember(id) => return self.remove_member(name, &id),
             Deed::DeleteNode(node, options) => return self.delete_node(name, &node, &options),
+            Deed::RemoveTokens => {
+                // It tries for a while, and leaves them where nobody answers.
+                if let Some(store) = self.admin(self.machine(name)) {
+                    self.stores[store]
+                        .objects
+                        .tokens
+                        .retain(|_, about| !about.starts_with(JOINS_OF));
+                }
+            }
+            Deed::RemoveBinding(binding) => {
+                assert_eq!(binding, AUTO_APPROVAL);
+                let Some(store) = self.admin(self.machine(name)) else { return Err(refused()) };
+                self.stores[store].objects.auto_approval = false;
+            }
             Deed::Write { path, mode, bytes } => {
                 let old = self.machine(name).files.get(&path);
                 if path.starts_with("/etc/kubernetes/pki/")
@@ -44,7 +63,7 @@ impl World {
 
     fn apply(&mut self, at: &str, object: Value) -> Result<(), String> {
         let Some(store) = self.admin(self.machine(at)) else {
-            return Err("dial tcp: connect: connection refused".to_owned());
+            return Err(refused());
         };
         let uid = self.number();
         let objects = &mut self.stores[store].objects;
@@ -58,7 +77,8 @@ impl World {
             }
             ("Secret", "bootstrap.kubernetes.io/token") => {
                 let part = |key: &str| object["stringData"][key].as_str().unwrap().to_owned();
-                objects.tokens.insert(format!("{}.{}", part("token-id"), part("token-secret")));
+                let token = format!("{}.{}", part("token-id"), part("token-secret"));
+                objects.tokens.insert(token, part("description"));
             }
             ("Secret", _) => drop(objects.secrets.insert(name)),
             _ => drop(objects.applied.insert(name_of(&object), object)),
@@ -68,7 +88,7 @@ impl World {
 
     fn taint(&mut self, at: &str, node: &str, taints: &[String]) -> Result<(), String> {
         let Some(store) = self.admin(self.machine(at)) else {
-            return Err("dial tcp: connect: connection refused".to_owned());
+            return Err(refused());
         };
         let Some(node) = self.stores[store].objects.nodes.get_mut(node) else {
             return Err(format!("nodes {node:?} not found"));

@@ -38,8 +38,10 @@ impl World {
                 node.taints.extend(process.taints(false));
             }
             "bootstrap-token/token" => {
-                let token = &process.own()["bootstrapTokens"][0]["token"];
-                found.objects.tokens.insert(token.as_str().unwrap().to_owned());
+                let token = &process.own()["bootstrapTokens"][0];
+                let part = |key: &str| token[key].as_str().unwrap().to_owned();
+                found.objects.tokens.insert(part("token"), part("description"));
+                found.objects.auto_approval = true;
             }
             "bootstrap-token/cluster-info" => {
                 let ca = String::from_utf8(ca.unwrap().to_vec()).unwrap();

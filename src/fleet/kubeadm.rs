@@ -306,7 +306,7 @@ impl World {
             wanted => {
                 assert_eq!(wanted["apiServerEndpoint"], self.served.authority());
                 let token = wanted["token"].as_str().unwrap();
-                wanted["caCertHashes"][0] == identity && objects.tokens.contains(token)
+                wanted["caCertHashes"][0] == identity && objects.tokens.contains_key(token)
             }
         };
         trusts && uploaded.iter().all(|name| objects.configs.contains_key(*name))

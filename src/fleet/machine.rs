@@ -57,6 +57,8 @@ pub(super) struct Machine {
     pub(super) pods: BTreeSet<Pod>,
     /// The kubelet that runs now has made sure of its Node object.
     pub(super) registered: bool,
+    /// The digest of the packet filter for VRRP that was loaded.
+    pub(super) vrrp: Option<String>,
     /// The unit in which kubeadm works.
     pub(super) kubeadm: Option<Process>,
 }
@@ -116,6 +118,7 @@ impl Machine {
             data: None,
             pods: BTreeSet::new(),
             registered: false,
+            vrrp: None,
             kubeadm: None,
         };
         machine.write("/etc/hosts", 0o644, b"127.0.0.1 localhost\n");
@@ -202,6 +205,11 @@ impl Machine {
         if lacking || !self.has_unit(unit) {
             return Err(format!("Job for {unit} failed"));
         }
+        if unit == "slipway-vrrp.service" {
+            let [rules, unit] =
+                [template::VRRP_RULES, template::VRRP_UNIT].map(|t| self.text(t.target()));
+            self.vrrp = Some(sha256(format!("{rules}{unit}").as_bytes()));
+        }
         self.units.entry(unit.to_owned()).or_default().active = true;
         self.registered &= unit != "kubelet.service";
         Ok(())
@@ -229,6 +237,7 @@ impl Machine {
         self.kubeadm = None;
         self.pods.clear();
         self.registered = false;
+        self.vrrp = None;
         self.on_time = false;
         self.hostname = self.text("/etc/hostname").trim().to_owned();
         self.swap = self.text("/etc/fstab").lines().any(is_swap);
@@ -293,6 +302,7 @@ impl Machine {
         add("swap", self.swap.to_string());
         add("images", format!("{:?}", self.images));
         add("pods", format!("{:?}", self.pods));
+        add("VRRP", format!("{:?}", self.vrrp));
         add("kubelet", format!("registered {}", self.registered));
         add("kubeadm", format!("{:?}", self.kubeadm.is_some()));
         lines

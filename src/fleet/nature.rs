@@ -4,6 +4,7 @@
 use super::machine::{API_MANIFEST, BOOTSTRAP, CREDENTIALS, Data, ETCD_MANIFEST, KUBELET_CONF};
 use super::machine::{Machine, Pod, SERVING};
 use super::world::{Member, NodeObject, Store, World};
+use crate::approver::client::JOINS_OF;
 
 /// Looks at one machine and does one thing there, or nothing.
 type Rule = fn(&mut World, &str) -> bool;
@@ -112,9 +113,12 @@ fn credentials(world: &mut World, name: &str) -> bool {
     }
     let token = machine.text(BOOTSTRAP);
     let bootstraps = machine.has(BOOTSTRAP)
-        && world
-            .of_kubelet(machine)
-            .is_some_and(|store| world.stores[store].objects.tokens.contains(&token));
+        && world.of_kubelet(machine).is_some_and(|store| {
+            let objects = &world.stores[store].objects;
+            objects.tokens.get(&token).is_some_and(|about| {
+                objects.auto_approval || lets_join(world, store, machine, about)
+            })
+        });
     let gets = machine.text(KUBELET_CONF) == "embedded" || bootstraps;
     if gets {
         world.write(name, CREDENTIALS, "valid");
@@ -142,20 +146,31 @@ fn register(world: &mut World, name: &str) -> bool {
     true
 }
 
+/// Whether an approver finds that the machine's node is joining now by a token with that description.
+fn lets_join(world: &World, store: usize, machine: &Machine, about: &str) -> bool {
+    let node = &machine.node;
+    let expected =
+        about.strip_prefix(JOINS_OF).is_some_and(|names| names.split(' ').any(|n| n == node));
+    let lives = world.stores[store].objects.nodes.get(node).is_some_and(|node| node.ready);
+    expected && !lives && world.machines.values().any(|other| approves(world, other, machine))
+}
+
+/// Whether an approver works on `other` that knows the node of `machine`.
+fn approves(world: &World, other: &Machine, machine: &Machine) -> bool {
+    let list: serde_json::Value =
+        serde_json::from_str(&other.text("/etc/slipway/nodes.json")).unwrap_or_default();
+    other.active("slipway-approver.service")
+        && world.admin(other).is_some()
+        && list[&machine.node][0] == machine.node_ip.to_string()
+}
+
 /// Asked for by the kubelet, and granted by an approver whose list has the node.
 fn serving(world: &mut World, name: &str) -> bool {
     let machine = world.machine(name);
     if !machine.registered || machine.has(SERVING) || world.of_kubelet(machine).is_none() {
         return false;
     }
-    let approves = |other: &Machine| {
-        let list: serde_json::Value =
-            serde_json::from_str(&other.text("/etc/slipway/nodes.json")).unwrap_or_default();
-        other.active("slipway-approver.service")
-            && world.admin(other).is_some()
-            && list[&machine.node][0] == machine.node_ip.to_string()
-    };
-    let granted = world.machines.values().any(approves);
+    let granted = world.machines.values().any(|other| approves(world, other, machine));
     if granted {
         world.write(name, SERVING, "signed by the cluster");
     }

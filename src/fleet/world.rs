@@ -53,8 +53,10 @@ pub(super) struct Objects {
     pub(super) nodes: BTreeMap<String, NodeObject>,
     /// ConfigMaps of `kube-system`, and `cluster-info`.
     pub(super) configs: BTreeMap<String, String>,
-    /// Bootstrap tokens that are valid, `id.secret`.
-    pub(super) tokens: BTreeSet<String>,
+    /// Bootstrap tokens that are valid, `id.secret`, and their descriptions.
+    pub(super) tokens: BTreeMap<String, String>,
+    /// Whether everybody who has a token becomes the node of his choice.
+    pub(super) auto_approval: bool,
     /// TLS Secrets of `kube-system`.
     pub(super) secrets: BTreeSet<String>,
     /// What slipway applied, by kind, namespace and name; Nodes apart.
@@ -288,6 +290,8 @@ impl World {
         }
         let applied = store.objects.applied.iter().map(|(k, v)| (k.clone(), v.to_string()));
         lines.extend(applied.chain(store.objects.configs.clone()));
+        lines.insert("bootstrap tokens".to_owned(), store.objects.tokens.len().to_string());
+        lines.insert("auto-approval".to_owned(), store.objects.auto_approval.to_string());
         lines.insert("secrets".to_owned(), format!("{:?}", store.objects.secrets));
         lines
     }

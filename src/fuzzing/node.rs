@@ -14,9 +14,10 @@ use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
     Absent, ApiServer, AtHub, Block, ControlPlaneJoin, Directory, Drift, EtcdJoin, File, Healthy,
-    Hostname, Image, Images, Init, Join, Manifest, Modules, NoEtcdMember, NoNode, NoSwap, Package,
-    Packages, Registration, Reset, Resource, ServerKey, ServingCertificate, Synchronised, Sysctls,
-    Taints, Token, Undone, Unit, Voter, boxed, sha256,
+    Hostname, Image, Images, Init, Join, Manifest, Modules, NoAutoApproval, NoEtcdMember, NoNode,
+    NoSwap, NoTokens, Package, Packages, Registration, Reset, Resource, ServerKey,
+    ServingCertificate, Synchronised, Sysctls, Taints, Token, Undone, Unit, Voter, VrrpFilter,
+    boxed, sha256,
 };
 use crate::secret::Secret;
 use crate::steps::STEPS;
@@ -101,7 +102,10 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(Unit::running("containerd.service", &[])),
         boxed(Init { config: config() }),
         boxed(Reset { node: node.clone(), what: Undone::Join(None) }),
-        boxed(Token { object: config() }),
+        boxed(Token { object: config(), nodes: Vec::new() }),
+        boxed(NoTokens { makes_one: false }),
+        boxed(NoAutoApproval),
+        boxed(VrrpFilter::new("", "")),
         boxed(Voter { node: node.clone() }),
         boxed(ServingCertificate),
         boxed(Synchronised),

@@ -10,7 +10,7 @@ until [ "$(systemctl show --property LoadState --value $u)" = not-found ] || [ $
 done
 rm -f "$d.log"
 systemd-run --quiet --wait --collect --unit=slipway-run-kubeadm env -i PATH="$PATH" LC_ALL=C HOME=/root sh -c '
-  end=$(($(date +%s) + 120)); log=/run/slipway/kubeadm.log
+  umask 077; end=$(($(date +%s) + 120)); log=/run/slipway/kubeadm.log
   while kubeadm "$@" >$log 2>&1; code=$?; [ $code != 0 ]; do
     # A kubelet registered just before its join was undone: its node stays Ready for 50 s after its end.
     grep -q "status .Ready. already exists in the cluster" $log && [ "$(date +%s)" -lt $end ] || break
@@ -18,5 +18,7 @@ systemd-run --quiet --wait --collect --unit=slipway-run-kubeadm env -i PATH="$PA
     sleep 2
   done
   rm -f /run/slipway/kubeadm.yaml
+  # kubeadm tells bootstrap tokens, and its log stays.
+  sed -i -E "s/\b[a-z0-9]{6}\.[a-z0-9]{16}\b/***/g" $log
   [ $code != 0 ] || rm -f /etc/kubernetes/super-admin.conf; exit $code' slipway "$@"
 code=$?; [ ! -e "$d.log" ] || tail -c 65536 "$d.log"; exit $code

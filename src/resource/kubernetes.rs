@@ -74,10 +74,13 @@ impl Resource for Init {
     }
 }
 
-/// A bootstrap token that joins may use, for an hour. Only desired while a node is to join.
+/// A bootstrap token that joins may use, for an hour at most: [`super::NoTokens`] takes it away. Only
+/// desired while a node is to join.
 pub struct Token {
     /// The Secret object of type `bootstrap.kubernetes.io/token`, as JSON.
     pub object: Secret<Vec<u8>>,
+    /// The nodes that it is for.
+    pub nodes: Vec<String>,
 }
 
 impl Resource for Token {
@@ -91,7 +94,7 @@ impl Resource for Token {
     }
 
     fn compare(&self, _seen: &Output) -> Result<Drift> {
-        Ok(Drift::differs("let nodes join for an hour"))
+        Ok(Drift::differs(format!("let {} join", self.nodes.join(", "))))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {

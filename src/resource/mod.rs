@@ -24,7 +24,9 @@ mod package;
 mod registration;
 mod reset;
 mod system;
+mod token;
 mod unit;
+mod vrrp;
 
 pub use block::Block;
 pub use dead::{Anew, NoEtcdMember, NoNode};
@@ -37,7 +39,9 @@ pub use package::{Package, Packages};
 pub use registration::{AtHub, Hub, Registration};
 pub use reset::{Reset, Undone};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
+pub use token::{NoAutoApproval, NoTokens};
 pub use unit::Unit;
+pub use vrrp::VrrpFilter;
 
 /// One thing on one node, as it shall be.
 pub trait Resource: Send + Sync {

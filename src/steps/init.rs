@@ -3,7 +3,9 @@
 use super::{Context, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Init, NoEtcdMember, NoNode, Resource, SUPER_ADMIN, Token, Voter, boxed};
+use crate::resource::{
+    Init, NoAutoApproval, NoEtcdMember, NoNode, Resource, SUPER_ADMIN, Token, Voter, boxed,
+};
 
 /// A cluster begins on exactly one node. `init` is desired only when every control plane has
 /// answered the survey and none is a member: anything else would make a second cluster.
@@ -22,8 +24,13 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let mut wanted = super::all(kubeadm::patches(&context.cluster, node)).collect::<Vec<_>>();
     if context.is_new() {
         wanted.push(boxed(Init { config: kubeadm::init(context, node)? }));
-    } else if context.present().any(|n| !context.survey.is_member(&n.name)) {
-        wanted.push(boxed(Token { object: kubeadm::token_object(&context.token) }));
+    }
+    // Between the two: kubeadm makes it, and no token shall be worth a node's name by itself.
+    wanted.push(boxed(NoAutoApproval));
+    let joining = context.joining();
+    if !context.is_new() && !joining.is_empty() {
+        let nodes = joining.iter().map(|name| (*name).to_owned()).collect();
+        wanted.push(boxed(Token { object: kubeadm::token_object(context), nodes }));
     }
     for node in &context.cluster.nodes {
         if let Some(member) = context.survey.dead_member(node) {

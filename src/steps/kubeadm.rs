@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Context, Token};
+use crate::approver::client::JOINS_OF;
 use crate::cluster::{API_PORT, Cluster, Endpoint, Network, Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::File;
@@ -18,7 +19,9 @@ pub(super) fn init(context: &Context, node: &Node) -> Result<Secret<Vec<u8>>> {
     let mut init = json!({
         "apiVersion": API_VERSION,
         "kind": "InitConfiguration",
-        "bootstrapTokens": [{"token": whole(&context.token), "ttl": "1h0m0s"}],
+        "bootstrapTokens": [{
+            "token": whole(&context.token), "ttl": "1h0m0s", "description": purpose(context),
+        }],
         "localAPIEndpoint": local(node),
         "nodeRegistration": registration(context, node),
         // It would print the token.
@@ -87,8 +90,15 @@ fn point_to_patches(configuration: &mut Value, context: &Context, node: &Node) {
     }
 }
 
-/// The Secret that makes `token` valid for an hour (type `bootstrap.kubernetes.io/token`).
-pub(super) fn token_object(token: &Token) -> Secret<Vec<u8>> {
+/// Which nodes the run's token is for: the approver goes by it.
+fn purpose(context: &Context) -> String {
+    format!("{JOINS_OF}{}", context.joining().join(" "))
+}
+
+/// The Secret that makes the run's token valid, for an hour at most (type
+/// `bootstrap.kubernetes.io/token`).
+pub(super) fn token_object(context: &Context) -> Secret<Vec<u8>> {
+    let token = &context.token;
     let expires = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
     let object = json!({
         "apiVersion": "v1",
@@ -96,6 +106,7 @@ pub(super) fn token_object(token: &Token) -> Secret<Vec<u8>> {
         "type": "bootstrap.kubernetes.io/token",
         "metadata": {"name": format!("bootstrap-token-{}", token.id), "namespace": "kube-system"},
         "stringData": {
+            "description": purpose(context),
             "token-id": token.id,
             "token-secret": token.secret.expose(),
             "expiration": expires.to_string(),

@@ -21,7 +21,10 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let program = |name| supply::program(&context.bundle, name, "/usr/local/bin");
     let text = template::KUBELET_UNIT.render(&json!({}))?;
     let kubelet = vec![File::text(template::KUBELET_UNIT.target(), text), program("kubelet")?];
-    let unit = Unit::enabled("kubelet.service", &digests(&kubelet));
+    // kubeadm starts a new node's. A member's runs: a reset that was cut short may have ended it.
+    let member = context.survey.is_member(&node.name);
+    let unit = if member { Unit::running } else { Unit::enabled };
+    let unit = unit("kubelet.service", &digests(&kubelet));
     let mut programs = vec![program("kubeadm")?];
     if node.role == Role::ControlPlane {
         for name in ["kubectl", "etcdctl", "etcdutl"] {

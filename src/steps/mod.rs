@@ -34,6 +34,7 @@ mod sample;
 mod shared_keys;
 mod supply;
 mod time;
+mod tokens;
 
 pub use supply::Program;
 
@@ -54,6 +55,7 @@ pub const STEPS: &[Step] = &[
     join::WORKERS,
     certificates::STEP,
     addons::STEP,
+    tokens::STEP,
     health::STEP,
     registration::STEP,
 ];
@@ -83,6 +85,9 @@ pub enum Gate {
     Leader(&'static str),
     /// All other nodes have finished this step.
     Others(&'static str),
+    /// All other nodes have finished this step, or will not. Where the node itself stopped before, the
+    /// step is done all the same, after everybody's end.
+    Ended(&'static str),
     /// On workers: the leader has finished this step. What nobody waits for leaves the line and the
     /// processors to what all wait for.
     LeaderFirst(&'static str),
@@ -93,7 +98,10 @@ impl Gate {
     #[must_use]
     pub fn step(&self) -> &'static str {
         match self {
-            Self::Leader(step) | Self::Others(step) | Self::LeaderFirst(step) => step,
+            Self::Leader(step)
+            | Self::Others(step)
+            | Self::Ended(step)
+            | Self::LeaderFirst(step) => step,
         }
     }
 }
@@ -186,6 +194,15 @@ impl Context {
     #[must_use]
     pub fn is_new(&self) -> bool {
         !self.survey.any_member()
+    }
+
+    /// The nodes that become members by the run's token.
+    fn joining(&self) -> Vec<&str> {
+        let first = |node: &Node| self.is_new() && self.is_leader(node);
+        self.present()
+            .filter(|node| !self.survey.is_member(&node.name) && !first(node))
+            .map(|node| node.name.as_str())
+            .collect()
     }
 
     fn facts(&self, node: &Node) -> &Facts {

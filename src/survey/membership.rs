@@ -231,7 +231,8 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     if facts.identity.is_none() || facts.identity.as_ref() != view.identity {
         return refuse("whose they are cannot be told: no CA certificate of ours is there");
     }
-    if view.begun == Some(&node.name) || view.nothing {
+    // Where an init did not finish, nobody else has joined: it is undone, and there is no cluster.
+    if view.begun.is_some() || view.nothing {
         return Way::Reset;
     }
     if view.nodes.is_none() {

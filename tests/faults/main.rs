@@ -17,6 +17,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod fleet;
 mod interruptions;
 mod membership;
@@ -43,6 +44,10 @@ pub struct Case {
     pub run: fn(&Fleet) -> String,
 }
 
+/// All cases, as the report shows them.
+pub const CASES: &[&[Case]] =
+    &[preflight::CASES, interruptions::CASES, membership::CASES, attacks::CASES];
+
 /// What the lab is when a case begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Start {
@@ -55,11 +60,8 @@ pub enum Start {
 #[test]
 fn what_goes_wrong_is_mended_by_the_next_apply() {
     let all = std::env::var("SLIPWAY_SWEEP").is_ok_and(|which| which == "all");
-    let mut cases: Vec<&Case> = [preflight::CASES, interruptions::CASES, membership::CASES]
-        .into_iter()
-        .flatten()
-        .filter(|case| all || case.often)
-        .collect();
+    let mut cases: Vec<&Case> =
+        CASES.iter().copied().flatten().filter(|case| all || case.often).collect();
     // Making a cluster takes longest.
     cases.sort_by_key(|case| case.start);
     let only = std::env::var("SLIPWAY_FAULT").unwrap_or_default();

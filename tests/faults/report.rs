@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::support::{run, target};
-use super::{Case, interruptions, membership, preflight};
+use super::{CASES, Case};
 
 pub struct Report {
     all: bool,
@@ -82,9 +82,7 @@ impl Report {
             jiff::Timestamp::now().strftime("%F"),
             self.commit,
         );
-        for case in
-            [preflight::CASES, interruptions::CASES, membership::CASES].into_iter().flatten()
-        {
+        for case in CASES.iter().copied().flatten() {
             let result = match self.results.get(case.name) {
                 None => "not run".to_owned(),
                 Some(row) => {

@@ -6,16 +6,18 @@ use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use rcgen::KeyPair;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::{Value, json};
-use slipway_agent::access::{request, signing_request};
+use slipway_agent::access::{request, signing_request, token_binding};
 use slipway_agent::api::{ClusterRegistration, ConditionStatus, ManifestSet};
+use slipway_agent::install::HUB_NAMESPACE;
 use slipway_agent::registration;
 
 use crate::support::keys::claims;
-use crate::support::world::{Agent, PATIENCE, condition, log, spec, world};
+use crate::support::world::{Agent, PATIENCE, condition, log, spec, token, world};
 use crate::support::{eventually, refused};
 
 const NINETY_DAYS: Duration = Duration::from_hours(2160);
@@ -397,4 +399,73 @@ async fn a_hostile_member_can_neither_flood_nor_garble() {
     let other = Patch::Merge(json!({ "spec": { "preferredHolder": "x".repeat(1_000_000) } }));
     let written = leases.patch("mcp-agent", &params, &other).await;
     assert!(written.is_err() || written.unwrap().spec.unwrap().preferred_holder.is_none());
+}
+
+/// A request of `group`'s power, under any name.
+fn powerful(name: &str, group: &str) -> CertificateSigningRequest {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, group);
+    params.distinguished_name.push(DnType::CommonName, "mallory");
+    let pem = params.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+    let mut wanted = request("any", false, pem, NINETY_DAYS);
+    wanted.metadata.name = Some(name.to_owned());
+    wanted
+}
+
+#[tokio::test]
+async fn the_controllers_own_credential_makes_nobody_an_administrator() {
+    log();
+    let world = world();
+    let admin = world.hub.admin();
+    prepared("prize").await;
+    let stolen = world.hub.with_token(&token(&admin, HUB_NAMESPACE, "mcp-hub").await);
+    let post = PostParams::default();
+    let (filed, requests) = (
+        Api::<CertificateSigningRequest>::all(admin.clone()),
+        Api::<CertificateSigningRequest>::all(stolen.clone()),
+    );
+    let answer = async |name: &str, kind: &str| {
+        let condition = json!({ "type": kind, "status": "True", "reason": "Mine", "message": "" });
+        let patch = Patch::Merge(json!({ "status": { "conditions": [condition] } }));
+        requests.patch_approval(name, &PatchParams::default(), &patch).await
+    };
+
+    // This group's certificates the API server itself does not let anybody ask for.
+    let masters = filed.create(&post, &powerful("masters", "system:masters")).await;
+    assert_eq!(refused("system:masters", masters).0, 403);
+    // kubeadm's administrators may do as much. Whoever filed it, under whatever name.
+    for name in ["administrator", "mcp.nobody.bootstrap", "mcp.nobody.renewal", "mcp.a.b.renewal"] {
+        filed.create(&post, &powerful(name, "kubeadm:cluster-admins")).await.unwrap();
+        let (code, message) = refused(name, answer(name, "Approved").await);
+        assert!(code == 422 && message.contains("mcp-hub-approvals"), "{name}: {code} {message}");
+        let found = filed.get(name).await.unwrap().status.unwrap_or_default();
+        assert!(found.conditions.is_none() && found.certificate.is_none(), "{name}: {found:?}");
+    }
+    // Nor does it answer others' requests with a no.
+    let (code, message) = refused("a denial", answer("administrator", "Denied").await);
+    assert!(code == 422 && message.contains("clusters' certificate requests only"), "{message}");
+    // Other signers' requests it may not approve by its role.
+    let mut serving = powerful("mcp.nobody2.bootstrap", "system:nodes");
+    serving.spec.signer_name = "example.com/other".to_owned();
+    filed.create(&post, &serving).await.unwrap();
+    forbidden("another signer", answer("mcp.nobody2.bootstrap", "Approved").await);
+
+    // It cannot become a cluster either, to ask by its name: not by a binding for itself, not elsewhere.
+    let own = json!({ "kind": "ServiceAccount", "name": "mcp-hub", "namespace": HUB_NAMESPACE });
+    let mut binding = token_binding("prize");
+    binding.subjects.as_mut().unwrap().push(serde_json::from_value(own).unwrap());
+    let bindings = |namespace| Api::<RoleBinding>::namespaced(stolen.clone(), namespace);
+    let (code, message) =
+        refused("a binding", bindings("mcp-cluster-prize").create(&post, &binding).await);
+    assert!(code == 422 && message.contains("mcp-hub-token-bindings"), "{code} {message}");
+    binding.metadata.namespace = Some("kube-system".to_owned());
+    refused("elsewhere", bindings("kube-system").create(&post, &binding).await);
+    // As it is meant, it may.
+    bindings("mcp-cluster-prize").create(&post, &token_binding("prize")).await.unwrap();
+    for namespace in ["mcp-cluster-prize", "kube-system"] {
+        let accounts = Api::<ServiceAccount>::namespaced(stolen.clone(), namespace);
+        let made = accounts.create_token_request("mcp-agent", &post, &Default::default()).await;
+        forbidden("a token", made);
+    }
 }

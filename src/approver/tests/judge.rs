@@ -57,7 +57,7 @@ fn who_filed_it_must_be_the_node() {
     refused(with("/spec/username", "mallory"), "`mallory` is no node");
     refused(with("/spec/username", "system:node:"), "`` is not in the table");
     refused(with("/spec/username", "system:node:w-9"), "`w-9` is not in the table");
-    refused(with("/spec/username", "system:node:cp-1"), "its common name is not that of");
+    refused(with("/spec/username", "system:node:cp-1"), "its common name is not");
     refused(with("/spec/groups", json!(["system:authenticated"])), "not in the group");
 }
 

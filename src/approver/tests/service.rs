@@ -16,6 +16,10 @@ case "$*" in
     shift 5
     echo "$*" >>"$here/approved"
     if [ -e "$here/refuse" ]; then echo "conflict" >&2; exit 1; fi ;;
+"--kubeconfig $here/admin.conf get --namespace kube-system secret --ignore-not-found --output jsonpath={.data.description} -- bootstrap-token-abc123")
+    cat "$here/description" 2>/dev/null; exit 0 ;;
+"--kubeconfig $here/admin.conf get node --ignore-not-found --output jsonpath="*" -- w-1")
+    cat "$here/ready" 2>/dev/null; exit 0 ;;
 "--kubeconfig $here/admin.conf get certificatesigningrequests"*)
     echo $$ >>"$here/watches"
     cat "$here/stream"
@@ -196,4 +200,58 @@ async fn without_a_valid_table_it_does_not_start() {
     }
     std::fs::remove_file(bench.path("nodes.json")).unwrap();
     assert!(bench.serve(|| false).await.is_err());
+}
+
+/// A request to become `w-1`, with a token.
+fn join() -> Value {
+    super::client::asks(&pkcs10(subject(), Vec::new()))
+}
+
+fn described(names: &str) -> String {
+    BASE64.encode(format!("{}{names}", crate::approver::client::JOINS_OF))
+}
+
+#[tokio::test]
+async fn a_joining_node_is_let_in() {
+    let bench = Bench::new(&[join()]).await;
+    bench.write("description", &described("cp-2 w-1"));
+    bench.write("ready", "Unknown");
+    bench.serve(|| !bench.lines("approved").is_empty()).await.unwrap();
+    assert_eq!(bench.lines("approved"), ["csr-8xv2k"]);
+}
+
+#[tokio::test]
+async fn who_has_a_token_becomes_no_member_and_nobody_without_it() {
+    // The run lets others join; a token that is gone; a member that lives.
+    for (description, ready, why) in [
+        (described("cp-2"), "", "`w-1` is not joining now"),
+        (String::new(), "", "is none of slipway's"),
+        (described("w-1"), "True", "`w-1` is a member"),
+    ] {
+        let bench = Bench::new(&[join()]).await;
+        bench.write("description", &description);
+        bench.write("ready", ready);
+        bench.serve(|| bench.lines("watches").len() >= 3).await.unwrap();
+        assert!(bench.lines("approved").is_empty(), "{why}");
+        assert_eq!(bench.logged(why), 1, "{:?}", bench.log.borrow());
+    }
+}
+
+#[tokio::test]
+async fn a_kubelet_that_has_ended_keeps_its_successor_waiting_not_for_long() {
+    let bench = Bench::new(&[join()]).await;
+    bench.write("hold", "");
+    bench.write("description", &described("w-1"));
+    bench.write("ready", "True");
+    bench
+        .serve(|| {
+            if bench.logged("is a member") == 1 {
+                bench.write("ready", "Unknown");
+            }
+            !bench.lines("approved").is_empty()
+        })
+        .await
+        .unwrap();
+    assert!(bench.lines("watches").len() >= 2);
+    assert_eq!(bench.logged("the watch ended"), 0);
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
     ControlPlaneJoin, File, Hostname, Images, Manifest, NoEtcdMember, NoNode, NoSwap, Packages,
-    Reset, Resource, Synchronised, Token, Unit, sha256,
+    Reset, Resource, Synchronised, Token, Unit, Upstream, sha256,
 };
 use crate::secret::Secret;
 
@@ -44,6 +44,8 @@ pub(super) enum Deed {
     },
     AskAgain,
     Apply(Value),
+    /// A change of CoreDNS' Corefile: from what, to what.
+    Corefile(String, String),
     Taint(String, Vec<String>),
     RemoveMember(String),
     DeleteNode(String, Value),
@@ -63,6 +65,7 @@ enum Text {
     AskAgain,
     Apply,
     ApplySecret,
+    Corefile,
     RemoveMember,
     DeleteNode,
 }
@@ -96,6 +99,7 @@ fn texts() -> &'static [(String, Text)] {
             (join(true), &[Text::Kubeadm, Text::Kubeadm]),
             (Box::new(Manifest { name: "", text: String::new() }), &[Text::Apply]),
             (Box::new(Token { object: nothing() }), &[Text::ApplySecret]),
+            (Box::new(Upstream { known: true }), &[Text::Corefile]),
             (Box::new(member), &[Text::RemoveMember]),
             (Box::new(node), &[Text::DeleteNode]),
         ];
@@ -196,6 +200,11 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Deed> {
         Text::AskAgain => vec![Deed::AskAgain],
         Text::Apply | Text::ApplySecret => {
             documents(&text_input()).into_iter().map(Deed::Apply).collect()
+        }
+        Text::Corefile => {
+            let patch: Value = serde_json::from_str(&text_input()).unwrap();
+            let value = |at: usize| patch[at]["value"].as_str().unwrap().to_owned();
+            vec![Deed::Corefile(value(0), value(1))]
         }
         Text::RemoveMember => vec![Deed::RemoveMember(word(0))],
         Text::DeleteNode => {

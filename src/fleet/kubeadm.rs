@@ -216,7 +216,10 @@ impl World {
         let worker = self.is_worker(name);
         match phase {
             "preflight/node" => ready_for_a_node(self.machine(name), worker, &process.verb)?,
-            "preflight/control-plane" => ready_for_a_control_plane(self.machine(name))?,
+            "preflight/control-plane" => {
+                let ignored = &process.own()["nodeRegistration"]["ignorePreflightErrors"];
+                ready_for_a_control_plane(self.machine(name), ignored)?;
+            }
             "discovery" => return Ok(self.discovers(name, &process.own()["discovery"])),
             "certs" => {
                 let lacking = |file: &&&str| !self.machine(name).has(&key(file));
@@ -329,11 +332,14 @@ fn ready_for_a_node(machine: &Machine, worker: bool, verb: &str) -> Result<(), S
     if forwards { Ok(()) } else { Err("ip_forward contents are not set to 1".to_owned()) }
 }
 
-fn ready_for_a_control_plane(machine: &Machine) -> Result<(), String> {
+fn ready_for_a_control_plane(machine: &Machine, ignored: &Value) -> Result<(), String> {
     if let Some(path) = [ETCD_MANIFEST, API_MANIFEST].iter().find(|path| machine.has(path)) {
         return Err(format!("{path} already exists"));
     }
-    if machine.data.is_some() {
+    let ignored = ignored.as_array().into_iter().flatten();
+    let disk = machine.exists("/var/lib/etcd/lost+found");
+    let may = ignored.into_iter().any(|name| name == "DirAvailable--var-lib-etcd");
+    if machine.data.is_some() || (disk && !may) {
         return Err("/var/lib/etcd is not empty".to_owned());
     }
     if !machine.pods.is_empty() {

@@ -200,6 +200,16 @@ impl Probe {
         )
     }
 
+    /// Whether a TCP connection to that address is accepted: exit code 0; 1: refused, or no way
+    /// there; 124: no answer; 127: it cannot be asked, without bash.
+    #[must_use]
+    pub fn reach(host: &str, port: u16) -> Self {
+        Self::new(
+            r#"timeout 3 bash -c ': <"/dev/tcp/$0/$1"' "$1" "$2""#,
+            &[host, &port.to_string()],
+        )
+    }
+
     /// Whether the certificate in a TLS Secret of `kube-system` is there, is signed by the cluster,
     /// and has 30 days left. Reads the certificate only, never the key.
     #[must_use]
@@ -270,6 +280,7 @@ impl Probe {
         Self::new(
             concat!(
                 include_str!("survey/preflight/machine.sh"),
+                include_str!("survey/preflight/before.sh"),
                 include_str!("survey/preflight/network.sh"),
                 include_str!("survey/probe.sh"),
                 "p clock \"$(date +%s%N)\"\n",

@@ -48,6 +48,16 @@ fn good(cluster: &Cluster, name: &str) -> String {
     )
 }
 
+/// When [`certificate`] ends, in seconds since the epoch: 2027-01-15.
+const END: i64 = 1_800_000_000;
+
+/// A fact about a certificate in that file.
+fn certificate(file: &str) -> String {
+    let pem = fs::read_to_string(root().join("certificate.pem")).unwrap();
+    let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    format!("certificate={file} {base64}")
+}
+
 /// The facts of a machine that prints `lines` instead of what a good one prints by the same keys.
 /// `ahead=SECONDS` is about its clock, `identity=` the cluster whose CA it has, `lives=yes` that its
 /// API and etcd answer.
@@ -123,13 +133,17 @@ fn fleet(name: &str) -> Vec<Finding> {
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             Some(name) => name.clone_into(&mut node),
-            None => printed.entry(node.clone()).or_default().push(line.replace("\\e", "\u{1b}")),
+            None => {
+                // `certificate=FILE`: the one that lies beside.
+                let line = line.strip_prefix("certificate=").map_or(line.to_owned(), certificate);
+                printed.entry(node.clone()).or_default().push(line.replace("\\e", "\u{1b}"));
+            }
         }
     }
     judge(&cluster(name), &printed)
 }
 
-const FLEETS: &[&str] = &["bare", "outside", "living", "silent"];
+const FLEETS: &[&str] = &["bare", "outside", "living", "silent", "used", "aged"];
 
 /// What `slipway preflight` prints, then how `slipway apply` refuses.
 #[test]
@@ -221,6 +235,30 @@ fn limits() {
         (&["w-1 disk=/var/lib/kubelet 1 1048576 1000 164"], &[]),
         (&["w-1 disk=/var/lib/kubelet 1 1048576 1000 163"], &["w-1 disk-pressure"]),
         (&["w-1 localhost="], &["w-1 localhost"]),
+        // What Calico leaves, what is read by nobody, what pods would get; before and by name.
+        (&["w-1 cni=10-calico.conflist", "w-1 cni=calico-kubeconfig"], &[]),
+        (&["w-1 cni=05-old.conflist"], &["w-1 pod-network"]),
+        (
+            &["w-1 cni=87-podman-bridge.conflist.bak", "w-1 cni=99-loopback.conf"],
+            &["w-1 pod-network"],
+        ),
+        (&["cp-1 etcd_left=lost+found"], &[]),
+        (&["cp-1 etcd_left=lost+found", "cp-1 etcd_left=snap.db"], &["cp-1 etcd-data"]),
+        (&["w-1 etcd_left=snap.db"], &[]),
+        (&["w-1 kubelet_left=/var/lib/kubelet/cpu_manager_state"], &["w-1 kubelet-data"]),
+        (&["w-1 link=vxlan.calico 1450 00:00:00:00:00:09"], &[]),
+        (
+            &["w-1 link=eth0 1500 52:54:00:00:00:04", "w-1 link=cni0 1450 00:00:00:00:00:09"],
+            &["w-1 pod-interfaces"],
+        ),
+        (&["cp-1 serves=/etc/haproxy/haproxy.cfg"], &["cp-1 already-serves"]),
+        (&["w-1 serves=/etc/haproxy/haproxy.cfg"], &[]),
+        (&["w-1 dpkg=x unpacked"], &["w-1 dpkg"]),
+        (&["w-1 mount=/var/lib/dpkg /var noexec"], &["w-1 noexec"]),
+        (&["w-1 mount=/var/lib/kubelet /var noexec", "w-1 mount=/etc /etc noexec"], &[]),
+        (&["w-1 mount=/usr/local/bin /usr/local ro"], &["w-1 read-only"]),
+        (&["w-1 name_server="], &["w-1 name-server"]),
+        (&["w-1 name_server=192.0.2.53"], &[]),
         (&["w-1 other=Docker left /usr/bin/dockerd"], &[]),
         (&["w-1 product_uuid=", "w-2 product_uuid="], &[]),
         (&["w-1 machine_id=", "w-2 machine_id="], &[]),
@@ -256,6 +294,27 @@ fn limits() {
     ];
     for (printed, expected) in table {
         assert_eq!(found("bare", printed), *expected, "{printed:?}");
+    }
+}
+
+/// The end of a certificate is a month away at most, by the node's own clock.
+#[test]
+fn limits_of_certificates() {
+    let mut lines: Vec<String> = ["cp-1", "w-1"].into_iter().flat_map(member).collect();
+    lines.push("cp-1 lives=yes".to_owned());
+    let certificate = certificate("pki/apiserver.crt");
+    let days = |days: i64| (END - NOW / 1_000_000_000 - days * 86_400).to_string();
+    for (ahead, expected) in [
+        (days(31), None),
+        (days(29), Some("cp-1 certificates-end")),
+        (days(0), Some("cp-1 certificates-ended")),
+    ] {
+        let mut lines = lines.clone();
+        lines.extend([format!("cp-1 {certificate}"), format!("cp-1 ahead={ahead}")]);
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let found = found("pair", &lines);
+        let about = found.iter().find(|one| one.contains("certificates"));
+        assert_eq!(about.map(String::as_str), expected, "{found:?}");
     }
 }
 
@@ -299,6 +358,7 @@ proptest! {
     fn hostile_machines_are_judged_and_shown(
         lines in prop::collection::vec(
             "(clock|hostname|machine_id|link|chrony|kernel|cpus|memory|localhost|disk|other|package|listen|\
+              dpkg|etcd_left|kubelet_left|serves|mount|name_server|certificate|\
               silent|lost|vip|endpoint|synced|address|os_name|arch|cni)=[ -~\u{1b}\u{202e}é/.:0-9]{0,40}",
             0..30,
         )

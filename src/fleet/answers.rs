@@ -73,6 +73,11 @@ impl World {
                 let store = there.filter(|_| machine.has("/etc/kubernetes/admin.conf"));
                 yes(store.is_some_and(|store| self.stores[store].objects.admin))
             }
+            Question::Reach => {
+                let holds =
+                    |m: &Machine| m.active("haproxy.service") && m.active("keepalived.service");
+                yes(self.machines.values().any(holds))
+            }
             Question::ServerCertificate => {
                 let store = self.admin(machine);
                 yes(store.is_some_and(|s| self.stores[s].objects.secrets.contains(&words[0])))
@@ -148,7 +153,9 @@ impl World {
         let objects = &self.stores[store].objects;
         let configs = "/api/v1/namespaces/kube-system/configmaps/";
         if let Some(config) = path.strip_prefix(configs) {
-            return yes(objects.configs.contains_key(config));
+            let found = objects.configs.get(config);
+            let map = |text: &String| (0, json!({"data": {"Corefile": text}}).to_string());
+            return found.map_or(yes(false), map);
         }
         let name = path.strip_prefix("/api/v1/nodes/");
         let name = name.unwrap_or_else(|| panic!("an unknown object: {path}"));
@@ -181,7 +188,11 @@ impl World {
         let nodes: Vec<Value> =
             objects.nodes.iter().map(|(name, node)| node_object(name, node)).collect();
         let has = |node: &str, image: &str| {
-            self.of_node(node).is_some_and(|machine| machine.has_image(image))
+            let machine = self.of_node(node);
+            machine.is_some_and(|machine| {
+                machine.has_image(image)
+                    && (image != "coredns" || self.forwards_well(store, machine))
+            })
         };
         let everywhere = |image: &&str| {
             let ready = objects.nodes.keys().filter(|node| has(node, image)).count();
@@ -209,6 +220,14 @@ impl World {
         let deployments: Vec<Value> = deployments.iter().map(somewhere).collect();
         let lists = [nodes, deployments, sets].map(|items| json!({ "items": items }).to_string());
         (0, lists.join("\n"))
+    }
+}
+
+impl World {
+    /// Whether CoreDNS stays up on this machine: it ends where it shall forward to nobody.
+    fn forwards_well(&self, store: usize, machine: &Machine) -> bool {
+        let corefile = &self.stores[store].objects.configs["coredns"];
+        machine.name_server || !corefile.lines().any(|line| line.starts_with("forward "))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What kubeadm checks of a machine before it does anything there.
 
+use serde_json::Value;
+
 use super::kubeadm::key;
 use super::machine::{API_MANIFEST, BOOTSTRAP, ETCD_MANIFEST, KUBELET_CONF, Machine};
 use crate::pki;
@@ -22,11 +24,14 @@ pub(super) fn ready_for_a_node(machine: &Machine, worker: bool, verb: &str) -> R
     if forwards { Ok(()) } else { Err("ip_forward contents are not set to 1".to_owned()) }
 }
 
-pub(super) fn ready_for_a_control_plane(machine: &Machine) -> Result<(), String> {
+pub(super) fn ready_for_a_control_plane(machine: &Machine, ignored: &Value) -> Result<(), String> {
     if let Some(path) = [ETCD_MANIFEST, API_MANIFEST].iter().find(|path| machine.has(path)) {
         return Err(format!("{path} already exists"));
     }
-    if machine.data.is_some() {
+    let ignored = ignored.as_array().into_iter().flatten();
+    let disk = machine.exists("/var/lib/etcd/lost+found");
+    let may = ignored.into_iter().any(|name| name == "DirAvailable--var-lib-etcd");
+    if machine.data.is_some() || (disk && !may) {
         return Err("/var/lib/etcd is not empty".to_owned());
     }
     if !machine.pods.is_empty() {

@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
     ControlPlaneJoin, File, Hostname, Images, Manifest, NoAutoApproval, NoEtcdMember, NoNode,
-    NoSwap, NoTokens, Packages, Reset, Resource, Synchronised, Token, Undone, Unit, VrrpFilter,
-    sha256,
+    NoSwap, NoTokens, Packages, Reset, Resource, Synchronised, Token, Undone, Unit, Upstream,
+    VrrpFilter, sha256,
 };
 use crate::secret::Secret;
 
@@ -45,6 +45,8 @@ pub(super) enum Deed {
     },
     AskAgain,
     Apply(Value),
+    /// A change of CoreDNS' Corefile: from what, to what.
+    Corefile(String, String),
     Taint(String, Vec<String>),
     RemoveMember(String),
     DeleteNode(String, Value),
@@ -67,6 +69,7 @@ enum Text {
     AskAgain,
     Apply,
     ApplySecret,
+    Corefile,
     RemoveMember,
     DeleteNode,
     RemoveTokens,
@@ -107,6 +110,7 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(NoTokens { makes_one: false }), &[Text::RemoveTokens]),
             (Box::new(NoAutoApproval), &[Text::RemoveBinding]),
             (Box::new(VrrpFilter::new("", "")), &[Text::LoadFilter]),
+            (Box::new(Upstream { known: true }), &[Text::Corefile]),
             (Box::new(member), &[Text::RemoveMember]),
             (Box::new(node), &[Text::DeleteNode]),
         ];
@@ -207,6 +211,11 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Deed> {
         Text::AskAgain => vec![Deed::AskAgain],
         Text::Apply | Text::ApplySecret => {
             documents(&text_input()).into_iter().map(Deed::Apply).collect()
+        }
+        Text::Corefile => {
+            let patch: Value = serde_json::from_str(&text_input()).unwrap();
+            let value = |at: usize| patch[at]["value"].as_str().unwrap().to_owned();
+            vec![Deed::Corefile(value(0), value(1))]
         }
         Text::RemoveMember => vec![Deed::RemoveMember(word(0))],
         Text::RemoveTokens => vec![Deed::RemoveTokens],

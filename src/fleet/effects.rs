@@ -30,6 +30,7 @@ impl World {
                 return self.begin_kubeadm(name, &words, &config);
             }
             Deed::Apply(object) => return self.apply(name, object),
+            Deed::Corefile(from, to) => return self.corefile(name, &from, to),
             Deed::Taint(node, taints) => return self.taint(name, &node, &taints),
             Deed::RemoveMember(id) => return self.remove_member(name, &id),
             Deed::DeleteNode(node, options) => return self.delete_node(name, &node, &options),
@@ -82,6 +83,17 @@ impl World {
             }
             ("Secret", _) => drop(objects.secrets.insert(name)),
             _ => drop(objects.applied.insert(name_of(&object), object)),
+        }
+        Ok(())
+    }
+
+    fn corefile(&mut self, at: &str, from: &str, to: String) -> Result<(), String> {
+        let Some(store) = self.admin(self.machine(at)) else {
+            return Err("dial tcp: connect: connection refused".to_owned());
+        };
+        match self.stores[store].objects.configs.get_mut("coredns") {
+            Some(corefile) if corefile == from => *corefile = to,
+            _ => return Err("the server rejected our request: testing value failed".to_owned()),
         }
         Ok(())
     }

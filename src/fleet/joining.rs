@@ -51,7 +51,9 @@ impl World {
                 self.write(name, KUBELET_CONF, "the rotated certificate");
                 self.machine_mut(name).start("kubelet.service")?;
             }
-            "addon/coredns" => keep("coredns", String::new()),
+            "addon/coredns" => {
+                keep("coredns", "forward . /etc/resolv.conf {\n}\nloop\n".to_owned())
+            }
             "addon/kube-proxy" => {
                 keep("kube-proxy", text("KubeProxyConfiguration"));
                 found.counts = true;
@@ -85,7 +87,11 @@ impl World {
     pub(super) fn reset(&mut self, name: &str, phase: &'static str) {
         match phase {
             "reset/member" => self.leave_etcd(name),
-            "reset/data" => self.machine_mut(name).data = None,
+            "reset/data" => {
+                let machine = self.machine_mut(name);
+                machine.data = None;
+                machine.folders.remove("/var/lib/etcd/lost+found");
+            }
             "reset/kubelet" => self.machine_mut(name).stop("kubelet.service"),
             "reset/containers" => self.machine_mut(name).pods.clear(),
             "reset/manifests" => self.machine_mut(name).empty("/etc/kubernetes/manifests"),

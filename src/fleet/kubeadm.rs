@@ -228,7 +228,10 @@ impl World {
         let worker = process.worker;
         match phase {
             "preflight/node" => ready_for_a_node(self.machine(name), worker, &process.verb)?,
-            "preflight/control-plane" => ready_for_a_control_plane(self.machine(name))?,
+            "preflight/control-plane" => {
+                let ignored = &process.own()["nodeRegistration"]["ignorePreflightErrors"];
+                ready_for_a_control_plane(self.machine(name), ignored)?;
+            }
             "discovery" => return Ok(self.discovers(name, &process.own()["discovery"])),
             "certs" => {
                 let lacking = |file: &&&str| !self.machine(name).has(&key(file));

@@ -49,6 +49,8 @@ pub(super) struct Machine {
     pub(super) sysctls: BTreeMap<String, String>,
     pub(super) modules: BTreeSet<String>,
     pub(super) swap: bool,
+    /// Whether it knows a name server.
+    pub(super) name_server: bool,
     /// chrony has set the clock.
     pub(super) on_time: bool,
     /// References and digests of images in containerd.
@@ -113,6 +115,7 @@ impl Machine {
             sysctls: BTreeMap::new(),
             modules: BTreeSet::new(),
             swap: true,
+            name_server: true,
             on_time: false,
             images: BTreeMap::new(),
             data: None,

@@ -37,6 +37,11 @@ impl Shape {
 /// What somebody may have done to a machine before.
 const HABITS: &[fn(&mut Machine)] = &[
     |machine| machine.swap = false,
+    |machine| machine.name_server = false,
+    // A disk of its own for etcd.
+    |machine| {
+        machine.folders.insert("/var/lib/etcd/lost+found".to_owned());
+    },
     |machine| {
         machine.hostname.clone_from(&machine.name);
         machine.write("/etc/hostname", 0o644, format!("{}\n", machine.name).as_bytes());

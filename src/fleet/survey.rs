@@ -170,6 +170,14 @@ fn machine_itself(machine: &Machine, facts: &mut Facts) {
         for path in ["/var/lib/containerd", "/var/lib/etcd", "/var/lib/kubelet", "/usr/local/bin"] {
             facts.print("disk", format!("{path} 1 4096 10000000 9000000"));
         }
+        for (path, fact) in [("/var/lib/etcd/lost+found", "lost+found"), (ETCD_DATA, "member")] {
+            if machine.exists(path) {
+                facts.print("etcd_left", fact);
+            }
+        }
+        if machine.has(CREDENTIALS) {
+            facts.print("kubelet_left", CREDENTIALS);
+        }
     }
     for (key, value) in [
         ("os", *release),
@@ -213,6 +221,7 @@ fn files(machine: &Machine, facts: &mut Facts) {
         let subject = format!("subject=CN=system:node:{},O=system:nodes", machine.node);
         facts.print("credentials", format!("{} {subject}", machine.text(CREDENTIALS)));
     }
+    facts.print("name_server", if machine.name_server { "10.77.0.250" } else { "" });
     running(machine).iter().for_each(|unit| facts.print("running", unit));
     if machine.has("/etc/cni/net.d/10-calico.conflist") {
         facts.print("cni", "10-calico.conflist");

@@ -1,11 +1,14 @@
 //! The clusters that a hub knows, at a glance.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
+use slipway_agent::access::{self, AGENT};
 use slipway_agent::api::{ClusterRegistration, ConditionStatus, find};
 use slipway_agent::install::HUB_NAMESPACE;
 use slipway_agent::registration::{REGION, ZONE};
@@ -31,7 +34,9 @@ pub struct Known {
     pub why: String,
     /// etcd and the API's latency.
     pub health: String,
-    /// When it last wrote its status.
+    /// When its agent last renewed its Lease: it does so by the clock, each `syncInterval`.
+    pub last_beat: Option<Timestamp>,
+    /// When it last wrote its status, which it does less often while nothing changes.
     pub last_sync: Option<Timestamp>,
     /// When the certificate of its API server runs out.
     pub certificates: Option<Timestamp>,
@@ -47,12 +52,27 @@ pub async fn clusters(client: &Client) -> Result<Vec<Known>> {
     let found = found.map_err(|cause| {
         reach::unless_no_hub("this API server", "listing the hub's clusters", cause)
     })?;
-    let mut known: Vec<Known> = found.items.iter().map(known).collect();
+    let leases = Api::<Lease>::all(client.clone());
+    let agents = ListParams::default().fields(&format!("metadata.name={AGENT}"));
+    let leases = leases.list(&agents).await;
+    let leases = leases.map_err(|cause| reach::api("listing the agents' Leases", cause))?;
+    let beats = beats(&leases.items);
+    let beat = |one: &ClusterRegistration| beats.get(&one.name_any()).copied();
+    let mut known: Vec<Known> = found.items.iter().map(|one| known(one, beat(one))).collect();
     known.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(known)
 }
 
-fn known(found: &ClusterRegistration) -> Known {
+/// When each cluster's agent last renewed its Lease, which lies in the cluster's own namespace.
+fn beats(leases: &[Lease]) -> BTreeMap<String, Timestamp> {
+    let beat = |lease: &Lease| {
+        let cluster = access::cluster(lease.metadata.namespace.as_deref()?)?.to_owned();
+        Some((cluster, lease.spec.as_ref()?.renew_time.as_ref()?.0))
+    };
+    leases.iter().filter_map(beat).collect()
+}
+
+fn known(found: &ClusterRegistration, last_beat: Option<Timestamp>) -> Known {
     let status = found.status.clone().unwrap_or_default();
     let label = |key: &str| found.labels().get(key).map(|value| printable(value));
     let region = [label(REGION), label(ZONE)].into_iter().flatten().collect::<Vec<_>>().join("/");
@@ -72,6 +92,7 @@ fn known(found: &ClusterRegistration) -> Known {
             .filter(|one| one.status != ConditionStatus::True)
             .map_or_else(String::new, |one| printable(&format!("{}: {}", one.reason, one.message))),
         health: told.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        last_beat,
         last_sync: status.last_sync_time.map(|time| time.0),
         certificates: health.cert_expiry.map(|time| time.0),
     }
@@ -125,7 +146,9 @@ pub fn table(clusters: &[Known], now: Timestamp) -> String {
             or_dash(one.version.clone()),
             one.nodes.map_or_else(|| "-".to_owned(), |(ready, all)| format!("{ready}/{all}")),
             or_dash(one.health.clone()),
-            one.last_sync.map_or_else(|| "-".to_owned(), |at| format!("{} ago", apart(at, now))),
+            one.last_beat
+                .or(one.last_sync)
+                .map_or_else(|| "-".to_owned(), |at| format!("{} ago", apart(at, now))),
             one.certificates
                 .map_or_else(|| "-".to_owned(), |at| format!("{} left", apart(now, at))),
         ]);
@@ -156,5 +179,47 @@ fn apart(one: Timestamp, other: Timestamp) -> String {
         () if hours > 1 => format!("{hours}h"),
         () if minutes > 1 => format!("{minutes}m"),
         () => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn registration(name: &str, last_sync: &str) -> ClusterRegistration {
+        serde_json::from_value(json!({
+            "apiVersion": "mcp.platform/v1", "kind": "ClusterRegistration",
+            "metadata": {"name": name}, "spec": {}, "status": {"lastSyncTime": last_sync},
+        }))
+        .unwrap()
+    }
+
+    fn lease(namespace: &str, spec: serde_json::Value) -> Lease {
+        let metadata = json!({"name": AGENT, "namespace": namespace});
+        serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
+    }
+
+    #[test]
+    fn the_last_beat_is_shown_not_the_last_change() {
+        let leases = [
+            lease("mcp-cluster-one", json!({"renewTime": "2026-11-21T12:01:50.000000Z"})),
+            // Let in, and not yet heard of.
+            lease("mcp-cluster-two", json!({})),
+            // Whatever lies elsewhere is no member's.
+            lease("default", json!({"renewTime": "2026-11-21T12:01:59.000000Z"})),
+        ];
+        let beats = beats(&leases);
+        let clusters: Vec<Known> = ["one", "two"]
+            .iter()
+            .map(|name| {
+                known(&registration(name, "2026-11-21T12:00:05Z"), beats.get(*name).copied())
+            })
+            .collect();
+        let table = table(&clusters, "2026-11-21T12:02:00Z".parse().unwrap());
+        let of = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        assert!(of("one").contains("10s ago"), "{table}");
+        assert!(of("two").contains("115s ago"), "{table}");
     }
 }

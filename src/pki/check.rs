@@ -54,6 +54,14 @@ fn same_key(names: &Names, spki: &[u8], pair: &Pair) -> Result<()> {
     Err(refused(format!("`{private}` is not the key of `{public}`")))
 }
 
+/// When a certificate ends, in PEM or DER.
+pub(super) fn end_of(certificate: &[u8]) -> Option<i64> {
+    let pem = CertificateDer::from_pem_slice(certificate);
+    let der = pem.as_ref().map_or(certificate, AsRef::as_ref);
+    let (_, read) = X509Certificate::from_der(der).ok()?;
+    Some(read.validity().not_after.timestamp())
+}
+
 /// The public key of a CA certificate, valid now or not.
 pub(super) fn public_key_of(pem: &[u8]) -> Result<Vec<u8>> {
     Authority::parse(pem).map(|authority| authority.spki)

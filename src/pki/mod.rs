@@ -223,6 +223,13 @@ pub fn identity_of(ca_pem: &[u8]) -> Result<Identity> {
         .map_err(|e| e.context(format!("`{}`", CA.public)))
 }
 
+/// When a certificate ends, in seconds since the epoch: the first one of a PEM file, or one in DER.
+/// Nothing where it is none.
+#[must_use]
+pub fn end_of(certificate: &[u8]) -> Option<i64> {
+    check::end_of(certificate)
+}
+
 impl Pair {
     fn files(&self, names: &Names) -> [PkiFile; 2] {
         [

@@ -13,6 +13,51 @@ use crate::secret::Secret;
 /// The kubelet's client certificate: the cluster has let it in.
 const CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
+/// The cluster's virtual IP answers on this node, before kubeadm waits for it for minutes.
+pub struct Reachable {
+    /// The node.
+    pub node: String,
+    /// The address.
+    pub vip: Ipv4Addr,
+    /// The API's port there.
+    pub port: u16,
+}
+
+impl Resource for Reachable {
+    fn id(&self) -> String {
+        format!("way to {}:{}", self.vip, self.port)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::reach(&self.vip.to_string(), self.port)
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        // Without bash nobody can ask.
+        Ok(Drift::unless(matches!(seen.code, 0 | 127), "open"))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        Vec::new()
+    }
+
+    fn patience(&self) -> Duration {
+        // It may just have moved to another control plane, which takes seconds.
+        Duration::from_secs(30)
+    }
+
+    fn explain(&self, seen: &Output) -> Option<String> {
+        let Self { node, vip, port } = self;
+        let how =
+            if seen.code == 124 { "there is no answer" } else { "nobody accepts connections" };
+        Some(format!(
+            "{node} cannot reach the virtual IP {vip}:{port}: {how}; does the network allow \
+             addresses that a machine was not given? Clouds need it switched on (port security, \
+             source checks), or a load balancer as `spec.endpoint.address`"
+        ))
+    }
+}
+
 /// A further control plane, as far as etcd: `kubeadm join` up to its phase `etcd-join`, which ends
 /// when the new member votes. What comes after may go on while the next control plane joins.
 pub struct EtcdJoin {
@@ -140,5 +185,27 @@ impl Resource for Join {
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         vec![Change::new("kubeadm join", kubeadm(&["join"], Some(&self.config)))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_ip_out_of_reach_is_told_in_words() {
+        let vip = Ipv4Addr::new(10, 77, 0, 100);
+        let way = Reachable { node: "w-1".to_owned(), vip, port: 6443 };
+        let seen = |code| Output { code, ..Output::default() };
+        for good in [0, 127] {
+            assert_eq!(way.compare(&seen(good)).unwrap(), Drift::None);
+        }
+        for (code, how) in [(124, "there is no answer"), (1, "nobody accepts connections")] {
+            assert_ne!(way.compare(&seen(code)).unwrap(), Drift::None);
+            let told = way.explain(&seen(code)).unwrap();
+            let begin = format!("w-1 cannot reach the virtual IP 10.77.0.100:6443: {how}");
+            assert!(told.starts_with(&begin), "{told}");
+            assert!(told.contains("addresses that a machine was not given"), "{told}");
+        }
     }
 }

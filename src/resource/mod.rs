@@ -13,6 +13,7 @@ use crate::probe::Probe;
 use crate::secret::Secret;
 
 mod block;
+mod corefile;
 mod dead;
 mod diff;
 mod file;
@@ -29,10 +30,11 @@ mod unit;
 mod vrrp;
 
 pub use block::Block;
+pub use corefile::Upstream;
 pub use dead::{Anew, NoEtcdMember, NoNode};
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use image::{Image, Images};
-pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join};
+pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join, Reachable};
 pub use kubernetes::{Init, SUPER_ADMIN, ServingCertificate, Synchronised, Token, Voter};
 pub use manifest::{Healthy, Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::{Context, Pace, Step};
-use crate::cluster::{Endpoint, Node};
+use crate::cluster::{Endpoint, Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Manifest, Resource, ServerKey, boxed};
+use crate::resource::{Manifest, Resource, ServerKey, Upstream, boxed};
 
 /// Only needs the first control plane. The rest of the cluster may still join meanwhile.
 pub const STEP: Step = Step {
@@ -20,7 +20,11 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if !context.is_leader(node) {
         return Ok(Vec::new());
     }
-    let mut wanted = vec![boxed(Manifest { name: "access", text: access().to_string() })];
+    let mut wanted = vec![
+        boxed(Manifest { name: "access", text: access().to_string() }),
+        // Before Calico, with which CoreDNS starts.
+        boxed(Upstream { known: knows_name_servers(context) }),
+    ];
     if context.cluster.addons.calico {
         let text = api(&context.cluster.endpoint).to_string();
         wanted.push(boxed(Manifest { name: "calico's way to the API", text }));
@@ -44,6 +48,14 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(boxed(Manifest { name: "hub", text }));
     }
     Ok(wanted)
+}
+
+/// Whether a control plane, where CoreDNS starts, knows a name server. Where kubelets are told what to
+/// give to pods, nobody looks.
+fn knows_name_servers(context: &Context) -> bool {
+    let mut control_planes = context.present().filter(|node| node.role == Role::ControlPlane);
+    context.cluster.kubelet.contains_key("resolvConf")
+        || control_planes.any(|node| !context.facts(node).lacks_name_server())
 }
 
 /// Where Calico on the nodes finds the API, read by its own manifest: the endpoint itself. Else it

@@ -1,10 +1,10 @@
 //! Further nodes join.
 
 use super::{Context, Gate, Pace, Step, kubeadm};
-use crate::cluster::{Node, Role};
+use crate::cluster::{API_PORT, Endpoint, Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{
-    Absent, ApiServer, ControlPlaneJoin, EtcdJoin, Join, Resource, Voter, boxed,
+    Absent, ApiServer, ControlPlaneJoin, EtcdJoin, Join, Reachable, Resource, Voter, boxed,
 };
 
 /// One at a time: etcd admits one learner (`DefaultMaxLearners`), and each must vote, healthy,
@@ -42,11 +42,22 @@ fn joins(context: &Context, node: &Node) -> bool {
     node.role == Role::ControlPlane && (finished || !context.is_leader(node))
 }
 
+/// Whoever joins uses the virtual IP. The first control plane has it, while others may not see it.
+fn way(context: &Context, node: &Node) -> Vec<Box<dyn Resource>> {
+    match context.cluster.endpoint {
+        Endpoint::Vip { address: vip, .. } if !context.survey.is_member(&node.name) => {
+            vec![boxed(Reachable { node: node.name.clone(), vip, port: API_PORT })]
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn etcd(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if !joins(context, node) {
         return Ok(Vec::new());
     }
-    let mut wanted = super::all(kubeadm::patches(&context.cluster, node)).collect::<Vec<_>>();
+    let mut wanted = way(context, node);
+    wanted.extend(super::all(kubeadm::patches(&context.cluster, node)));
     wanted.push(boxed(EtcdJoin { config: kubeadm::etcd_join(context, node) }));
     wanted.push(boxed(Voter { node: node.name.clone() }));
     Ok(wanted)
@@ -71,7 +82,8 @@ fn workers(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if node.role != Role::Worker {
         return Ok(Vec::new());
     }
-    let mut wanted = vec![boxed(Join { config: kubeadm::worker_join(context, node) })];
+    let mut wanted = way(context, node);
+    wanted.push(boxed(Join { config: kubeadm::worker_join(context, node) }));
     if context.survey.is_member(&node.name) {
         // kubeadm removes it at the end of a join. It holds a token.
         wanted.push(boxed(Absent("/etc/kubernetes/bootstrap-kubelet.conf")));

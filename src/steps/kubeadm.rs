@@ -147,6 +147,10 @@ fn registration(context: &Context, node: &Node) -> Value {
         // Before 1.37, kubeadm looks at the port on every address; haproxy has it at the virtual IP.
         ignored.push("Port-6443");
     }
+    if node.role == Role::ControlPlane && context.facts(node).machine.has_etcd_disk() {
+        // kubeadm wants the directory empty; what mke2fs makes on a disk is nobody's data.
+        ignored.push("DirAvailable--var-lib-etcd");
+    }
     let mut registration = json!({
         "name": node.name,
         "criSocket": RUNTIME,

@@ -10,7 +10,7 @@ use super::Machine;
 use super::listed::{EtcdMember, Listed, listed, members};
 use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result, printable};
-use crate::pki::{Identity, identity_of};
+use crate::pki::{Identity, end_of, identity_of};
 
 /// What a node says of itself. Texts are as the node printed them: escape before showing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,6 +59,11 @@ pub struct Facts {
     pub node: Option<String>,
     /// The kubelet's client certificate, if there is one.
     pub credentials: Option<Credentials>,
+    /// A name server that pods can ask; empty: none is known. `None`: it was not asked.
+    pub name_server: Option<String>,
+    /// When certificates that kubeadm made end, in seconds since the epoch: by their file, relative
+    /// to `/etc/kubernetes`.
+    pub certificates: Vec<(String, i64)>,
     /// Units of an earlier run that still work: a `kubeadm join`, say.
     pub running: Vec<String>,
     /// What only preflight asks for.
@@ -122,6 +127,12 @@ impl Facts {
         Ok(facts)
     }
 
+    /// Whether it knows no name server.
+    #[must_use]
+    pub fn lacks_name_server(&self) -> bool {
+        self.name_server.as_deref() == Some("")
+    }
+
     /// The interface that has `address`.
     #[must_use]
     pub fn interface_of(&self, address: Ipv4Addr) -> Option<&str> {
@@ -175,11 +186,18 @@ impl Facts {
                 });
                 self.node = node_of(subject);
             }
+            "name_server" => self.name_server = Some(owned()),
+            "certificate" => self.certificates.extend(value.split_once(' ').and_then(certificate)),
             "running" => self.running.push(owned()),
             _ => self.machine.set(key, value),
         }
         Ok(())
     }
+}
+
+/// Its file, and when it ends; nothing where it cannot be read.
+fn certificate((file, base64): (&str, &str)) -> Option<(String, i64)> {
+    Some((file.to_owned(), end_of(&STANDARD.decode(base64).ok()?)?))
 }
 
 fn text(bytes: &[u8]) -> Option<String> {

@@ -4,11 +4,14 @@
 use super::{Membership, Survey, Surveyed};
 use crate::cluster::{Cluster, Endpoint, Node, Role};
 
+mod certificates;
 mod clock;
 mod finding;
 mod fleet;
+mod left;
 mod machine;
 mod membership;
+mod mounts;
 mod network;
 mod ports;
 mod sync;
@@ -36,8 +39,17 @@ pub const CHECKS: &[&Check] = &[
     &system::LOCALHOST,
     &system::OTHER_KUBERNETES,
     &system::LEFTOVERS,
+    &left::POD_NETWORK,
+    &left::OTHER_POD_NETWORK,
+    &left::ETCD_DATA,
+    &left::KUBELET_DATA,
+    &left::INTERFACES,
+    &left::SERVES,
     &system::DOCKER,
     &system::PACKAGES,
+    &system::DPKG,
+    &mounts::READ_ONLY,
+    &mounts::NO_EXEC,
     &ports::PORT,
     &fleet::SAME_MACHINE,
     &fleet::MACHINE_ID,
@@ -57,6 +69,7 @@ pub const CHECKS: &[&Check] = &[
     &network::ENDPOINT_NAME,
     &network::ENDPOINT,
     &network::ENDPOINT_TAKEN,
+    &network::NAME_SERVER,
     &membership::OTHER_CLUSTER,
     &membership::UNFINISHED,
     &membership::STALE,
@@ -65,6 +78,8 @@ pub const CHECKS: &[&Check] = &[
     &membership::BEYOND,
     &membership::NO_API,
     &membership::UNCHANGEABLE,
+    &certificates::ENDING,
+    &certificates::ENDED,
 ];
 
 /// Judges the survey: all findings, in the order of [`sort`]. `glibc` is the oldest C library that
@@ -77,6 +92,10 @@ pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Fi
     all.extend(fleet::findings(cluster, survey));
     all.extend(clock::findings(cluster, survey));
     all.extend(network::findings(cluster, survey));
+    all.extend(left::findings(cluster, survey));
+    all.extend(mounts::findings(survey));
+    all.extend(certificates::findings(survey));
+    certificates::advise(&mut all);
     sort(&mut all, cluster);
     all
 }

@@ -20,6 +20,23 @@ c=/var/lib/kubelet/pki/kubelet-client-current.pem
 m=/etc/kubernetes/manifests/etcd.yaml
 [ -e $m ] && awk '/--name=/ { sub(/.*--name=/, ""); print "etcd_name=" $0 } /--initial-advertise-peer-urls=/ { sub(/.*urls=/, ""); print "etcd_peer=" $0 }' $m
 systemctl list-units --plain --no-legend --state=active,activating 'slipway-run-*' 2>/dev/null | awk '{ print "running=" $1 }'
+# Where pods look for other names: kubeadm lets kubelets read systemd-resolved's own list.
+r=/etc/resolv.conf
+systemctl is-active --quiet systemd-resolved && r=/run/systemd/resolve/resolv.conf
+# In a pod, a loopback address is the pod itself.
+p name_server "$(awk '$1 == "nameserver" && $2 !~ /^(127\.|::1$)/ { print $2; exit }' $r)"
+# Certificates that kubeadm made, whole, and no key.
+set --
+for f in pki/apiserver.crt pki/apiserver-kubelet-client.crt pki/apiserver-etcd-client.crt pki/front-proxy-client.crt \
+  pki/etcd/server.crt pki/etcd/peer.crt pki/etcd/healthcheck-client.crt admin.conf controller-manager.conf scheduler.conf; do
+  [ -f "/etc/kubernetes/$f" ] && set -- "$@" "/etc/kubernetes/$f"
+done
+[ $# = 0 ] || awk '
+  FNR == 1 { name = substr(FILENAME, 17); had = inside = 0 }
+  /^-----END CERTIFICATE/ && inside { print "certificate=" name " " body; inside = 0; had = 1 }
+  inside { body = body $1 }
+  /^-----BEGIN CERTIFICATE/ && !had { inside = 1; body = "" }
+  $1 == "client-certificate-data:" { print "certificate=" name " " $2 }' "$@"
 for f in /etc/cni/net.d/*; do [ -e "$f" ] && p cni "${f##*/}"; done
 if [ -f /etc/kubernetes/pki/ca.crt ]; then
   p ca "$(head -c 65536 /etc/kubernetes/pki/ca.crt | base64 -w0)"

@@ -55,6 +55,11 @@ impl Clock {
         self.heard = Some((asked, heard));
     }
 
+    /// The last time that the node showed, in seconds since the epoch.
+    pub(super) fn last(&self) -> Option<i64> {
+        self.shown.map(|(_, last)| last / 1_000_000_000)
+    }
+
     /// Whether it may be this machine's own clock.
     #[cfg(test)]
     pub(super) fn is_this_machines(&self) -> bool {

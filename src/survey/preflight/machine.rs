@@ -39,6 +39,16 @@ pub struct Machine {
     pub packages: Vec<String>,
     /// Programs that the look needs, and that are not there.
     pub missing: Vec<String>,
+    /// Packages that dpkg has begun with and not finished, and how far each is.
+    pub unfinished: Vec<String>,
+    /// What lies in `/var/lib/etcd`.
+    pub etcd_left: Vec<String>,
+    /// Files of a kubelet by which another one takes itself for it.
+    pub kubelet_left: Vec<String>,
+    /// Configurations by which haproxy or keepalived serve somebody else.
+    pub serves: Vec<String>,
+    /// Directories that lie in mounts that forbid something.
+    pub mounts: Vec<Mount>,
     /// Who listens on ports that Kubernetes needs.
     pub listeners: Vec<Listener>,
     /// Addresses and ports of other nodes that do not answer.
@@ -75,6 +85,19 @@ pub struct Disk {
     pub size: u64,
     /// What is free for others than root, in MiB.
     pub free: u64,
+}
+
+/// What the mount that a directory lies in, or will, forbids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The directory.
+    pub directory: String,
+    /// Where its file system is mounted.
+    pub point: String,
+    /// Nothing can be written there.
+    pub read_only: bool,
+    /// No program runs from there.
+    pub no_exec: bool,
 }
 
 /// Another Kubernetes, or Docker.
@@ -147,6 +170,11 @@ impl Machine {
             "other" => keep(&mut self.others, other(words)),
             "package" => keep(&mut self.packages, Some(value)),
             "missing" => keep(&mut self.missing, Some(value)),
+            "dpkg" => keep(&mut self.unfinished, Some(value)),
+            "etcd_left" => keep(&mut self.etcd_left, Some(value)),
+            "kubelet_left" => keep(&mut self.kubelet_left, Some(value)),
+            "serves" => keep(&mut self.serves, Some(value)),
+            "mount" => keep(&mut self.mounts, mount(words)),
             "listen" => keep(&mut self.listeners, listener(&value)),
             "silent" => keep(&mut self.silent, numbers(words)),
             "lost" => keep(&mut self.lost, numbers(words)),
@@ -167,6 +195,12 @@ impl Machine {
     #[must_use]
     pub fn lacks(&self, program: &str) -> bool {
         self.missing.iter().any(|missing| missing == program)
+    }
+
+    /// Whether `/var/lib/etcd` is a disk of its own with nothing on it.
+    #[must_use]
+    pub fn has_etcd_disk(&self) -> bool {
+        self.etcd_left == ["lost+found"]
     }
 
     /// The interface of that name.
@@ -197,6 +231,14 @@ fn disk(mut words: Words) -> Option<Disk> {
     let (block, all, free) = (number()?, number()?, number()?);
     let mib = |blocks: u64| blocks.saturating_mul(block) >> 20;
     Some(Disk { path, device, size: mib(all), free: mib(free) })
+}
+
+/// `DIRECTORY MOUNT ro noexec`.
+fn mount(mut words: Words) -> Option<Mount> {
+    let (directory, point) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let how: Vec<&str> = words.collect();
+    let has = |word| how.contains(&word);
+    Some(Mount { directory, point, read_only: has("ro"), no_exec: has("noexec") })
 }
 
 fn other(mut words: Words) -> Option<Other> {
@@ -263,6 +305,10 @@ mod tests {
         assert_eq!(machine.memory, Some(2048));
         assert!(!machine.others[0].running);
         assert_eq!((machine.disks[0].size, machine.disks[0].free), (4096, 1024));
+        let machine_with = parse("mount=/var/lib /var ro noexec\netcd_left=lost+found\n");
+        let [mount] = &machine_with.mounts[..] else { panic!("{machine_with:?}") };
+        assert!(mount.read_only && mount.no_exec && mount.point == "/var");
+        assert!(machine_with.has_etcd_disk() && !machine.has_etcd_disk());
         assert_eq!(machine.lost, [(Ipv4Addr::new(10, 0, 0, 2), 1500)]);
         let [named, nameless] = &machine.listeners[..] else { panic!("{machine:?}") };
         assert_eq!((named.port, named.process.as_str(), named.pid), (6443, "a b", Some(812)));
@@ -280,7 +326,7 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_lines_do_not_panic(
-            text in "((clock|link|disk|other|listen|silent|lost|vip|memory|kernel)=[-0-9.:(\" a-z=,é]{0,60}\n){0,8}"
+            text in "((clock|link|disk|mount|other|listen|silent|lost|vip|memory|kernel)=[-0-9.:(\" a-z=,é]{0,60}\n){0,8}"
         ) {
             parse(&text);
         }

@@ -42,7 +42,10 @@ if [ ! -e /etc/kubernetes/kubelet.conf ]; then
   other MicroK8s snap.microk8s.daemon-kubelite /snap/microk8s /var/snap/microk8s
   other Docker docker /usr/bin/dockerd /usr/sbin/dockerd
   # Docker's and Microsoft's packages contain runc, so Debian's cannot be installed beside them;
-  # Kubernetes' own kubelet package brings settings for a unit of the same name.
-  dpkg-query -W -f '${Package} ${db:Status-Status}\n' \
-    containerd.io moby-containerd moby-runc kubelet | awk '$2 == "installed" { print "package=" $1 }'
+  # Kubernetes' own kubelet package brings settings for a unit of the same name. And what dpkg has
+  # begun and not finished.
+  dpkg-query -W -f '${Package} ${db:Status-Status}\n' | awk '
+    /^(containerd\.io|moby-containerd|moby-runc|kubelet) installed$/ { print "package=" $1 }
+    $2 ~ /^(unpacked|half-installed|half-configured)$/ { print "dpkg=" $1 " " $2 }'
+  for f in /var/lib/dpkg/updates/[0-9]*; do [ -e "$f" ] && p dpkg "${f##*/} written" && break; done
 fi

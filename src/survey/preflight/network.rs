@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::finding::{Check, Finding, JOINING, JOINING_CONTROL_PLANES, Severity};
+use super::finding::{ALL, Check, Finding, JOINING, JOINING_CONTROL_PLANES, Severity};
 use super::machine::Answer;
 use super::{carrier, joining, list};
 use crate::cluster::{Cluster, Endpoint, Node, Role};
@@ -77,6 +77,17 @@ pub(super) const ENDPOINT_TAKEN: Check = Check {
     todo: "let the load balancer lead to this cluster's control planes alone",
 };
 
+pub(super) const NAME_SERVER: Check = Check {
+    name: "name-server",
+    severity: Severity::Warning,
+    of: ALL,
+    about: "The node knows no name server that its pods could ask (addresses of the node itself, \
+            127.0.0.1, are none to a pod). Where no control plane knows one, CoreDNS is told to \
+            answer for the cluster's own names alone, and to forward again once one is known. Not \
+            looked at where `spec.kubelet.resolvConf` is set.",
+    todo: "nothing, if pods need no names of outside; else name one in /etc/resolv.conf, and apply",
+};
+
 pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
     let mut findings = filtered(cluster, survey);
     findings.extend(mtu(cluster, survey));
@@ -93,7 +104,25 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
             _ => {}
         }
     }
+    findings.extend(name_servers(cluster, survey));
     findings
+}
+
+/// Pods of CoreDNS may come to any node, and end at once where they can forward to nobody.
+fn name_servers(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
+    let lacks = |node: &&Node| {
+        survey.facts(&node.name).is_some_and(crate::survey::Facts::lacks_name_server)
+    };
+    let seen = |node: &&Node| survey.facts(&node.name).is_some();
+    let nobody = cluster.with_role(Role::ControlPlane).filter(seen).all(|node| lacks(&node));
+    let what = if nobody {
+        "it knows no name server: names outside the cluster have no addresses in pods"
+    } else {
+        "it knows no name server, though control planes do: CoreDNS cannot run here"
+    };
+    let lacking = cluster.nodes.iter().filter(lacks);
+    let asked = !cluster.kubelet.contains_key("resolvConf");
+    lacking.filter(|_| asked).map(|node| NAME_SERVER.on(&node.name, what)).collect()
 }
 
 fn is_joining(survey: &Survey, node: &str) -> bool {

@@ -147,6 +147,15 @@ pub(super) const PACKAGES: Check = Check {
     todo: "remove it with `apt-get remove`",
 };
 
+pub(super) const DPKG: Check = Check {
+    name: "dpkg",
+    severity: Severity::Error,
+    of: JOINING,
+    about: "dpkg was interrupted, or has packages that it unpacked and could not configure: apt \
+            installs nothing until that is mended.",
+    todo: "run `dpkg --configure -a` and `apt-get --fix-broken install`",
+};
+
 /// Operating systems that the bundle has packages for.
 const SYSTEMS: &[&str] = &["debian-12", "debian-13"];
 
@@ -275,6 +284,10 @@ fn installed(machine: &Machine, found: &mut impl FnMut(&Check, String)) {
     }
     for package in &machine.packages {
         found(&PACKAGES, format!("the package {} is installed", printable(package)));
+    }
+    let unfinished: Vec<String> = machine.unfinished.iter().map(|one| printable(one)).collect();
+    if !unfinished.is_empty() {
+        found(&DPKG, format!("dpkg has not finished: {}", super::list(&unfinished)));
     }
 }
 

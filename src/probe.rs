@@ -164,14 +164,32 @@ impl Probe {
         )
     }
 
-    /// All nodes, then the Deployments and DaemonSets of `kube-system`, as three JSON documents.
+    /// The whole cluster as its API sees it, as JSON; see [`crate::resource`]'s health.
     #[must_use]
-    pub fn workloads() -> Self {
+    pub fn health() -> Self {
+        Self::new(include_str!("probe/health.sh"), &[])
+    }
+
+    /// What the component at that port of 127.0.0.1 says of its health; nothing where none listens.
+    #[must_use]
+    pub fn component(port: u16) -> Self {
         Self::new(
-            r"k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s get --raw'
-            a=/apis/apps/v1/namespaces/kube-system
-            $k /api/v1/nodes && $k $a/deployments && $k $a/daemonsets",
-            &[],
+            r#"printf 'GET /healthz HTTP/1.0\r\n\r\n' | timeout 5 openssl s_client -quiet -connect "127.0.0.1:$1""#,
+            &[&port.to_string()],
+        )
+    }
+
+    /// Three DNS queries over TCP to `address`, one after the other: each answer's length and head, as
+    /// numbers, or `silent`. `query` is a text for `printf`. Nothing where bash is missing.
+    #[must_use]
+    pub fn dns(address: &str, query: &str) -> Self {
+        Self::new(
+            r#"command -v bash >/dev/null || exit 0
+            [ -e /etc/kubernetes/kubelet.conf ] || { echo silent; exit 0; }
+            for i in 1 2 3; do
+              timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/53" && printf "$1" >&3 && od -An -tu1 -N14 <&3' "$1" "$2" || echo silent
+            done"#,
+            &[address, query],
         )
     }
 
@@ -197,6 +215,17 @@ impl Probe {
             &[],
         );
         probe.input = Some(manifest.to_owned());
+        probe
+    }
+
+    /// What kubeadm would write for `configuration` (a dry run), and what is there; with `objects`
+    /// also objects of the cluster. Exit code 3: it does not say. It writes to a directory of its own,
+    /// in memory, which is gone at the end.
+    #[must_use]
+    pub fn written(configuration: &str, objects: bool) -> Self {
+        let what = if objects { "objects" } else { "files" };
+        let mut probe = Self::new(include_str!("probe/kubeadm.sh"), &[what]);
+        probe.input = Some(configuration.to_owned());
         probe
     }
 

@@ -78,7 +78,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("survey", &["cluster", "command", "pki", "yaml"]),
     ("hub", &["cluster", "resource", "secret"]),
-    ("resource", &["command", "pki", "probe", "secret"]),
+    ("resource", &["command", "pki", "probe", "secret", "yaml"]),
     ("host", &["cluster", "command"]),
     ("inventory", &["bundle", "cluster"]),
     ("approver", &["process"]),

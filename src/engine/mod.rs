@@ -101,11 +101,25 @@ impl<T: Transport> Node<T> {
         &self.name
     }
 
-    /// Asks all `probes` with one command.
+    /// Asks all `probes` with one command; what is asked more than once is answered once.
     ///
     /// # Errors
     /// When the connection fails, or not every answer came back.
     pub async fn look(&self, probes: &[Probe]) -> Result<Vec<Output>> {
+        let mut asked: Vec<Probe> = Vec::new();
+        let mut places = Vec::new();
+        for probe in probes {
+            let known = asked.iter().position(|other| other == probe);
+            places.push(known.unwrap_or(asked.len()));
+            if known.is_none() {
+                asked.push(probe.clone());
+            }
+        }
+        let answers = self.ask(&asked).await?;
+        Ok(places.into_iter().filter_map(|place| answers.get(place).cloned()).collect())
+    }
+
+    async fn ask(&self, probes: &[Probe]) -> Result<Vec<Output>> {
         /// A look may ask an API server that has just been started, or one that is gone.
         const PATIENCE: Duration = Duration::from_secs(180);
         if probes.is_empty() {

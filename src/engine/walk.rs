@@ -44,7 +44,8 @@ struct Walk<T> {
     permit: Arc<Permit>,
     events: Arc<dyn Sink>,
     progress: watch::Sender<Progress>,
-    turns: BTreeMap<&'static str, Mutex<()>>,
+    /// By step: whose turn it is; and the node that failed, if one did.
+    turns: BTreeMap<&'static str, Mutex<Option<String>>>,
     nodes: BTreeMap<String, Node<T>>,
 }
 
@@ -68,7 +69,7 @@ pub async fn apply<T: Transport + 'static>(
         permit: Arc::new(permit),
         events: Arc::clone(events),
         progress: watch::Sender::new(nodes.keys().map(|name| (name.clone(), start)).collect()),
-        turns: context.steps.iter().map(|step| (step.name, Mutex::new(()))).collect(),
+        turns: context.steps.iter().map(|step| (step.name, Mutex::default())).collect(),
         nodes: nodes.clone(),
     });
     let mut walkers = JoinSet::new();
@@ -137,8 +138,8 @@ impl<T: Transport> Walk<T> {
         if let Some(gate) = &step.after {
             self.pass(name, step, gate).await?;
         }
-        let turn = match (step.pace, self.turns.get(step.name)) {
-            (Pace::OneByOne, Some(turn)) => Some(match turn.try_lock() {
+        let mut turn = match (step.pace, self.turns.get(step.name)) {
+            (Pace::OneByOne | Pace::Rolling, Some(turn)) => Some(match turn.try_lock() {
                 Ok(turn) => turn,
                 Err(_) => {
                     self.wait(name, step, "its turn, one node at a time".to_owned());
@@ -147,12 +148,18 @@ impl<T: Transport> Walk<T> {
             }),
             _ => None,
         };
+        if let (Pace::Rolling, Some(Some(failed)), true) = (step.pace, turn.as_deref(), differs) {
+            return Err(Stop::HeldBack(step.name, format!("it failed on {failed}")));
+        }
         if differs {
             self.events.take(Event::StepStarted { node: name.to_owned(), step: step.name });
         }
         let began = Instant::now();
         let Some(node) = self.nodes.get(name) else { return Ok(0) };
         let result = persevere(node, step.name, &desired, &self.permit, self.events.as_ref()).await;
+        if let (Some(turn), Err(_)) = (turn.as_deref_mut(), &result) {
+            *turn = Some(name.to_owned());
+        }
         drop(turn);
         let (changed, again) = result.map_err(failed)?;
         // What an earlier attempt changed is not counted, but was.

@@ -11,9 +11,12 @@ pub(super) enum Question {
     ApiServer,
     BootId,
     Clock,
+    Component,
+    Dns,
     EtcdMembers,
     Exist,
     File,
+    Health,
     Hostname,
     Images,
     Keys,
@@ -28,7 +31,7 @@ pub(super) enum Question {
     Swap,
     Sysctls,
     Unit,
-    Workloads,
+    Written,
 }
 
 /// A probe as it stands in a script.
@@ -47,9 +50,12 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::api_server(""), ApiServer),
             (Probe::boot_id(), BootId),
             (Probe::clock(), Clock),
+            (Probe::component(0), Component),
+            (Probe::dns("", ""), Dns),
             (Probe::etcd_members(), EtcdMembers),
             (Probe::exist(&[]), Exist),
             (Probe::file("", false), File),
+            (Probe::health(), Health),
             (Probe::hostname(), Hostname),
             (Probe::images(), Images),
             (Probe::keys(&[]), Keys),
@@ -64,7 +70,7 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::swap(), Swap),
             (Probe::sysctls(&[]), Sysctls),
             (Probe::unit(""), Unit),
-            (Probe::workloads(), Workloads),
+            (Probe::written("", true), Written),
         ];
         probes.map(|(probe, question)| (probe.text(), question)).to_vec()
     })

@@ -6,6 +6,7 @@ use super::MARK;
 use super::kubeadm::{Phase, Process, key};
 use super::machine::{API_MANIFEST, CREDENTIALS, KUBELET_CONF, Machine, Pod};
 use super::world::{Member, World};
+use super::written::MADE;
 use crate::pki::identity_of;
 
 impl World {
@@ -28,7 +29,10 @@ impl World {
         let mut keep = |config: &str, text: String| drop(configs.insert(config.to_owned(), text));
         let text = |kind| process.document(kind).to_string();
         match phase {
-            "upload-config/admin" => found.objects.admin = true,
+            "upload-config/admin" => {
+                found.objects.admin = true;
+                found.objects.made.insert(MADE[0].to_owned());
+            }
             "upload-config/kubeadm" => keep("kubeadm-config", text("ClusterConfiguration")),
             "upload-config/kubelet" => keep("kubelet-config", text("KubeletConfiguration")),
             "mark-control-plane" => {
@@ -48,7 +52,10 @@ impl World {
                 self.write(name, KUBELET_CONF, "the rotated certificate");
                 self.machine_mut(name).start("kubelet.service")?;
             }
-            "addon/coredns" => keep("coredns", String::new()),
+            "addon/coredns" => {
+                keep("coredns", String::new());
+                found.objects.made.extend(MADE[1..].iter().map(|name| (*name).to_owned()));
+            }
             "addon/kube-proxy" => {
                 keep("kube-proxy", text("KubeProxyConfiguration"));
                 found.counts = true;

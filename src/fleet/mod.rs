@@ -14,8 +14,10 @@ mod answers;
 mod asked;
 mod deeds;
 mod dice;
+mod drifts;
 mod effects;
 mod heal;
+mod health;
 mod joining;
 mod kills;
 mod kubeadm;
@@ -27,6 +29,7 @@ mod stage;
 mod states;
 mod survey;
 mod world;
+mod written;
 
 /// The label and taint of control planes.
 const MARK: &str = "node-role.kubernetes.io/control-plane";

@@ -57,6 +57,10 @@ pub(super) struct Objects {
     pub(super) secrets: BTreeSet<String>,
     /// What slipway applied, by kind, namespace and name; Nodes apart.
     pub(super) applied: BTreeMap<String, Value>,
+    /// kubeadm's objects beside ConfigMaps, by kind, namespace and name.
+    pub(super) made: BTreeSet<String>,
+    /// A pod of CoreDNS was moved to another node.
+    pub(super) spread: bool,
     /// Whether `admin.conf` has rights.
     pub(super) admin: bool,
 }
@@ -269,6 +273,7 @@ impl World {
         let applied = store.objects.applied.iter().map(|(k, v)| (k.clone(), v.to_string()));
         lines.extend(applied.chain(store.objects.configs.clone()));
         lines.insert("secrets".to_owned(), format!("{:?}", store.objects.secrets));
+        lines.insert("kubeadm's objects".to_owned(), format!("{:?}", store.objects.made));
         lines
     }
 }

@@ -15,27 +15,35 @@ use crate::secret::Secret;
 mod block;
 mod dead;
 mod diff;
+mod dns;
 mod file;
+mod health;
 mod image;
 mod join;
 mod kubernetes;
 mod manifest;
 mod package;
 mod registration;
+mod sandbox;
 mod system;
 mod unit;
+mod written;
 
 pub use block::Block;
 pub use dead::{Anew, NoEtcdMember, NoNode};
+pub use dns::{ClusterDns, DnsSpread};
 pub use file::{Absent, Content, Directory, File, sha256};
+pub use health::Healthy;
 pub use image::{Image, Images};
 pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join};
 pub use kubernetes::{Init, Reset, SUPER_ADMIN, ServingCertificate, Synchronised, Token, Voter};
-pub use manifest::{Healthy, Manifest, ServerKey, Taints};
+pub use manifest::{Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
 pub use registration::{AtHub, Hub, Registration};
+pub use sandbox::{CalicoConfig, Component};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
 pub use unit::Unit;
+pub use written::{Asked, KubeletFiles, Objects, STATIC_PODS, StaticPod};
 
 /// One thing on one node, as it shall be.
 pub trait Resource: Send + Sync {

@@ -3,7 +3,9 @@
 use super::{Context, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Init, NoEtcdMember, NoNode, Resource, SUPER_ADMIN, Token, Voter, boxed};
+use crate::resource::{
+    Init, NoEtcdMember, NoNode, Objects, Resource, SUPER_ADMIN, Token, Voter, boxed,
+};
 
 /// A cluster begins on exactly one node. `init` is desired only when every control plane has
 /// answered the survey and none is a member: anything else would make a second cluster.
@@ -22,7 +24,14 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let mut wanted = super::all(kubeadm::patches(&context.cluster, node)).collect::<Vec<_>>();
     if context.is_new() {
         wanted.push(boxed(Init { config: kubeadm::init(context, node)? }));
-    } else if context.present().any(|n| !context.survey.is_member(&n.name)) {
+    } else if context.survey.is_member(&node.name) {
+        wanted.push(boxed(Objects {
+            asked: kubeadm::dry_run(context, node)?,
+            server: format!("https://{}", context.cluster.endpoint.authority()),
+            ca: context.pki.ca_pem().to_vec(),
+        }));
+    }
+    if !context.is_new() && context.present().any(|n| !context.survey.is_member(&n.name)) {
         wanted.push(boxed(Token { object: kubeadm::token_object(&context.token) }));
     }
     for node in &context.cluster.nodes {

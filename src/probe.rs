@@ -164,10 +164,11 @@ impl Probe {
         )
     }
 
-    /// The whole cluster as its API sees it, as JSON; see [`crate::resource`]'s health.
+    /// The whole cluster as its API sees it: of each object the fields that `template` (a JSONPath of
+    /// kubectl's) prints; etcd's members and what was warned of.
     #[must_use]
-    pub fn health() -> Self {
-        Self::new(include_str!("probe/health.sh"), &[])
+    pub fn health(template: &str) -> Self {
+        Self::new(include_str!("probe/health.sh"), &[template])
     }
 
     /// What the component at that port of 127.0.0.1 says of its health; nothing where none listens.

@@ -55,7 +55,7 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::etcd_members(), EtcdMembers),
             (Probe::exist(&[]), Exist),
             (Probe::file("", false), File),
-            (Probe::health(), Health),
+            (Probe::health(""), Health),
             (Probe::hostname(), Hostname),
             (Probe::images(), Images),
             (Probe::keys(&[]), Keys),

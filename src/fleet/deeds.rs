@@ -116,7 +116,7 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(KubeletFiles { asked }), &[Text::Kubelet]),
             (Box::new(component), &[Text::EndPods]),
             (Box::new(CalicoConfig), &[Text::EndPods]),
-            (Box::new(DnsSpread), &[Text::MoveDns]),
+            (Box::new(DnsSpread { nodes: Vec::new() }), &[Text::MoveDns]),
         ];
         let mut texts = Vec::new();
         for (resource, kinds) in known {

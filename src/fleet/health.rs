@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::answers::{Answer, node_object, yes};
 use super::machine::{KUBELET_CONF, Machine, Pod};
 use super::world::{NodeObject, Objects, World};
+use crate::resource::lines;
 
 const COREDNS: &str = "Deployment/kube-system/coredns";
 const KUBE_PROXY: &str = "DaemonSet/kube-system/kube-proxy";
@@ -20,9 +21,8 @@ impl World {
         items.extend(self.static_pods(objects));
         items.extend(self.dns_pods(objects));
         items.extend(self.workloads(objects));
-        let list = json!({"kind": "List", "items": items});
         let (_, members) = self.members(machine);
-        (0, format!("{list}\n{members}"))
+        (0, format!("{}{members}\n", lines(&items)))
     }
 
     /// Mirror pods, which kubelets that have registered their nodes make.
@@ -80,12 +80,12 @@ impl World {
                 },
             })
         };
-        let somewhere = |image: &str| {
+        let somewhere = |image: &str, replicas: u64| {
             let ready = self.runs_on(objects, image).any(|node| objects.nodes[node].ready);
             json!({
                 "kind": "Deployment", "metadata": {"name": image, "namespace": "kube-system"},
-                "spec": {"replicas": 1},
-                "status": {"readyReplicas": i32::from(ready)},
+                "spec": {"replicas": replicas},
+                "status": {"readyReplicas": if ready { replicas } else { 0 }},
             })
         };
         let calico = objects.applied.contains_key("DaemonSet/kube-system/calico-node");
@@ -93,9 +93,9 @@ impl World {
         let mut workloads = Vec::new();
         workloads.extend(objects.made.contains(KUBE_PROXY).then(|| everywhere("kube-proxy")));
         workloads.extend(calico.then(|| everywhere("calico-node")));
-        workloads.extend(objects.made.contains(COREDNS).then(|| somewhere("coredns")));
-        workloads.extend(calico.then(|| somewhere("calico-kube-controllers")));
-        workloads.extend(metrics.then(|| somewhere("metrics-server")));
+        workloads.extend(objects.made.contains(COREDNS).then(|| somewhere("coredns", 2)));
+        workloads.extend(calico.then(|| somewhere("calico-kube-controllers", 1)));
+        workloads.extend(metrics.then(|| somewhere("metrics-server", 1)));
         workloads
     }
 
@@ -105,8 +105,11 @@ impl World {
             return (0, "silent\n".to_owned());
         }
         let store = self.endpoint().filter(|_| machine.has_image("kube-proxy"));
-        let answers =
-            store.is_some_and(|store| !self.dns_pods(&self.stores[store].objects).is_empty());
+        let answers = store.is_some_and(|store| {
+            let objects = &self.stores[store].objects;
+            let mut places = self.runs_on(objects, "coredns");
+            objects.made.contains(COREDNS) && places.any(|node| objects.nodes[node].ready)
+        });
         let answer = " 0 90 90 30 133 128 0 1 0 1 0 0 0 0\n";
         (0, if answers { answer } else { "silent\n" }.repeat(3))
     }

@@ -215,15 +215,6 @@ fn object(name: &str) -> Value {
     if !parts[1].is_empty() {
         object["metadata"]["namespace"] = json!(parts[1]);
     }
-    if parts[2] == "kubeadm:cluster-admins" {
-        // slipway says this one itself.
-        let group = "rbac.authorization.k8s.io";
-        object["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
-        object["roleRef"] =
-            json!({"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"});
-        let subject = json!({"apiGroup": group, "kind": "Group", "name": "kubeadm:cluster-admins"});
-        object["subjects"] = json!([subject]);
-    }
     object
 }
 

@@ -124,7 +124,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(StaticPod { name: "etcd", node: node.clone(), asked: asked() }),
         boxed(KubeletFiles { asked: asked() }),
         boxed(Objects { asked: asked(), server: String::new(), ca: Vec::new() }),
-        boxed(DnsSpread),
+        boxed(DnsSpread { nodes: vec![node.clone()] }),
         boxed(CalicoConfig),
         boxed(Component { name: "kube-scheduler", port: 10_259 }),
         boxed(ClusterDns { address: Ipv4Addr::LOCALHOST, name: node.clone() }),

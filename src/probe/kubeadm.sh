@@ -14,6 +14,8 @@ tail -v -n +1 etcd.yaml kube-apiserver.yaml kube-controller-manager.yaml kube-sc
   $m/etcd.yaml $m/kube-apiserver.yaml $m/kube-controller-manager.yaml $m/kube-scheduler.yaml $k/config.yaml $k/instance-config.yaml $k/kubeadm-flags.env
 [ "$1" = objects ] || exit 0
 awk '/^\[/ { inside = 0 } inside; /^\[dryrun\] Attached object:/ { print "---"; inside = 1 }' said >objects
+# `init` makes this one before its first phase, and does not say so.
+printf -- '---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: "kubeadm:cluster-admins"}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "kubeadm:cluster-admins"}]\n' >>objects
 printf '\n'
 tail -v -n +1 objects
 printf '\n==> live <==\n'

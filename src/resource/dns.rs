@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Change, Drift, Resource};
+use super::{Change, Drift, Resource, health};
 use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -95,7 +95,10 @@ impl Resource for ClusterDns {
 
 /// CoreDNS runs on more than one node, where more than one can take it: Kubernetes does not move a
 /// pod that runs, and both start where the pod network comes up first.
-pub struct DnsSpread;
+pub struct DnsSpread {
+    /// The nodes that shall be there: one that has yet to join may take a pod as well.
+    pub nodes: Vec<String>,
+}
 
 /// Deletes the pod `$1`; its Deployment makes another, which keeps away from the one that is left
 /// (kubeadm's anti-affinity).
@@ -103,20 +106,42 @@ const MOVE: &str = r#"[ -n "$1" ] || exit 0
 k='kubectl --kubeconfig /etc/kubernetes/admin.conf --namespace kube-system'
 $k delete pod "$1" --ignore-not-found --wait=false && $k rollout status deployment/coredns --timeout=120s"#;
 
-impl DnsSpread {
-    /// The pod that should run elsewhere; `None` where all is well, or nothing can be said.
-    fn crowded(seen: &Output) -> Option<String> {
-        let mut documents = serde_json::Deserializer::from_slice(&seen.stdout).into_iter::<Value>();
-        let list = documents.next()?.ok()?;
-        let items = list.get("items")?.as_array()?;
+/// What there is to know of where CoreDNS runs.
+struct Places {
+    replicas: u64,
+    /// Names and nodes of the pods that are ready.
+    pods: Vec<(String, String)>,
+    /// Nodes that are Ready, and whether each takes one.
+    nodes: Vec<(String, bool)>,
+}
+
+impl Places {
+    /// `None` where there is no CoreDNS yet.
+    fn read(seen: &Output) -> Option<Self> {
+        let items = health::objects(seen);
         let of = |kind: &'static str| items.iter().filter(move |item| text(item, "/kind") == kind);
-        let dns = |pod: &&Value| text(pod, "/metadata/labels/k8s-app") == "kube-dns";
-        let pods: Vec<&Value> = of("Pod").filter(dns).filter(|pod| ready(pod)).collect();
-        let places: BTreeSet<&str> = pods.iter().map(|pod| text(pod, "/spec/nodeName")).collect();
-        let takes = of("Node").filter(|node| ready(node) && takes_dns(node)).count();
-        let crowded = pods.len() > 1 && places.len() == 1 && takes > 1;
-        let last = pods.iter().map(|pod| text(pod, "/metadata/name")).max()?;
-        crowded.then(|| last.to_owned())
+        let name = |object: &Value| text(object, "/metadata/name").to_owned();
+        let deployment = of("Deployment").find(|object| name(object) == "coredns")?;
+        let dns = |pod: &&Value| text(pod, "/metadata/labels/k8s-app") == "kube-dns" && ready(pod);
+        let pods =
+            of("Pod").filter(dns).map(|pod| (name(pod), text(pod, "/spec/nodeName").to_owned()));
+        let nodes = of("Node").filter(|node| ready(node)).map(|node| (name(node), takes_dns(node)));
+        let replicas = deployment.pointer("/spec/replicas")?.as_u64()?;
+        Some(Self { replicas, pods: pods.collect(), nodes: nodes.collect() })
+    }
+
+    fn takers(&self) -> usize {
+        self.nodes.iter().filter(|(_, takes)| *takes).count()
+    }
+
+    fn on_one(&self) -> bool {
+        self.pods.iter().map(|(_, node)| node).collect::<BTreeSet<_>>().len() < 2
+    }
+
+    /// The pod that should run elsewhere, if all of several run on one node and another takes one.
+    fn crowded(&self) -> Option<&str> {
+        let crowded = self.pods.len() > 1 && self.on_one() && self.takers() > 1;
+        self.pods.iter().map(|(pod, _)| pod.as_str()).max().filter(|_| crowded)
     }
 }
 
@@ -146,17 +171,22 @@ impl Resource for DnsSpread {
     }
 
     fn probe(&self) -> Probe {
-        Probe::health()
+        health::probe()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        // Before there is a cluster nobody knows where they will start.
-        let spread = seen.ok() && Self::crowded(seen).is_none();
+        // Until all nodes are there, and enough pods, nobody knows where they will be.
+        let spread = Places::read(seen).is_some_and(|places| {
+            let there = |node: &String| places.nodes.iter().any(|(name, _)| name == node);
+            let alone = self.nodes.iter().all(there) && places.takers() < 2;
+            places.replicas < 2 || !places.on_one() || alone
+        });
         Ok(Drift::unless(spread, "move one, if all run on one node"))
     }
 
     fn converge(&self, seen: &Output) -> Vec<Change> {
-        let pod = Self::crowded(seen).unwrap_or_default();
+        let places = Places::read(seen);
+        let pod = places.as_ref().and_then(Places::crowded).unwrap_or_default();
         let cmd = Cmd::shell(MOVE).arg(pod).within(Duration::from_secs(180));
         vec![Change::new("move a pod of CoreDNS to another node", cmd).repeatable()]
     }
@@ -228,23 +258,44 @@ mod tests {
         })
     }
 
+    /// Whether a plan shows it, and which pod goes; `""`: none.
+    fn moved(items: &[Value], replicas: u64) -> (bool, String) {
+        let deployment = json!({
+            "kind": "Deployment", "metadata": {"name": "coredns"}, "spec": {"replicas": replicas},
+        });
+        let items = [items, &[deployment]].concat();
+        let seen = seen(&health::lines(&items));
+        let spread = DnsSpread { nodes: vec!["cp-1".to_owned(), "x-1".to_owned()] };
+        let changes = spread.converge(&seen);
+        let pod = changes[0].cmd.words().last().unwrap().clone();
+        (spread.compare(&seen).unwrap() != Drift::None, pod)
+    }
+
     #[test]
     fn both_on_one_node_is_too_many_if_another_can_take_one() {
         let control_plane = Some("node-role.kubernetes.io/control-plane");
-        let moved = |items: Vec<Value>| {
-            let seen = seen(&json!({"items": items}).to_string());
-            let changes = DnsSpread.converge(&seen);
-            let differs = DnsSpread.compare(&seen).unwrap() != Drift::None;
-            differs.then(|| changes[0].cmd.words().last().unwrap().clone())
-        };
-        let both = || vec![pod("a", "cp-1"), pod("b", "cp-1"), node("cp-1", control_plane)];
-        let with = |more: Vec<Value>| [both(), more].concat();
-        assert_eq!(moved(with(vec![node("w-1", None)])).as_deref(), Some("b"));
-        assert_eq!(moved(with(vec![node("cp-2", control_plane)])).as_deref(), Some("b"));
-        assert_eq!(moved(with(vec![])), None);
-        assert_eq!(moved(with(vec![node("w-1", Some("example.com/gpu"))])), None);
-        assert_eq!(moved(with(vec![node("w-1", None), pod("c", "w-1")])), None);
+        let cp = || node("cp-1", control_plane);
+        let both = || vec![pod("a", "cp-1"), pod("b", "cp-1"), cp()];
+        let with = |more: Vec<Value>| moved(&[both(), more].concat(), 2);
+        let goes = |pod: &str| (true, pod.to_owned());
+        let stays = (false, String::new());
+        assert_eq!(with(vec![node("x-1", None)]), goes("b"));
+        assert_eq!(with(vec![node("x-1", control_plane)]), goes("b"));
+        assert_eq!(with(vec![node("x-1", Some("example.com/gpu"))]), stays);
+        assert_eq!(with(vec![node("x-1", None), pod("c", "x-1")]), stays);
+        // Somebody wants one alone.
+        assert_eq!(moved(&[pod("a", "cp-1"), cp(), node("x-1", None)], 1), stays);
+    }
+
+    #[test]
+    fn a_plan_announces_what_nobody_knows_yet() {
+        let unknown = (true, String::new());
+        // Another node has yet to join, or the second pod to start.
+        assert_eq!(moved(&[pod("a", "cp-1"), pod("b", "cp-1"), node("cp-1", None)], 2), unknown);
+        let nodes = [node("cp-1", None), node("x-1", None)];
+        assert_eq!(moved(&[&[pod("a", "cp-1")], nodes.as_slice()].concat(), 2), unknown);
         let before = Output { code: 1, ..Output::default() };
-        assert_ne!(DnsSpread.compare(&before).unwrap(), Drift::None);
+        let spread = DnsSpread { nodes: Vec::new() };
+        assert_ne!(spread.compare(&before).unwrap(), Drift::None);
     }
 }

@@ -303,7 +303,7 @@ mod tests {
             Probe::manifest("kind: X"),
             Probe::server_certificate("x"),
             Probe::serving_certificate(),
-            Probe::health(),
+            Probe::health(""),
             Probe::written("", true),
         ];
         assert!(gone.iter().all(Reset::takes_away));

@@ -34,6 +34,8 @@ pub use dead::{Anew, NoEtcdMember, NoNode};
 pub use dns::{ClusterDns, DnsSpread};
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use health::Healthy;
+#[cfg(test)]
+pub use health::lines;
 pub use image::{Image, Images};
 pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join};
 pub use kubernetes::{Init, Reset, SUPER_ADMIN, ServingCertificate, Synchronised, Token, Voter};

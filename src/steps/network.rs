@@ -40,7 +40,8 @@ fn dns(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(boxed(ClusterDns { address, name }));
     }
     if context.is_leader(node) && context.present().nth(1).is_some() {
-        wanted.push(boxed(DnsSpread));
+        let nodes = context.present().map(|node| node.name.clone()).collect();
+        wanted.push(boxed(DnsSpread { nodes }));
     }
     Ok(wanted)
 }

@@ -144,7 +144,8 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     if facts.identity.is_none() || facts.identity.as_ref() != view.identity {
         return refuse("whose they are cannot be told: no CA certificate of ours is there");
     }
-    if view.begun == Some(&node.name) || view.nothing {
+    // An init that did not finish is no cluster, and nobody else has joined it.
+    if view.begun.is_some() || view.nothing {
         return Way::Reset;
     }
     if view.nodes.is_none() {

@@ -33,9 +33,8 @@ fn items() -> Vec<Value> {
 }
 
 fn seen_with(items: &[Value], members: &Value, events: &[Value]) -> Output {
-    let list = json!({"kind": "List", "items": items});
-    let events = json!({"kind": "List", "items": events});
-    Output { stdout: format!("{list}\n{members}\n{events}").into(), ..Output::default() }
+    let (lines, events) = (lines(items), json!({"kind": "List", "items": events}));
+    Output { stdout: format!("{lines}\n{members}\n{events:#}\n").into(), ..Output::default() }
 }
 
 fn seen(items: &[Value]) -> Output {
@@ -192,5 +191,20 @@ fn silence_is_no_health() {
         let drift = healthy().compare(&silent).unwrap();
         assert_eq!(drift, Drift::differs("every node Ready, every workload whole"));
         assert_eq!(healthy().explain(&silent).unwrap(), "the API does not answer");
+    }
+}
+
+#[test]
+fn an_object_comes_back_as_it_was_asked_for() {
+    let found = object(lines(&[items().remove(6)]).trim_end_matches('\n'));
+    assert_eq!(found["spec"]["selector"]["matchLabels"]["k8s-app"], "kube-dns");
+    assert_eq!(object("Node\t1")["metadata"]["name"], "1");
+    let words = probe().words().to_vec();
+    assert!(
+        words[0].starts_with(r#"{range .items[*]}{.kind}{"\t"}{.metadata.name}{"\t"}"#),
+        "{words:?}"
+    );
+    for hostile in ["\t", "\t\t\t{", "Pod\t\u{0}\t[[["] {
+        let _ = object(hostile);
     }
 }

@@ -61,7 +61,7 @@ impl Objects {
     fn wanted(&self, answer: &Answer<'_>) -> Option<Vec<Value>> {
         let said = answer.text("objects")?;
         let documents = said.split("---\n").filter(|document| !document.trim().is_empty());
-        let mut wanted = vec![cluster_admins()];
+        let mut wanted = Vec::new();
         for document in documents {
             let mut object: Value = yaml::read(document).ok()?;
             let (kind, _, name) = key(&object);
@@ -108,21 +108,6 @@ impl Objects {
         });
         Some(differing.collect())
     }
-}
-
-/// The administrator's group may do everything: `kubeadm init` makes that first of all.
-fn cluster_admins() -> Value {
-    json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "kubeadm:cluster-admins"},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin",
-        },
-        "subjects": [{
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "kubeadm:cluster-admins",
-        }],
-    })
 }
 
 /// The live objects; `None` where they could not be had.

@@ -196,7 +196,6 @@ fn neither_tokens_nor_what_slipway_judges_itself_are_made() {
     assert_eq!(
         names,
         [
-            "kubeadm:cluster-admins",
             "kubelet-config",
             "kubeadm:node-autoapprove-certificate-rotation",
             "cluster-info",
@@ -208,7 +207,7 @@ fn neither_tokens_nor_what_slipway_judges_itself_are_made() {
     );
     let service = objects.last().unwrap();
     assert_eq!(service["metadata"].get("resourceVersion"), None);
-    assert!(objects[3]["data"]["kubeconfig"].as_str().unwrap().contains("https://10.0.0.100:6443"));
+    assert!(objects[2]["data"]["kubeconfig"].as_str().unwrap().contains("https://10.0.0.100:6443"));
 }
 
 #[test]

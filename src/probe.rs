@@ -110,10 +110,15 @@ impl Probe {
         Self::new("chronyc -c tracking 2>/dev/null || exit 1; chronyc -c -n sources", &[])
     }
 
-    /// Images in containerd's Kubernetes namespace: reference, digest, labels.
+    /// Images in containerd's Kubernetes namespace: reference, digest, labels. Not those whose
+    /// platform (the last column but one) `ctr` cannot tell: their content is gone, and no container
+    /// can be made of them.
     #[must_use]
     pub fn images() -> Self {
-        Self::new(r"ctr -n k8s.io images ls 2>/dev/null | awk 'NR > 1 { print $1, $3, $NF }'", &[])
+        Self::new(
+            r#"ctr -n k8s.io images ls 2>/dev/null | awk 'NR > 1 && $(NF - 1) != "-" { print $1, $3, $NF }'"#,
+            &[],
+        )
     }
 
     /// Whether a kubelet's own serving certificate, signed by the cluster, is there.

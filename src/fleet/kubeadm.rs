@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::machine::{API_MANIFEST, BOOTSTRAP, CREDENTIALS, ETCD_MANIFEST, KUBELET_CONF};
-use super::machine::{Machine, Pod};
+use super::joining::{ready_for_a_control_plane, ready_for_a_node};
+use super::machine::Pod;
+use super::machine::{BOOTSTRAP, CREDENTIALS, ETCD_MANIFEST, KUBELET_CONF};
 use super::world::World;
 use super::written::manifest;
 use crate::pki;
@@ -329,36 +330,4 @@ impl World {
 
 pub(super) fn key(file: &str) -> String {
     format!("/etc/kubernetes/pki/{file}")
-}
-
-/// Checks of `init` and `join` (`app/preflight/checks.go`).
-fn ready_for_a_node(machine: &Machine, worker: bool, verb: &str) -> Result<(), String> {
-    let ca = key("ca.crt");
-    let mut unwanted = if verb == "join" { vec![KUBELET_CONF, BOOTSTRAP] } else { Vec::new() };
-    unwanted.extend(worker.then_some(ca.as_str()));
-    if let Some(path) = unwanted.iter().find(|path| machine.has(path)) {
-        return Err(format!("{path} already exists"));
-    }
-    if machine.kubelet_works() {
-        return Err("Port 10250 is in use".to_owned());
-    }
-    if !machine.active("containerd.service") {
-        return Err("container runtime is not running".to_owned());
-    }
-    let forwards = machine.sysctls.get("net.ipv4.ip_forward").is_some_and(|value| value == "1");
-    if forwards { Ok(()) } else { Err("ip_forward contents are not set to 1".to_owned()) }
-}
-
-fn ready_for_a_control_plane(machine: &Machine) -> Result<(), String> {
-    if let Some(path) = [ETCD_MANIFEST, API_MANIFEST].iter().find(|path| machine.has(path)) {
-        return Err(format!("{path} already exists"));
-    }
-    if machine.data.is_some() {
-        return Err("/var/lib/etcd is not empty".to_owned());
-    }
-    if !machine.pods.is_empty() {
-        return Err("Port 2379 is in use".to_owned());
-    }
-    let lacking = pki::FILES.iter().find(|file| !machine.has(&key(file)));
-    lacking.map_or(Ok(()), |file| Err(format!("the shared {file} is not there")))
 }

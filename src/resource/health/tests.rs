@@ -1,3 +1,5 @@
+//! What is ill is named, with where and why.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which differences of an object count, and what is applied.
+
 use super::*;
 
 /// As kubeadm 1.37 prints them, shortened.

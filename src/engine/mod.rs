@@ -187,3 +187,21 @@ impl<T: Transport> Node<T> {
         text
     }
 }
+
+#[cfg(test)]
+mod look {
+    use super::*;
+
+    /// A probe that is asked twice stands once in the script, and both get its answer.
+    #[tokio::test]
+    async fn what_is_asked_twice_is_answered_once() {
+        let world = fake::World::new(1);
+        world.state().there.insert(("cp-1".to_owned(), "a".to_owned()));
+        let host = fake::FakeHost { name: "cp-1".to_owned(), world: Arc::clone(&world) };
+        let node = Node::new("cp-1", Arc::new(host), Arc::new([]));
+        let (a, b) = (Probe::exist(&["a"]), Probe::exist(&["b"]));
+        let answers = node.look(&[a.clone(), b, a.clone(), a]).await.unwrap();
+        let texts: Vec<String> = answers.iter().map(|seen| seen.text().trim().to_owned()).collect();
+        assert_eq!(texts, ["a", "", "a", "a"]);
+    }
+}

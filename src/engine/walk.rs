@@ -242,3 +242,38 @@ enum Opening {
     NotYet,
     Never(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{Bench, step};
+    use super::super::fake::Made;
+    use super::*;
+    use crate::resource::boxed;
+
+    const ROLLING: &[Step] =
+        &[step("roll", None, Pace::Rolling, |_, _| Ok(vec![boxed(Made(&["x"]))]))];
+    const NAMES: &[&str] = &["cp-1", "cp-2", "cp-3"];
+
+    /// What failed first does not go on elsewhere; what has nothing to do is not held back.
+    #[tokio::test(start_paused = true)]
+    async fn a_rolling_step_ends_with_its_first_failure() {
+        for seed in 0..20 {
+            let bench = Bench::new(ROLLING, NAMES, seed);
+            let key = |name: &str| (name.to_owned(), "x".to_owned());
+            bench.world.state().there.insert(key("cp-2"));
+            bench.world.state().broken.extend(["cp-1", "cp-3"].map(key));
+            let outcome = bench.run().await.unwrap();
+            assert_eq!((outcome.failures.len(), outcome.held_back.len()), (1, 1), "{outcome:?}");
+            let (failed, ..) = &outcome.failures[0];
+            assert_eq!(outcome.held_back[0].2, format!("it failed on {failed}"));
+            assert_eq!(bench.begun(), [key(failed)], "one was tried");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rolling_step_goes_on_while_all_is_well() {
+        let bench = Bench::new(ROLLING, NAMES, 7);
+        let outcome = bench.run().await.unwrap();
+        assert_eq!(outcome.changed, 3, "{outcome:?}");
+    }
+}

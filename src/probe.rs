@@ -235,6 +235,12 @@ impl Probe {
         probe
     }
 
+    /// The interface that has this IPv4 address, as `ip address` shows it; or nothing.
+    #[must_use]
+    pub fn address(address: &str) -> Self {
+        Self::new(r#"ip -o -4 address show to "$1""#, &[address])
+    }
+
     /// The random number that is new at each boot.
     #[must_use]
     pub fn boot_id() -> Self {
@@ -266,8 +272,8 @@ impl Probe {
         )
     }
 
-    /// How long synced writes take where etcd's data will lie. The only probe that writes at all:
-    /// to a file without a name, of which nothing is left.
+    /// How long synced writes take where etcd's data will lie. It writes to a file without a name, of
+    /// which nothing is left.
     #[must_use]
     pub fn synced_writes() -> Self {
         Self::new(include_str!("survey/preflight/sync.sh"), &["/var/lib/etcd", "/var/lib"])

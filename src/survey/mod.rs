@@ -18,7 +18,7 @@ mod tests;
 pub use facts::{Credentials, EtcdMember, Facts};
 pub use membership::{Membership, Partial, Way};
 pub use preflight::{
-    CHECKS, Check, Finding, Machine, Severity, findings, questions, refuse, sort, synced,
+    CHECKS, Check, Finding, Machine, Severity, disputed, findings, questions, refuse, sort, synced,
 };
 
 use membership::View;

@@ -7,6 +7,7 @@ use crate::cluster::{Cluster, Endpoint, Node, Role};
 mod clock;
 mod finding;
 mod fleet;
+mod holders;
 mod machine;
 mod membership;
 mod network;
@@ -52,6 +53,7 @@ pub const CHECKS: &[&Check] = &[
     &network::PATH_MTU,
     &network::VIRTUAL_IP,
     &network::VIRTUAL_IP_TAKEN,
+    &holders::HOLDERS,
     &network::ENDPOINT_NAME,
     &network::ENDPOINT,
     &network::ENDPOINT_TAKEN,
@@ -72,8 +74,15 @@ pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Fi
     all.extend(fleet::findings(cluster, survey));
     all.extend(clock::findings(cluster, survey));
     all.extend(network::findings(cluster, survey));
+    all.extend(holders::findings(cluster, survey));
     sort(&mut all, cluster);
     all
+}
+
+/// Whether more than one control plane held the virtual IP.
+#[must_use]
+pub fn disputed(cluster: &Cluster, survey: &Survey) -> bool {
+    !holders::findings(cluster, survey).is_empty()
 }
 
 /// Puts findings into order: node by node as in the inventory, then what is about several; errors

@@ -8,7 +8,8 @@ trap 'rm -rf "$d"' EXIT
 trap 'exit 1' HUP INT TERM
 cd "$d" && cat >configuration || exit 1
 printf '%s' '{"apiVersion":"v1","kind":"Config","current-context":"none","clusters":[{"name":"none","cluster":{"server":"https://127.0.0.1:1"}}],"users":[{"name":"none","user":{}}],"contexts":[{"name":"none","context":{"cluster":"none","user":"none"}}]}' >admin.conf
-KUBEADM_INIT_DRYRUN_DIR=$d timeout 60 kubeadm init --config configuration >said 2>&1 || { tail -n 5 said; exit 3; }
+# It would write a login's proxies into manifests.
+env -i PATH="$PATH" KUBEADM_INIT_DRYRUN_DIR="$d" timeout 60 kubeadm init --config configuration >said 2>&1 || { tail -n 5 said; exit 3; }
 m=/etc/kubernetes/manifests k=/var/lib/kubelet
 tail -v -n +1 etcd.yaml kube-apiserver.yaml kube-controller-manager.yaml kube-scheduler.yaml config.yaml instance-config.yaml kubeadm-flags.env \
   $m/etcd.yaml $m/kube-apiserver.yaml $m/kube-controller-manager.yaml $m/kube-scheduler.yaml $k/config.yaml $k/instance-config.yaml $k/kubeadm-flags.env

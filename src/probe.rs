@@ -110,10 +110,15 @@ impl Probe {
         Self::new("chronyc -c tracking 2>/dev/null || exit 1; chronyc -c -n sources", &[])
     }
 
-    /// Images in containerd's Kubernetes namespace: reference, digest, labels.
+    /// Images in containerd's Kubernetes namespace: reference, digest, labels. Not those whose
+    /// platform (the last column but one) `ctr` cannot tell: their content is gone, and no container
+    /// can be made of them.
     #[must_use]
     pub fn images() -> Self {
-        Self::new(r"ctr -n k8s.io images ls 2>/dev/null | awk 'NR > 1 { print $1, $3, $NF }'", &[])
+        Self::new(
+            r#"ctr -n k8s.io images ls 2>/dev/null | awk 'NR > 1 && $(NF - 1) != "-" { print $1, $3, $NF }'"#,
+            &[],
+        )
     }
 
     /// Whether a kubelet's own serving certificate, signed by the cluster, is there.
@@ -221,14 +226,33 @@ impl Probe {
         )
     }
 
-    /// All nodes, then the Deployments and DaemonSets of `kube-system`, as three JSON documents.
+    /// The whole cluster as its API sees it: of each object the fields that `template` (a JSONPath of
+    /// kubectl's) prints; etcd's members and what was warned of.
     #[must_use]
-    pub fn workloads() -> Self {
+    pub fn health(template: &str) -> Self {
+        Self::new(include_str!("probe/health.sh"), &[template])
+    }
+
+    /// What the component at that port of 127.0.0.1 says of its health; nothing where none listens.
+    #[must_use]
+    pub fn component(port: u16) -> Self {
         Self::new(
-            r"k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s get --raw'
-            a=/apis/apps/v1/namespaces/kube-system
-            $k /api/v1/nodes && $k $a/deployments && $k $a/daemonsets",
-            &[],
+            r#"printf 'GET /healthz HTTP/1.0\r\n\r\n' | timeout 5 openssl s_client -quiet -connect "127.0.0.1:$1""#,
+            &[&port.to_string()],
+        )
+    }
+
+    /// Three DNS queries over TCP to `address`, one after the other: each answer's length and head, as
+    /// numbers, or `silent`. `query` is a text for `printf`. Nothing where bash is missing.
+    #[must_use]
+    pub fn dns(address: &str, query: &str) -> Self {
+        Self::new(
+            r#"command -v bash >/dev/null || exit 0
+            [ -e /etc/kubernetes/kubelet.conf ] || { echo silent; exit 0; }
+            for i in 1 2 3; do
+              timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/53" && printf "$1" >&3 && od -An -tu1 -N14 <&3' "$1" "$2" || echo silent
+            done"#,
+            &[address, query],
         )
     }
 
@@ -255,6 +279,23 @@ impl Probe {
         );
         probe.input = Some(manifest.to_owned());
         probe
+    }
+
+    /// What kubeadm would write for `configuration` (a dry run), and what is there; with `objects`
+    /// also objects of the cluster. Exit code 3: it does not say. It writes to a directory of its own,
+    /// in memory, which is gone at the end.
+    #[must_use]
+    pub fn written(configuration: &str, objects: bool) -> Self {
+        let what = if objects { "objects" } else { "files" };
+        let mut probe = Self::new(include_str!("probe/kubeadm.sh"), &[what]);
+        probe.input = Some(configuration.to_owned());
+        probe
+    }
+
+    /// The interface that has this IPv4 address, as `ip address` shows it; or nothing.
+    #[must_use]
+    pub fn address(address: &str) -> Self {
+        Self::new(r#"ip -o -4 address show to "$1""#, &[address])
     }
 
     /// The random number that is new at each boot.
@@ -289,8 +330,8 @@ impl Probe {
         )
     }
 
-    /// How long synced writes take where etcd's data will lie. The only probe that writes at all:
-    /// to a file without a name, of which nothing is left.
+    /// How long synced writes take where etcd's data will lie. It writes to a file without a name, of
+    /// which nothing is left.
     #[must_use]
     pub fn synced_writes() -> Self {
         Self::new(include_str!("survey/preflight/sync.sh"), &["/var/lib/etcd", "/var/lib"])

@@ -22,8 +22,10 @@ use crate::state::{Announced, Basis, LastApply, Saved, State};
 use crate::steps::{Context, Registered, STEPS, Token};
 use crate::survey::{self, Survey};
 
+mod holders;
 mod reached;
 
+pub use holders::one_holder;
 #[cfg(test)]
 pub(crate) use reached::facts;
 pub use reached::{Reached, Run};

@@ -81,7 +81,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("survey", &["cluster", "command", "kubernetes", "pki", "yaml"]),
     ("hub", &["cluster", "resource", "secret"]),
-    ("resource", &["approver", "command", "pki", "probe", "secret"]),
+    ("resource", &["approver", "command", "pki", "probe", "secret", "yaml"]),
     ("host", &["cluster", "command"]),
     ("inventory", &["bundle", "cluster", "kubernetes"]),
     ("approver", &["process"]),

@@ -19,8 +19,8 @@ use support::hub::{self, Hub};
 use support::lab::Lab;
 use support::secrets::Sampler;
 use support::{
-    CHANGES, KUBERNETES, Turn, bare, edits, figure, kube, kubelets, pods, power, rerun, secrets,
-    secs, shown,
+    CHANGES, KUBERNETES, Turn, bare, drift, edits, figure, kube, kubelets, pods, power, rerun,
+    secrets, secs, shown,
 };
 
 const INVENTORY: &str = "slipway.yaml";
@@ -59,6 +59,8 @@ fn five_machines_become_a_cluster_that_survives() {
     power::any_control_plane_may_lose_power(&lab, &kube, |silent| {
         power::a_silent_member_stops_the_run(&lab, silent);
     });
+
+    drift::is_shown_and_put_back(&lab, &kube);
 
     // Last, so that it covers all runs.
     let canaries = secrets::canaries(&lab, &kube);

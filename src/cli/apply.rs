@@ -13,8 +13,9 @@ use crate::engine::{self, Outcome};
 use crate::event::{Event, Sink};
 use crate::inventory::Inventory;
 use crate::report::Format;
-use crate::session::{Run, Session};
+use crate::session::{self, Run, Session};
 use crate::state::{LastApply, Saved};
+use crate::survey;
 
 /// Make the machines what the inventory means
 #[derive(Debug, clap::Args)]
@@ -63,6 +64,13 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         session.keep()?;
         engine::apply(&session.context, Arc::new(plan), permit, &session.nodes, &events).await
     };
+    let (cluster, survey) = (&session.context.cluster, &session.context.survey);
+    let well = outcome.failures.is_empty() && outcome.held_back.is_empty();
+    // Where nothing was changed, the survey has just said who holds it.
+    if well && (outcome.changed > 0 || survey::disputed(cluster, survey)) {
+        let held = session::one_holder(cluster, &session.nodes).await;
+        outcome.failures.extend(held.err().map(|error| (survey.leader.clone(), "health", error)));
+    }
     let unreachable = std::mem::take(&mut session.unreachable);
     outcome.failures.extend(unreachable.into_iter().map(|(node, error)| (node, "connect", error)));
     events.take(Event::RunFinished {

@@ -109,11 +109,25 @@ impl<T: Transport> Node<T> {
         &self.name
     }
 
-    /// Asks all `probes` with one command.
+    /// Asks all `probes` with one command; what is asked more than once is answered once.
     ///
     /// # Errors
     /// When the connection fails, or not every answer came back.
     pub async fn look(&self, probes: &[Probe]) -> Result<Vec<Output>> {
+        let mut asked: Vec<Probe> = Vec::new();
+        let mut places = Vec::new();
+        for probe in probes {
+            let known = asked.iter().position(|other| other == probe);
+            places.push(known.unwrap_or(asked.len()));
+            if known.is_none() {
+                asked.push(probe.clone());
+            }
+        }
+        let answers = self.ask(&asked).await?;
+        Ok(places.into_iter().filter_map(|place| answers.get(place).cloned()).collect())
+    }
+
+    async fn ask(&self, probes: &[Probe]) -> Result<Vec<Output>> {
         /// A look may ask an API server that has just been started, or one that is gone.
         const PATIENCE: Duration = Duration::from_secs(180);
         if probes.is_empty() {
@@ -179,5 +193,23 @@ impl<T: Transport> Node<T> {
             text = text.replace(secret.expose(), "***");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod look {
+    use super::*;
+
+    /// A probe that is asked twice stands once in the script, and both get its answer.
+    #[tokio::test]
+    async fn what_is_asked_twice_is_answered_once() {
+        let world = fake::World::new(1);
+        world.state().there.insert(("cp-1".to_owned(), "a".to_owned()));
+        let host = fake::FakeHost { name: "cp-1".to_owned(), world: Arc::clone(&world) };
+        let node = Node::new("cp-1", Arc::new(host), Arc::new([]));
+        let (a, b) = (Probe::exist(&["a"]), Probe::exist(&["b"]));
+        let answers = node.look(&[a.clone(), b, a.clone(), a]).await.unwrap();
+        let texts: Vec<String> = answers.iter().map(|seen| seen.text().trim().to_owned()).collect();
+        assert_eq!(texts, ["a", "", "a", "a"]);
     }
 }

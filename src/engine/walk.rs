@@ -44,7 +44,8 @@ struct Walk<T> {
     permit: Arc<Permit>,
     events: Arc<dyn Sink>,
     progress: watch::Sender<Progress>,
-    turns: BTreeMap<&'static str, Mutex<()>>,
+    /// By step: whose turn it is; and the node that failed, if one did.
+    turns: BTreeMap<&'static str, Mutex<Option<String>>>,
     nodes: BTreeMap<String, Node<T>>,
 }
 
@@ -68,7 +69,7 @@ pub async fn apply<T: Transport + 'static>(
         permit: Arc::new(permit),
         events: Arc::clone(events),
         progress: watch::Sender::new(nodes.keys().map(|name| (name.clone(), start)).collect()),
-        turns: context.steps.iter().map(|step| (step.name, Mutex::new(()))).collect(),
+        turns: context.steps.iter().map(|step| (step.name, Mutex::default())).collect(),
         nodes: nodes.clone(),
     });
     let mut walkers = JoinSet::new();
@@ -170,8 +171,8 @@ impl<T: Transport> Walk<T> {
         if let Some(gate) = &step.after {
             self.pass(name, step, gate).await?;
         }
-        let turn = match (step.pace, self.turns.get(step.name)) {
-            (Pace::OneByOne, Some(turn)) => Some(match turn.try_lock() {
+        let mut turn = match (step.pace, self.turns.get(step.name)) {
+            (Pace::OneByOne | Pace::Rolling, Some(turn)) => Some(match turn.try_lock() {
                 Ok(turn) => turn,
                 Err(_) => {
                     self.wait(name, step, "its turn, one node at a time".to_owned());
@@ -180,12 +181,18 @@ impl<T: Transport> Walk<T> {
             }),
             _ => None,
         };
+        if let (Pace::Rolling, Some(Some(failed)), true) = (step.pace, turn.as_deref(), differs) {
+            return Err(Stop::HeldBack(step.name, format!("it failed on {failed}")));
+        }
         if differs {
             self.events.take(Event::StepStarted { node: name.to_owned(), step: step.name });
         }
         let began = Instant::now();
         let Some(node) = self.nodes.get(name) else { return Ok(0) };
         let result = persevere(node, step.name, &desired, &self.permit, self.events.as_ref()).await;
+        if let (Some(turn), Err(_)) = (turn.as_deref_mut(), &result) {
+            *turn = Some(name.to_owned());
+        }
         drop(turn);
         let (changed, again) = result.map_err(failed)?;
         // What an earlier attempt changed is not counted, but was.
@@ -270,4 +277,39 @@ enum Opening {
     Open,
     NotYet,
     Never(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::{Bench, step};
+    use super::super::fake::Made;
+    use super::*;
+    use crate::resource::boxed;
+
+    const ROLLING: &[Step] =
+        &[step("roll", None, Pace::Rolling, |_, _| Ok(vec![boxed(Made(&["x"]))]))];
+    const NAMES: &[&str] = &["cp-1", "cp-2", "cp-3"];
+
+    /// What failed first does not go on elsewhere; what has nothing to do is not held back.
+    #[tokio::test(start_paused = true)]
+    async fn a_rolling_step_ends_with_its_first_failure() {
+        for seed in 0..20 {
+            let bench = Bench::new(ROLLING, NAMES, seed);
+            let key = |name: &str| (name.to_owned(), "x".to_owned());
+            bench.world.state().there.insert(key("cp-2"));
+            bench.world.state().broken.extend(["cp-1", "cp-3"].map(key));
+            let outcome = bench.run().await.unwrap();
+            assert_eq!((outcome.failures.len(), outcome.held_back.len()), (1, 1), "{outcome:?}");
+            let (failed, ..) = &outcome.failures[0];
+            assert_eq!(outcome.held_back[0].2, format!("it failed on {failed}"));
+            assert_eq!(bench.begun(), [key(failed)], "one was tried");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rolling_step_goes_on_while_all_is_well() {
+        let bench = Bench::new(ROLLING, NAMES, 7);
+        let outcome = bench.run().await.unwrap();
+        assert_eq!(outcome.changed, 3, "{outcome:?}");
+    }
 }

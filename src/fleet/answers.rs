@@ -13,9 +13,9 @@ use super::world::{NodeObject, World};
 use crate::approver::client::AUTO_APPROVAL;
 
 /// Exit code and standard output.
-type Answer = (i32, String);
+pub(super) type Answer = (i32, String);
 
-fn yes(if_so: bool) -> Answer {
+pub(super) fn yes(if_so: bool) -> Answer {
     (i32::from(!if_so), String::new())
 }
 
@@ -82,7 +82,17 @@ impl World {
                 let store = self.admin(machine);
                 yes(store.is_some_and(|s| self.stores[s].objects.secrets.contains(&words[0])))
             }
-            Question::Workloads => self.workloads(machine),
+            Question::Component => {
+                let pod = match words[0].as_str() {
+                    "10257" => Pod::ControllerManager,
+                    _ => Pod::Scheduler,
+                };
+                let well = machine.pods.contains(&pod);
+                (0, if well { "HTTP/1.0 200 OK\r\n\r\nok" } else { "" }.to_owned())
+            }
+            Question::Dns => self.dns(machine),
+            Question::Health => self.health(machine),
+            Question::Written => self.written(machine, &asked.input, &words[0]),
             Question::Manifest => self.differences(machine, &asked.input),
             Question::Tokens => {
                 let Some(store) = self.admin(machine) else { return yes(false) };
@@ -181,54 +191,6 @@ impl World {
         let text: String = differing.map(|wanted| format!("diff {}\n", name_of(wanted))).collect();
         (i32::from(!text.is_empty()), text)
     }
-
-    fn workloads(&self, machine: &Machine) -> Answer {
-        let Some(store) = self.admin(machine) else { return yes(false) };
-        let objects = &self.stores[store].objects;
-        let nodes: Vec<Value> =
-            objects.nodes.iter().map(|(name, node)| node_object(name, node)).collect();
-        let has = |node: &str, image: &str| {
-            let machine = self.of_node(node);
-            machine.is_some_and(|machine| {
-                machine.has_image(image)
-                    && (image != "coredns" || self.forwards_well(store, machine))
-            })
-        };
-        let everywhere = |image: &&str| {
-            let ready = objects.nodes.keys().filter(|node| has(node, image)).count();
-            json!({
-                "metadata": {"name": image, "namespace": "kube-system"},
-                "status": {"desiredNumberScheduled": objects.nodes.len(), "numberReady": ready},
-            })
-        };
-        let somewhere = |image: &&str| {
-            let ready = objects.nodes.iter().any(|(node, about)| about.ready && has(node, image));
-            json!({
-                "metadata": {"name": image, "namespace": "kube-system"},
-                "spec": {"replicas": 1},
-                "status": {"readyReplicas": i32::from(ready)},
-            })
-        };
-        let calico = objects.applied.contains_key("DaemonSet/kube-system/calico-node");
-        let metrics = objects.applied.contains_key("Deployment/kube-system/metrics-server");
-        let mut sets = vec!["kube-proxy"];
-        sets.extend(calico.then_some("calico-node"));
-        let mut deployments = vec!["coredns"];
-        deployments.extend(calico.then_some("calico-kube-controllers"));
-        deployments.extend(metrics.then_some("metrics-server"));
-        let sets: Vec<Value> = sets.iter().map(everywhere).collect();
-        let deployments: Vec<Value> = deployments.iter().map(somewhere).collect();
-        let lists = [nodes, deployments, sets].map(|items| json!({ "items": items }).to_string());
-        (0, lists.join("\n"))
-    }
-}
-
-impl World {
-    /// Whether CoreDNS stays up on this machine: it ends where it shall forward to nobody.
-    fn forwards_well(&self, store: usize, machine: &Machine) -> bool {
-        let corefile = &self.stores[store].objects.configs["coredns"];
-        machine.name_server || !corefile.lines().any(|line| line.starts_with("forward "))
-    }
 }
 
 pub(super) fn running(machine: &Machine) -> Option<String> {
@@ -273,7 +235,7 @@ fn keys(machine: &Machine, names: &[String]) -> Answer {
     (0, names.iter().map(file).collect())
 }
 
-fn node_object(name: &str, node: &NodeObject) -> Value {
+pub(super) fn node_object(name: &str, node: &NodeObject) -> Value {
     let taint = |(key, value, effect): &(String, String, String)| json!({"key": key, "value": value, "effect": effect});
     let labels: serde_json::Map<String, Value> =
         node.labels.iter().map(|label| (label.clone(), Value::from(""))).collect();

@@ -13,9 +13,12 @@ pub(super) enum Question {
     BootId,
     ClusterRoleBinding,
     Clock,
+    Component,
+    Dns,
     EtcdMembers,
     Exist,
     File,
+    Health,
     Hostname,
     Images,
     Keys,
@@ -33,7 +36,7 @@ pub(super) enum Question {
     Tokens,
     Unit,
     VrrpFilter,
-    Workloads,
+    Written,
 }
 
 /// A probe as it stands in a script.
@@ -54,9 +57,12 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::boot_id(), BootId),
             (Probe::clock(), Clock),
             (Probe::cluster_role_binding(""), ClusterRoleBinding),
+            (Probe::component(0), Component),
+            (Probe::dns("", ""), Dns),
             (Probe::etcd_members(), EtcdMembers),
             (Probe::exist(&[]), Exist),
             (Probe::file("", false), File),
+            (Probe::health(""), Health),
             (Probe::hostname(), Hostname),
             (Probe::images(), Images),
             (Probe::keys(&[]), Keys),
@@ -74,7 +80,7 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::tokens(), Tokens),
             (Probe::unit(""), Unit),
             (Probe::vrrp_filter(), VrrpFilter),
-            (Probe::workloads(), Workloads),
+            (Probe::written("", true), Written),
         ];
         probes.map(|(probe, question)| (probe.text(), question)).to_vec()
     })

@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
-    ControlPlaneJoin, File, Hostname, Images, Manifest, NoAutoApproval, NoEtcdMember, NoNode,
-    NoSwap, NoTokens, Packages, Reset, Resource, Synchronised, Token, Undone, Unit, Upstream,
-    VrrpFilter, sha256,
+    Asked, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, File, Hostname, Images,
+    KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens, Packages,
+    Reset, Resource, StaticPod, Synchronised, Token, Undone, Unit, Upstream, VrrpFilter, sha256,
 };
 use crate::secret::Secret;
 
@@ -48,6 +48,12 @@ pub(super) enum Deed {
     /// A change of CoreDNS' Corefile: from what, to what.
     Corefile(String, String),
     Taint(String, Vec<String>),
+    /// Pods whose label has that value are made anew.
+    EndPods(String),
+    /// A pod of CoreDNS is made on another node.
+    MoveDns,
+    /// Nothing that matters here.
+    Nothing,
     RemoveMember(String),
     DeleteNode(String, Value),
     /// Bootstrap tokens of slipway's.
@@ -75,6 +81,10 @@ enum Text {
     RemoveTokens,
     RemoveBinding,
     LoadFilter,
+    Pod,
+    Kubelet,
+    EndPods,
+    MoveDns,
 }
 
 /// Each shell text, as the resource that uses it gives it.
@@ -88,6 +98,9 @@ fn texts() -> &'static [(String, Text)] {
         let member = NoEtcdMember { id: String::new(), node: String::new(), voted: true };
         let reset = Reset { node: String::new(), what: Undone::Join(None) };
         let node = NoNode { node: String::new(), uid: String::new() };
+        let asked = Asked { configuration: String::new(), objects: false };
+        let pod = StaticPod { name: "etcd", node: String::new(), asked: asked.clone() };
+        let [component, _] = Component::ALL;
         let known: Vec<(Box<dyn Resource>, &[Text])> = vec![
             (Box::new(File::text("", "")), &[Text::Write]),
             (Box::new(Hostname(String::new())), &[Text::Hostname]),
@@ -113,10 +126,22 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(Upstream { known: true }), &[Text::Corefile]),
             (Box::new(member), &[Text::RemoveMember]),
             (Box::new(node), &[Text::DeleteNode]),
+            (Box::new(pod), &[Text::Pod]),
+            (Box::new(KubeletFiles { asked }), &[Text::Kubelet]),
+            (Box::new(component), &[Text::EndPods]),
+            (Box::new(CalicoConfig), &[Text::EndPods]),
+            (Box::new(DnsSpread { nodes: Vec::new() }), &[Text::MoveDns]),
         ];
         let mut texts = Vec::new();
         for (resource, kinds) in known {
-            let changes = resource.converge(&Output::default());
+            // What kubeadm would write, where nothing is there; nothing, for those that ask nobody.
+            let said = "==> etcd.yaml <==\n{}\n\n==> config.yaml <==\n{}\n\n\
+                        ==> instance-config.yaml <==\n{}\n\n==> kubeadm-flags.env <==\n";
+            let seen = Output { stdout: said.into(), ..Output::default() };
+            let mut changes = resource.converge(&Output::default());
+            if changes.is_empty() {
+                changes = resource.converge(&seen);
+            }
             assert_eq!(changes.len(), kinds.len(), "{}", resource.id());
             for (change, kind) in changes.iter().zip(kinds) {
                 texts.push((change.cmd.words()[2].clone(), *kind));
@@ -148,6 +173,7 @@ pub(super) fn deeds(cmd: &Cmd) -> Vec<Deed> {
         ["kubectl", "--kubeconfig", _, "taint", "--overwrite", "nodes", node, taints @ ..] => {
             vec![Deed::Taint(owned(node), taints.iter().map(owned).collect())]
         }
+        ["kubectl", .., "rollout", "restart", "daemonset/kube-proxy"] => vec![Deed::Nothing],
         _ => panic!("an unknown command: {cmd}"),
     }
 }
@@ -217,6 +243,24 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Deed> {
             let value = |at: usize| patch[at]["value"].as_str().unwrap().to_owned();
             vec![Deed::Corefile(value(0), value(1))]
         }
+        Text::Pod => {
+            assert_eq!(sha256(&input), words[2], "what arrives has the digest");
+            vec![Deed::Write { path: word(0), mode: 0o600, bytes: input }]
+        }
+        Text::Kubelet => {
+            let mut rest = input.as_slice();
+            let mut deeds = Vec::new();
+            for file in words[1..].chunks(2) {
+                let (bytes, after) = rest.split_at(file[1].parse().unwrap());
+                let (path, bytes) = (file[0].clone(), bytes.to_vec());
+                deeds.push(Deed::Write { path, mode: 0o600, bytes });
+                rest = after;
+            }
+            deeds.push(Deed::Start("kubelet.service".to_owned()));
+            deeds
+        }
+        Text::EndPods => vec![Deed::EndPods(word(1))],
+        Text::MoveDns => vec![Deed::MoveDns],
         Text::RemoveMember => vec![Deed::RemoveMember(word(0))],
         Text::RemoveTokens => vec![Deed::RemoveTokens],
         Text::RemoveBinding => vec![Deed::RemoveBinding(word(0))],

@@ -32,6 +32,11 @@ impl World {
             Deed::Apply(object) => return self.apply(name, object),
             Deed::Corefile(from, to) => return self.corefile(name, &from, to),
             Deed::Taint(node, taints) => return self.taint(name, &node, &taints),
+            Deed::EndPods(value) => self.end_pods(name, &value),
+            Deed::MoveDns => match self.admin(self.machine(name)) {
+                Some(store) => self.stores[store].objects.spread = true,
+                None => return Err("connection refused".to_owned()),
+            },
             Deed::RemoveMember(id) => return self.remove_member(name, &id),
             Deed::DeleteNode(node, options) => return self.delete_node(name, &node, &options),
             Deed::RemoveTokens => {
@@ -66,6 +71,9 @@ impl World {
         let Some(store) = self.admin(self.machine(at)) else {
             return Err(refused());
         };
+        if self.keep_kubeadms(store, &object) {
+            return Ok(());
+        }
         let uid = self.number();
         let objects = &mut self.stores[store].objects;
         let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
@@ -85,6 +93,23 @@ impl World {
             _ => drop(objects.applied.insert(name_of(&object), object)),
         }
         Ok(())
+    }
+
+    /// The kubelet makes these pods anew.
+    fn end_pods(&mut self, name: &str, value: &str) {
+        if value == "calico-node" {
+            let store = self.endpoint();
+            let calico = |store: usize| {
+                let applied = &self.stores[store].objects.applied;
+                applied.contains_key("DaemonSet/kube-system/calico-node")
+            };
+            if store.is_some_and(calico) && self.machine(name).has_image("calico-cni") {
+                self.write(name, "/etc/cni/net.d/10-calico.conflist", "calico");
+            }
+        }
+        let machine = self.machine_mut(name);
+        machine.broken.retain(|pod| pod.name() != value);
+        machine.pods.retain(|pod| pod.name() != value);
     }
 
     fn corefile(&mut self, at: &str, from: &str, to: String) -> Result<(), String> {
@@ -139,6 +164,7 @@ impl Machine {
                 return Err("cannot dial /run/containerd/containerd.sock".to_owned());
             }
             Deed::Import(reference, digest) => drop(self.images.insert(reference, digest)),
+            Deed::Nothing => {}
             Deed::WaitForClock => self.on_time = self.active("chrony.service"),
             Deed::AskAgain if self.has(CREDENTIALS) => {}
             Deed::AskAgain => self.start("kubelet.service")?,

@@ -1,4 +1,5 @@
-//! kubeadm's phases that change the cluster, and those that undo its work on a machine.
+//! kubeadm's phases that change the cluster, those that undo its work on a machine, and its checks
+//! beforehand.
 
 use serde_json::Value;
 
@@ -6,6 +7,7 @@ use super::MARK;
 use super::kubeadm::{Phase, Process, key};
 use super::machine::{API_MANIFEST, CREDENTIALS, KUBELET_CONF, Machine, Pod};
 use super::world::{Member, Objects, World};
+use super::written::{COREFILE, MADE};
 use crate::pki::identity_of;
 
 impl World {
@@ -29,7 +31,10 @@ impl World {
         let mut keep = |config: &str, text: String| drop(configs.insert(config.to_owned(), text));
         let text = |kind| process.document(kind).to_string();
         match phase {
-            "upload-config/admin" => found.objects.admin = true,
+            "upload-config/admin" => {
+                found.objects.admin = true;
+                found.objects.made.insert(MADE[0].to_owned());
+            }
             "upload-config/kubeadm" => keep("kubeadm-config", text("ClusterConfiguration")),
             "upload-config/kubelet" => keep("kubelet-config", text("KubeletConfiguration")),
             "mark-control-plane" => {
@@ -52,7 +57,8 @@ impl World {
                 self.machine_mut(name).start("kubelet.service")?;
             }
             "addon/coredns" => {
-                keep("coredns", "forward . /etc/resolv.conf {\n}\nloop\n".to_owned())
+                keep("coredns", COREFILE.to_owned());
+                found.objects.made.extend(MADE[1..].iter().map(|name| (*name).to_owned()));
             }
             "addon/kube-proxy" => {
                 keep("kube-proxy", text("KubeProxyConfiguration"));

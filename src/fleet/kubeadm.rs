@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::checks::{ready_for_a_control_plane, ready_for_a_node};
-use super::machine::KUBELET_CONFIG;
-use super::machine::{API_MANIFEST, BOOTSTRAP, CREDENTIALS, ETCD_MANIFEST, KUBELET_CONF};
+use super::machine::{BOOTSTRAP, CREDENTIALS, ETCD_MANIFEST, KUBELET_CONF, Pod};
 use super::world::World;
+use super::written::manifest;
 use crate::pki;
 
 #[derive(Debug, Clone)]
@@ -250,11 +250,19 @@ impl World {
                 self.machine_mut(name).remove("/etc/kubernetes/super-admin.conf");
             }
             "kubeconfig/kubelet" => self.write(name, KUBELET_CONF, "embedded"),
-            "etcd/new" => self.write(name, ETCD_MANIFEST, "initial-cluster-state=new"),
-            "etcd-join/manifest" => {
-                self.write(name, ETCD_MANIFEST, "initial-cluster-state=existing");
+            "etcd/new" | "etcd-join/manifest" => {
+                let Some(cluster) = self.configuration(process) else { return Ok(false) };
+                let joins = process.verb == "join";
+                let text = manifest("etcd", self.machine(name), &cluster, joins);
+                self.write(name, ETCD_MANIFEST, &text);
             }
-            "control-plane" => self.write(name, API_MANIFEST, "kube-apiserver"),
+            "control-plane" => {
+                let Some(cluster) = self.configuration(process) else { return Ok(false) };
+                for pod in Pod::ALL.into_iter().filter(|pod| *pod != Pod::Etcd) {
+                    let text = manifest(pod.name(), self.machine(name), &cluster, false);
+                    self.write(name, &pod.manifest(), &text);
+                }
+            }
             "kubelet-start/bootstrap" => {
                 let discovery = &process.own()["discovery"];
                 let token = discovery["tlsBootstrapToken"].as_str();
@@ -279,10 +287,13 @@ impl World {
             }
             "kubelet-start/stop" => self.machine_mut(name).stop("kubelet.service"),
             "kubelet-start/config" => {
-                self.write(name, KUBELET_CONFIG, "kubelet");
+                let kubelet = match process.verb.as_str() {
+                    "init" => Some(process.document("KubeletConfiguration").clone()),
+                    _ => self.uploaded("kubelet-config"),
+                };
+                let Some(kubelet) = kubelet else { return Ok(false) };
                 let taints = if worker { process.taints(true) } else { Vec::new() };
-                let flags = serde_json::to_string(&taints).unwrap();
-                self.write(name, "/var/lib/kubelet/kubeadm-flags.env", &flags);
+                self.configure_kubelet(name, &kubelet, &taints);
             }
             "kubelet-start/start" => self.machine_mut(name).start("kubelet.service")?,
             "kubelet-wait-bootstrap" => {
@@ -295,6 +306,14 @@ impl World {
             phase => return self.in_the_cluster(name, process, phase),
         }
         Ok(true)
+    }
+
+    /// The `ClusterConfiguration` that kubeadm goes by.
+    fn configuration(&self, process: &Process) -> Option<Value> {
+        match process.verb.as_str() {
+            "init" => Some(process.document("ClusterConfiguration").clone()),
+            _ => self.uploaded("kubeadm-config"),
+        }
     }
 
     /// Whether the cluster can be found as `discovery` says, and tells its configuration.

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::kubeadm::Process;
+use super::written::manifest_path;
 use crate::cluster::Role;
 use crate::resource::sha256;
 use crate::template;
@@ -57,6 +58,8 @@ pub(super) struct Machine {
     pub(super) images: BTreeMap<String, String>,
     pub(super) data: Option<Data>,
     pub(super) pods: BTreeSet<Pod>,
+    /// Those that cannot start until they are made anew.
+    pub(super) broken: BTreeSet<Pod>,
     /// The kubelet that runs now has made sure of its Node object.
     pub(super) registered: bool,
     /// The digest of the packet filter for VRRP that was loaded.
@@ -86,11 +89,33 @@ pub(super) struct Data {
     pub(super) member: u64,
 }
 
-/// Static pods that matter here.
+/// Static pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pod {
     Etcd,
     ApiServer,
+    ControllerManager,
+    Scheduler,
+}
+
+impl Pod {
+    pub(super) const ALL: [Self; 4] =
+        [Self::Etcd, Self::ApiServer, Self::ControllerManager, Self::Scheduler];
+
+    /// Its name, its image's, its manifest's.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ApiServer => "kube-apiserver",
+            Self::ControllerManager => "kube-controller-manager",
+            Self::Scheduler => "kube-scheduler",
+        }
+    }
+
+    /// Where its manifest lies.
+    pub(super) fn manifest(self) -> String {
+        manifest_path(self.name())
+    }
 }
 
 impl Machine {
@@ -120,6 +145,7 @@ impl Machine {
             images: BTreeMap::new(),
             data: None,
             pods: BTreeSet::new(),
+            broken: BTreeSet::new(),
             registered: false,
             vrrp: None,
             kubeadm: None,
@@ -295,8 +321,15 @@ impl Machine {
             .iter()
             .map(|(path, file)| (path.clone(), format!("{:o} {}", file.mode, file.digest)))
             .collect();
-        // It tells whether the node was the first one.
-        lines.entry(ETCD_MANIFEST.to_owned()).and_modify(|how| "there".clone_into(how));
+        // Written by kubeadm or by slipway, they mean the same.
+        let kubeadms = ["/etc/kubernetes/manifests/", "/var/lib/kubelet/config.yaml"];
+        for (path, how) in &mut lines {
+            if kubeadms.iter().any(|kubeadms| path.starts_with(kubeadms)) {
+                let meaning: serde_json::Value = serde_yaml::from_str(&self.text(path)).unwrap();
+                // That tells whether the node was the first one.
+                *how = meaning.to_string().replace(",\"--initial-cluster-state=existing\"", "");
+            }
+        }
         let mut add = |what: &str, how: String| lines.insert(what.to_owned(), how);
         add("packages", format!("{:?}", self.packages));
         add("units", format!("{:?}", self.units));

@@ -16,9 +16,11 @@ mod asked;
 mod checks;
 mod deeds;
 mod dice;
+mod drifts;
 mod edits;
 mod effects;
 mod heal;
+mod health;
 mod joining;
 mod kills;
 mod kubeadm;
@@ -30,6 +32,7 @@ mod stage;
 mod states;
 mod survey;
 mod world;
+mod written;
 
 /// The label and taint of control planes.
 const MARK: &str = "node-role.kubernetes.io/control-plane";

@@ -1,9 +1,10 @@
 //! What comes about by itself: kubelets start pods, get certificates and register their nodes; etcd
 //! and API servers come up; a pod network makes nodes Ready. One event at a time.
 
-use super::machine::{API_MANIFEST, BOOTSTRAP, CREDENTIALS, Data, ETCD_MANIFEST, KUBELET_CONF};
+use super::machine::{BOOTSTRAP, CREDENTIALS, Data, ETCD_MANIFEST, KUBELET_CONF};
 use super::machine::{Machine, Pod, SERVING};
 use super::world::{Member, NodeObject, Store, World};
+use super::written::{FLAGS, registers_with};
 use crate::approver::client::JOINS_OF;
 
 /// Looks at one machine and does one thing there, or nothing.
@@ -20,19 +21,22 @@ const RULES: &[(&str, Rule)] = &[
     }),
     ("a static pod ends", |world, name| {
         let machine = world.machine(name);
-        let gone = [(Pod::Etcd, ETCD_MANIFEST), (Pod::ApiServer, API_MANIFEST)]
-            .into_iter()
-            .find(|(pod, path)| machine.pods.contains(pod) && !machine.has(path));
-        let gone = gone.filter(|_| machine.kubelet_works());
-        gone.is_some_and(|(pod, _)| world.machine_mut(name).pods.remove(&pod))
+        let gone = |pod: &Pod| machine.pods.contains(pod) && !machine.has(&pod.manifest());
+        let gone = Pod::ALL.into_iter().find(gone).filter(|_| machine.kubelet_works());
+        gone.is_some_and(|pod| world.machine_mut(name).pods.remove(&pod))
     }),
     ("etcd starts", etcd),
-    ("an API server starts", |world, name| {
+    ("a static pod starts", |world, name| {
         let machine = world.machine(name);
-        let wanted = machine.kubelet_works()
-            && machine.has(API_MANIFEST)
-            && machine.has_image("kube-apiserver");
-        wanted && world.machine_mut(name).pods.insert(Pod::ApiServer)
+        let starts = |pod: &Pod| {
+            *pod != Pod::Etcd
+                && !machine.pods.contains(pod)
+                && !machine.broken.contains(pod)
+                && machine.has(&pod.manifest())
+                && machine.has_image(pod.name())
+        };
+        let wanted = Pod::ALL.into_iter().find(starts).filter(|_| machine.kubelet_works());
+        wanted.is_some_and(|pod| world.machine_mut(name).pods.insert(pod))
     }),
     ("a kubelet says where its certificate will be", |world, name| {
         let machine = world.machine(name);
@@ -82,7 +86,7 @@ fn etcd(world: &mut World, name: &str) -> bool {
     let found = match &machine.data {
         // Removed from the list, it ends at once.
         Some(data) => world.member(machine).map(|_| *data),
-        None if machine.text(ETCD_MANIFEST).ends_with("=new") => {
+        None if !machine.text(ETCD_MANIFEST).contains("-state=existing") => {
             // etcd computes it from the member's addresses alone.
             let id = u64::from(address.to_bits());
             let member = Member { id, name: String::new(), address, learner: false };
@@ -133,14 +137,14 @@ fn register(world: &mut World, name: &str) -> bool {
         && machine.text(CREDENTIALS) == "valid"
         && !machine.registered;
     let Some(store) = world.of_kubelet(machine).filter(|_| may) else { return false };
-    let flags = machine.text("/var/lib/kubelet/kubeadm-flags.env");
+    let taints = registers_with(&machine.text(FLAGS));
     let (node, address) = (machine.node.clone(), machine.node_ip);
     let uid = world.number();
     world.machine_mut(name).registered = true;
     world.stores[store].objects.nodes.entry(node).or_insert_with(|| NodeObject {
         uid,
         address: address.to_string(),
-        taints: serde_json::from_str(&flags).unwrap(),
+        taints: taints.into_iter().collect(),
         ..NodeObject::default()
     });
     true

@@ -61,6 +61,10 @@ pub(super) struct Objects {
     pub(super) secrets: BTreeSet<String>,
     /// What slipway applied, by kind, namespace and name; Nodes apart.
     pub(super) applied: BTreeMap<String, Value>,
+    /// kubeadm's objects beside ConfigMaps, by kind, namespace and name.
+    pub(super) made: BTreeSet<String>,
+    /// A pod of CoreDNS was moved to another node.
+    pub(super) spread: bool,
     /// Whether `admin.conf` has rights.
     pub(super) admin: bool,
 }
@@ -293,6 +297,7 @@ impl World {
         lines.insert("bootstrap tokens".to_owned(), store.objects.tokens.len().to_string());
         lines.insert("auto-approval".to_owned(), store.objects.auto_approval.to_string());
         lines.insert("secrets".to_owned(), format!("{:?}", store.objects.secrets));
+        lines.insert("kubeadm's objects".to_owned(), format!("{:?}", store.objects.made));
         lines
     }
 }

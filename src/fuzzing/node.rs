@@ -13,11 +13,12 @@ use crate::pki::Leaf;
 use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
-    Absent, ApiServer, AtHub, Block, ControlPlaneJoin, Directory, Drift, EtcdJoin, File, Healthy,
-    Hostname, Image, Images, Init, Join, Manifest, Modules, NoAutoApproval, NoEtcdMember, NoNode,
-    NoSwap, NoTokens, Package, Packages, Registration, Reset, Resource, ServerKey,
-    ServingCertificate, Synchronised, Sysctls, Taints, Token, Undone, Unit, Voter, VrrpFilter,
-    boxed, sha256,
+    Absent, ApiServer, Asked, AtHub, Block, CalicoConfig, ClusterDns, Component, ControlPlaneJoin,
+    Directory, DnsSpread, Drift, EtcdJoin, File, Healthy, Hostname, Image, Images, Init, Join,
+    KubeletFiles, Manifest, Modules, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens,
+    Objects, Package, Packages, Reachable, Registration, Reset, Resource, ServerKey,
+    ServingCertificate, StaticPod, Synchronised, Sysctls, Taints, Token, Undone, Unit, Upstream,
+    Voter, VrrpFilter, boxed, sha256,
 };
 use crate::secret::Secret;
 use crate::steps::STEPS;
@@ -79,6 +80,11 @@ fn stable(seen: &Output) {
 }
 
 /// One of each kind; a file is there as text and as a secret.
+/// What kubeadm is asked.
+fn asked() -> Asked {
+    Asked { configuration: String::new(), objects: true }
+}
+
 fn resources() -> Vec<Box<dyn Resource>> {
     let config = || Secret::new(b"kind: JoinConfiguration\n".to_vec());
     let word = |word: &str| word.to_owned();
@@ -116,7 +122,21 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(Manifest { name: "calico", text: String::new() }),
         boxed(Taints { node: node.clone(), taints: vec![(word("a"), word("b"), word("c"))] }),
         boxed(ServerKey { name: "metrics-server", leaf }),
-        boxed(Healthy { nodes: vec![node.clone()], within: Duration::ZERO }),
+        boxed(Healthy {
+            nodes: vec![node.clone()],
+            control_planes: vec![node.clone()],
+            network: true,
+            within: Duration::ZERO,
+        }),
+        boxed(StaticPod { name: "etcd", node: node.clone(), asked: asked() }),
+        boxed(KubeletFiles { asked: asked() }),
+        boxed(Objects { asked: asked(), server: String::new(), ca: Vec::new() }),
+        boxed(DnsSpread { nodes: vec![node.clone()] }),
+        boxed(CalicoConfig),
+        boxed(Component { name: "kube-scheduler", port: 10_259 }),
+        boxed(ClusterDns { address: Ipv4Addr::LOCALHOST, name: node.clone() }),
+        boxed(Upstream { known: true }),
+        boxed(Reachable { node: node.clone(), vip: Ipv4Addr::LOCALHOST, port: 6443 }),
         boxed(NoEtcdMember { id, node: node.clone(), voted: true }),
         boxed(NoNode { node, uid }),
         boxed(Registration::sample(AtHub::default(), false)),
@@ -130,9 +150,14 @@ mod tests {
     #[test]
     fn no_kind_is_forgotten() {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/src/resource");
-        let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
-        let kinds = |text: String| text.matches("\nimpl Resource for ").count();
-        let kinds: usize = files.map(|file| kinds(std::fs::read_to_string(file).unwrap())).sum();
-        assert_eq!(resources().len(), kinds + 1);
+        assert_eq!(resources().len(), kinds_below(std::path::Path::new(dir)) + 1);
+    }
+
+    fn kinds_below(path: &std::path::Path) -> usize {
+        if path.is_dir() {
+            let inside = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().path());
+            return inside.map(|path| kinds_below(&path)).sum();
+        }
+        std::fs::read_to_string(path).unwrap().matches("\nimpl Resource for ").count()
     }
 }

@@ -151,6 +151,9 @@ impl View {
         if let Some(unit) = restarts(one) {
             line.push_str(&self.paint(YELLOW, &format!("  (restarts {unit})")));
         }
+        if one.awaited {
+            line.push_str("  (waited for)");
+        }
         lines.push(line);
         let text: Vec<&str> = one.diff.text.iter().flat_map(|text| text.lines()).collect();
         let shown = if self.full || text.len() <= FOLD { text.len() } else { FOLD };
@@ -194,6 +197,13 @@ pub(super) mod tests {
             nodes: nodes.collect(),
             voters: Some(crate::engine::Voters { count: 3, answering: 3 }),
         }
+    }
+
+    #[test]
+    fn what_is_only_waited_for_says_so() {
+        let ill = Planned { awaited: true, ..planned("cluster health", "coredns is gone", None) };
+        let plan = plan(vec![("cp-1", vec![("health", vec![ill])])]);
+        assert!(text(&plan).contains("    ~ cluster health  coredns is gone  (waited for)\n"));
     }
 
     fn text(plan: &Plan) -> String {

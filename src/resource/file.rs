@@ -167,7 +167,7 @@ impl Resource for File {
     }
 }
 
-fn unified(old: &str, new: &str) -> String {
+pub(super) fn unified(old: &str, new: &str) -> String {
     similar::TextDiff::from_lines(old, new).unified_diff().context_radius(2).to_string()
 }
 

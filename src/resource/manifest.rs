@@ -1,6 +1,4 @@
-//! Objects of the cluster, and the cluster's health.
-
-use std::time::Duration;
+//! Objects of the cluster.
 
 use base64::Engine as _;
 use serde_json::json;
@@ -22,7 +20,7 @@ pub struct Manifest {
     pub text: String,
 }
 
-const APPLY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side \
+pub(super) const APPLY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side \
                      --force-conflicts --field-manager=slipway -f -";
 
 /// Applies what must not be shown, not even in an error.
@@ -149,93 +147,6 @@ impl Resource for ServerKey {
     }
 }
 
-/// Every node of the inventory is a Ready member, and every Deployment and DaemonSet of
-/// `kube-system` is whole.
-pub struct Healthy {
-    /// The nodes' names.
-    pub nodes: Vec<String>,
-    /// How long that may take after changes.
-    pub within: Duration,
-}
-
-impl Healthy {
-    fn missing(&self, seen: &Output) -> Vec<String> {
-        if !seen.ok() {
-            return vec!["the API does not answer".to_owned()];
-        }
-        let mut documents =
-            serde_json::Deserializer::from_slice(&seen.stdout).into_iter::<serde_json::Value>();
-        let mut items = || {
-            let list = documents.next().and_then(|list| list.ok()).unwrap_or_default();
-            list.get("items").and_then(|items| items.as_array()).cloned().unwrap_or_default()
-        };
-        let nodes = items();
-        let mut missing: Vec<String> = self
-            .nodes
-            .iter()
-            .filter(|name| !nodes.iter().any(|n| name_of(n) == **name && is_ready(n)))
-            .map(|name| format!("node {name} is not Ready"))
-            .collect();
-        let workloads = [items(), items()].concat();
-        missing.extend(workloads.iter().filter_map(not_whole));
-        missing
-    }
-}
-
-fn name_of(object: &serde_json::Value) -> &str {
-    object.pointer("/metadata/name").and_then(|n| n.as_str()).unwrap_or_default()
-}
-
-fn is_ready(node: &serde_json::Value) -> bool {
-    node.pointer("/status/conditions").and_then(|c| c.as_array()).is_some_and(|conditions| {
-        conditions.iter().any(|c| {
-            c.get("type").and_then(|t| t.as_str()) == Some("Ready")
-                && c.get("status").and_then(|s| s.as_str()) == Some("True")
-        })
-    })
-}
-
-/// What a Deployment or DaemonSet still lacks.
-fn not_whole(object: &serde_json::Value) -> Option<String> {
-    let number = |path: &str| object.pointer(path).and_then(serde_json::Value::as_i64).unwrap_or(0);
-    let (want, have) = if object.pointer("/status/desiredNumberScheduled").is_some() {
-        (number("/status/desiredNumberScheduled"), number("/status/numberReady"))
-    } else {
-        (number("/spec/replicas"), number("/status/readyReplicas"))
-    };
-    let current = number("/metadata/generation") == number("/status/observedGeneration");
-    let namespace = object.pointer("/metadata/namespace").and_then(|n| n.as_str()).unwrap_or("");
-    (have < want || !current)
-        .then(|| format!("{namespace}/{}: {have} of {want} ready", name_of(object)))
-}
-
-impl Resource for Healthy {
-    fn id(&self) -> String {
-        "cluster health".to_owned()
-    }
-
-    fn probe(&self) -> Probe {
-        Probe::workloads()
-    }
-
-    fn compare(&self, seen: &Output) -> Result<Drift> {
-        let missing = self.missing(seen);
-        Ok(Drift::unless(missing.is_empty(), "every node Ready, every workload whole"))
-    }
-
-    fn converge(&self, _seen: &Output) -> Vec<Change> {
-        Vec::new()
-    }
-
-    fn patience(&self) -> Duration {
-        self.within
-    }
-
-    fn explain(&self, seen: &Output) -> Option<String> {
-        Some(self.missing(seen).join("; "))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,20 +161,5 @@ mod tests {
         assert_eq!(taints(vec![taint("a")]).compare(&seen).unwrap(), Drift::None);
         let drift = taints(vec![taint("a"), taint("b")]).compare(&seen).unwrap();
         assert_eq!(drift, Drift::differs("b"));
-    }
-
-    #[test]
-    fn health_names_what_is_missing() {
-        let nodes = r#"{"items":[{"metadata":{"name":"cp-1"},"status":{"conditions":[{"type":"Ready","status":"True"}]}},
-            {"metadata":{"name":"w-1"},"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}}]}"#;
-        let work = r#"{"items":[{"metadata":{"name":"coredns","namespace":"kube-system","generation":1},
-            "spec":{"replicas":2},"status":{"readyReplicas":1,"observedGeneration":1}}]}"#;
-        let seen = Output { stdout: format!("{nodes}\n{work}").into(), ..Output::default() };
-        let health = Healthy { nodes: vec!["cp-1".into(), "w-1".into()], within: Duration::ZERO };
-        assert_eq!(
-            health.missing(&seen),
-            ["node w-1 is not Ready", "kube-system/coredns: 1 of 2 ready"]
-        );
-        assert_eq!(health.missing(&Output { code: 1, ..Output::default() }).len(), 1);
     }
 }

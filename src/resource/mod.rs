@@ -16,7 +16,9 @@ mod block;
 mod corefile;
 mod dead;
 mod diff;
+mod dns;
 mod file;
+mod health;
 mod image;
 mod join;
 mod kubernetes;
@@ -24,26 +26,34 @@ mod manifest;
 mod package;
 mod registration;
 mod reset;
+mod sandbox;
 mod system;
 mod token;
 mod unit;
 mod vrrp;
+mod written;
 
 pub use block::Block;
 pub use corefile::Upstream;
 pub use dead::{Anew, NoEtcdMember, NoNode};
+pub use dns::{ClusterDns, DnsSpread};
 pub use file::{Absent, Content, Directory, File, sha256};
+pub use health::Healthy;
+#[cfg(test)]
+pub use health::lines;
 pub use image::{Image, Images};
 pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join, Reachable};
 pub use kubernetes::{Init, SUPER_ADMIN, ServingCertificate, Synchronised, Token, Voter};
-pub use manifest::{Healthy, Manifest, ServerKey, Taints};
+pub use manifest::{Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
 pub use registration::{AtHub, Hub, Registration};
 pub use reset::{Reset, Undone};
+pub use sandbox::{CalicoConfig, Component};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
 pub use token::{NoAutoApproval, NoTokens};
 pub use unit::Unit;
 pub use vrrp::VrrpFilter;
+pub use written::{Asked, KubeletFiles, Objects, STATIC_PODS, StaticPod};
 
 /// One thing on one node, as it shall be.
 pub trait Resource: Send + Sync {

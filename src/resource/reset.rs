@@ -117,7 +117,8 @@ mod tests {
             Probe::manifest("kind: X"),
             Probe::server_certificate("x"),
             Probe::serving_certificate(),
-            Probe::workloads(),
+            Probe::health(""),
+            Probe::written("", true),
         ];
         assert!(gone.iter().all(Reset::takes_away));
         let stays = [

@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Context, Gate, Pace, Step};
-use crate::cluster::Node;
+use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Anew, Healthy, Manifest, Resource, Taints, boxed};
 
 /// Last, after every other node has come to its end.
 pub const STEP: Step = Step {
     name: "health",
-    title: "labels, taints, every node Ready",
+    title: "labels, taints, everything healthy",
     after: Some(Gate::Others("certificates")),
     pace: Pace::Together,
     desired,
@@ -28,18 +28,20 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let begins_anew = |node: &Node| context.survey.dead_node(node).is_some();
     let mut wanted = vec![in_node_object(labels, context.present().any(begins_anew))];
     for node in context.present() {
-        let taints = node.taints.iter().flatten();
-        let taints: Vec<_> =
-            taints.map(|t| (t.key.clone(), t.value.clone(), t.effect.clone())).collect();
+        let taints = taints(context, node);
         if !taints.is_empty() {
             let taints = Taints { node: node.name.clone(), taints };
             wanted.push(in_node_object(taints, begins_anew(node)));
         }
     }
-    if context.cluster.addons.calico {
-        let nodes = context.present().map(|node| node.name.clone()).collect();
-        wanted.push(boxed(Healthy { nodes, within: Duration::from_secs(600) }));
-    }
+    let of_control_plane = |node: &&Node| node.role == Role::ControlPlane;
+    let control_planes = context.present().filter(of_control_plane);
+    wanted.push(boxed(Healthy {
+        nodes: context.present().map(|node| node.name.clone()).collect(),
+        control_planes: control_planes.map(|node| node.name.clone()).collect(),
+        network: context.cluster.addons.calico,
+        within: Duration::from_secs(600),
+    }));
     Ok(wanted)
 }
 
@@ -47,6 +49,23 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
 fn in_node_object(resource: impl Resource + 'static, begins_anew: bool) -> Box<dyn Resource> {
     if begins_anew { boxed(Anew(resource)) } else { boxed(resource) }
 }
+
+/// Key, value and effect of each: the inventory's, or a member's that kubeadm gives to its role.
+fn taints(context: &Context, node: &Node) -> Vec<(String, String, String)> {
+    let kubeadms = node.role == Role::ControlPlane && context.survey.is_member(&node.name);
+    match &node.taints {
+        Some(taints) => {
+            taints.iter().map(|t| (t.key.clone(), t.value.clone(), t.effect.clone())).collect()
+        }
+        None if kubeadms => {
+            vec![(CONTROL_PLANE.to_owned(), String::new(), "NoSchedule".to_owned())]
+        }
+        None => Vec::new(),
+    }
+}
+
+/// kubeadm's taint of control planes (its phase `mark-control-plane`).
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
 fn labels(node: &Node) -> String {
     let object = json!({

@@ -4,7 +4,7 @@ use super::{Context, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{
-    Init, NoAutoApproval, NoEtcdMember, NoNode, Resource, SUPER_ADMIN, Token, Voter, boxed,
+    Init, NoAutoApproval, NoEtcdMember, NoNode, Objects, Resource, SUPER_ADMIN, Token, Voter, boxed,
 };
 
 /// A cluster begins on exactly one node. `init` is desired only when every control plane has
@@ -24,6 +24,12 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let mut wanted = super::all(kubeadm::patches(&context.cluster, node)).collect::<Vec<_>>();
     if context.is_new() {
         wanted.push(boxed(Init { config: kubeadm::init(context, node)? }));
+    } else if context.survey.is_member(&node.name) {
+        wanted.push(boxed(Objects {
+            asked: kubeadm::dry_run(context, node)?,
+            server: format!("https://{}", context.cluster.endpoint.authority()),
+            ca: context.pki.ca_pem().to_vec(),
+        }));
     }
     // Between the two: kubeadm makes it, and no token shall be worth a node's name by itself.
     wanted.push(boxed(NoAutoApproval));

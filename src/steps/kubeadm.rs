@@ -6,12 +6,13 @@ use super::{Context, Token};
 use crate::approver::client::JOINS_OF;
 use crate::cluster::{API_PORT, Cluster, Endpoint, Network, Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::File;
+use crate::resource::{Asked, File};
 use crate::secret::Secret;
 
 const API_VERSION: &str = "kubeadm.k8s.io/v1beta4";
 /// Where a node's own patches of static pods lie; also for later upgrades.
 const PATCHES: &str = "/etc/slipway/patches";
+const CA: &str = "/etc/kubernetes/pki/ca.crt";
 const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 
 /// What `kubeadm init` reads on the first control plane.
@@ -30,6 +31,67 @@ pub(super) fn init(context: &Context, node: &Node) -> Result<Secret<Vec<u8>>> {
     point_to_patches(&mut init, context, node);
     Ok(documents(&[init, cluster(context)?, kubelet(context), kube_proxy()]))
 }
+
+/// What a member asks kubeadm to learn what it would write: `init` as a dry run of those phases that
+/// write. Nothing of it is secret: there is no token.
+pub(super) fn dry_run(context: &Context, node: &Node) -> Result<Asked> {
+    let control_plane = node.role == Role::ControlPlane;
+    let objects = context.is_leader(node);
+    let skip = PHASES.iter().filter(|(_, of)| match of {
+        Writes::Files => false,
+        Writes::Pods => !control_plane,
+        Writes::Objects => !objects,
+        Writes::Other => true,
+    });
+    let mut init = json!({
+        "apiVersion": API_VERSION,
+        "kind": "InitConfiguration",
+        "dryRun": true,
+        "localAPIEndpoint": local(node),
+        "nodeRegistration": registration(context, node),
+        "skipPhases": skip.map(|(phase, _)| *phase).collect::<Vec<_>>(),
+    });
+    let (mut cluster, mut kubelet) = (cluster(context)?, kubelet(context));
+    if control_plane {
+        point_to_patches(&mut init, context, node);
+    } else {
+        // `init` looks for the CA's key beside its certificate, which no worker has.
+        insert(&mut cluster, "certificatesDir", json!("/run/slipway/no-certificates"));
+        insert_below(&mut kubelet, &["authentication", "x509"], "clientCAFile", json!(CA));
+    }
+    let documents = [init, cluster, kubelet, kube_proxy()].map(|document| document.to_string());
+    Ok(Asked { configuration: documents.join("\n---\n"), objects })
+}
+
+/// What a phase of `kubeadm init` writes.
+enum Writes {
+    /// The kubelet's files.
+    Files,
+    /// Static pods.
+    Pods,
+    /// Objects of the cluster.
+    Objects,
+    /// What belongs to a beginning only; certificates and kubeconfigs, which end.
+    Other,
+}
+
+/// The phases of `kubeadm init` (`cmd/kubeadm/app/cmd/init.go`).
+const PHASES: &[(&str, Writes)] = &[
+    ("preflight", Writes::Other),
+    ("certs", Writes::Other),
+    ("kubeconfig", Writes::Other),
+    ("etcd", Writes::Pods),
+    ("control-plane", Writes::Pods),
+    ("kubelet-start", Writes::Files),
+    ("wait-control-plane", Writes::Other),
+    ("upload-config", Writes::Objects),
+    ("upload-certs", Writes::Other),
+    ("mark-control-plane", Writes::Other),
+    ("bootstrap-token", Writes::Objects),
+    ("kubelet-finalize", Writes::Other),
+    ("addon", Writes::Objects),
+    ("show-join-command", Writes::Other),
+];
 
 /// What the first `kubeadm join` of a further control plane reads: it ends with a voting etcd
 /// member.
@@ -133,6 +195,18 @@ fn insert(object: &mut Value, key: &str, value: Value) {
     }
 }
 
+/// Sets `key` in the object at `path`, which is made where it is not there; what it has stays.
+fn insert_below(object: &mut Value, path: &[&str], key: &str, value: Value) {
+    let Some(fields) = object.as_object_mut() else { return };
+    match path.split_first() {
+        Some((first, rest)) => {
+            let below = fields.entry(*first).or_insert_with(|| json!({}));
+            insert_below(below, rest, key, value);
+        }
+        None => drop(fields.entry(key).or_insert(value)),
+    }
+}
+
 fn local(node: &Node) -> Value {
     json!({"advertiseAddress": node.internal, "bindPort": API_PORT})
 }
@@ -194,7 +268,7 @@ fn cluster(context: &Context) -> Result<Value> {
             "certSANs": cluster.cert_names(),
             "extraArgs": [
                 // Kubelets are verified, not just encrypted to.
-                {"name": "kubelet-certificate-authority", "value": "/etc/kubernetes/pki/ca.crt"},
+                {"name": "kubelet-certificate-authority", "value": CA},
                 {"name": "kubelet-preferred-address-types", "value": "InternalIP"},
             ],
         },

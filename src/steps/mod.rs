@@ -25,13 +25,16 @@ mod images;
 mod init;
 mod join;
 mod kubeadm;
+mod kubelet;
 mod kubernetes;
 mod leftovers;
+mod network;
 mod os;
 mod registration;
 #[cfg(test)]
 mod sample;
 mod shared_keys;
+mod static_pods;
 mod supply;
 mod time;
 mod tokens;
@@ -53,10 +56,14 @@ pub const STEPS: &[Step] = &[
     join::ETCD,
     join::CONTROL_PLANES,
     join::WORKERS,
+    static_pods::STEP,
+    kubelet::STEP,
     certificates::STEP,
     addons::STEP,
+    network::STEP,
     tokens::STEP,
     health::STEP,
+    network::DNS,
     registration::STEP,
 ];
 
@@ -113,6 +120,9 @@ pub enum Pace {
     Together,
     /// One node after the other.
     OneByOne,
+    /// One node after the other, and none that differs after one that failed: what went wrong there
+    /// would go wrong everywhere.
+    Rolling,
 }
 
 /// All that intent is computed from. Nothing here changes during a run.

@@ -231,7 +231,7 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     if facts.identity.is_none() || facts.identity.as_ref() != view.identity {
         return refuse("whose they are cannot be told: no CA certificate of ours is there");
     }
-    // Where an init did not finish, nobody else has joined: it is undone, and there is no cluster.
+    // An init that did not finish is no cluster, and nobody else has joined it.
     if view.begun.is_some() || view.nothing {
         return Way::Reset;
     }

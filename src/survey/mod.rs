@@ -22,7 +22,7 @@ pub use facts::{Credentials, Facts};
 pub use listed::{EtcdMember, Listed};
 pub use membership::{Membership, Otherwise, Partial, Way};
 pub use preflight::{
-    CHECKS, Check, Finding, Machine, Severity, findings, questions, refuse, sort, synced,
+    CHECKS, Check, Finding, Machine, Severity, disputed, findings, questions, refuse, sort, synced,
 };
 
 use membership::View;

@@ -8,6 +8,7 @@ mod certificates;
 mod clock;
 mod finding;
 mod fleet;
+mod holders;
 mod left;
 mod machine;
 mod membership;
@@ -66,6 +67,7 @@ pub const CHECKS: &[&Check] = &[
     &network::PATH_MTU,
     &network::VIRTUAL_IP,
     &network::VIRTUAL_IP_TAKEN,
+    &holders::HOLDERS,
     &network::ENDPOINT_NAME,
     &network::ENDPOINT,
     &network::ENDPOINT_TAKEN,
@@ -96,8 +98,15 @@ pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Fi
     all.extend(mounts::findings(survey));
     all.extend(certificates::findings(survey));
     certificates::advise(&mut all);
+    all.extend(holders::findings(cluster, survey));
     sort(&mut all, cluster);
     all
+}
+
+/// Whether more than one control plane held the virtual IP.
+#[must_use]
+pub fn disputed(cluster: &Cluster, survey: &Survey) -> bool {
+    !holders::findings(cluster, survey).is_empty()
 }
 
 /// Puts findings into order: node by node as in the inventory, then what is about several; errors

@@ -1,0 +1,24 @@
+# What kubeadm would write for the configuration on standard input, and what is there. With $1
+# `objects` also what it would make in the cluster, and what is there. kubeadm itself says it (a dry
+# run), in a directory that only root reads, that lies in memory, and that is gone at the end. Its
+# `admin.conf` there leads nowhere, so that what the cluster has now does not colour the answer.
+# Exit code 3: kubeadm does not say it; its last words.
+d=$(mktemp -d /run/slipway-look.XXXXXX) || exit 1
+trap 'rm -rf "$d"' EXIT
+trap 'exit 1' HUP INT TERM
+cd "$d" && cat >configuration || exit 1
+printf '%s' '{"apiVersion":"v1","kind":"Config","current-context":"none","clusters":[{"name":"none","cluster":{"server":"https://127.0.0.1:1"}}],"users":[{"name":"none","user":{}}],"contexts":[{"name":"none","context":{"cluster":"none","user":"none"}}]}' >admin.conf
+# It would write a login's proxies into manifests.
+env -i PATH="$PATH" KUBEADM_INIT_DRYRUN_DIR="$d" timeout 60 kubeadm init --config configuration >said 2>&1 || { tail -n 5 said; exit 3; }
+m=/etc/kubernetes/manifests k=/var/lib/kubelet
+tail -v -n +1 etcd.yaml kube-apiserver.yaml kube-controller-manager.yaml kube-scheduler.yaml config.yaml instance-config.yaml kubeadm-flags.env \
+  $m/etcd.yaml $m/kube-apiserver.yaml $m/kube-controller-manager.yaml $m/kube-scheduler.yaml $k/config.yaml $k/instance-config.yaml $k/kubeadm-flags.env
+[ "$1" = objects ] || exit 0
+awk '/^\[/ { inside = 0 } inside; /^\[dryrun\] Attached object:/ { print "---"; inside = 1 }' said >objects
+# `init` makes this one before its first phase, and does not say so.
+printf -- '---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: "kubeadm:cluster-admins"}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}\nsubjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: "kubeadm:cluster-admins"}]\n' >>objects
+printf '\n'
+tail -v -n +1 objects
+printf '\n==> live <==\n'
+kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s get --ignore-not-found -o json -f objects || echo failed
+exit 0

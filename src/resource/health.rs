@@ -1,0 +1,275 @@
+//! The cluster's health: everything that it is made of works, or what does not, where and why.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Diff, Drift, Resource, STATIC_PODS};
+use crate::command::Output;
+use crate::diagnostic::Result;
+use crate::probe::Probe;
+
+mod pods;
+
+use pods::Pods;
+
+/// Every node of the inventory is a Ready member; each control plane's static pods, etcd's members,
+/// kube-proxy, CoreDNS, every other Deployment and DaemonSet of `kube-system` and every API service
+/// are whole. Nothing of it is changed here: it is waited for.
+pub struct Healthy {
+    /// The nodes' names, without those that do not answer.
+    pub nodes: Vec<String>,
+    /// Those of them that are control planes.
+    pub control_planes: Vec<String>,
+    /// Whether the pod network is slipway's. Else what needs one is not asked for.
+    pub network: bool,
+    /// How long that may take after changes.
+    pub within: Duration,
+}
+
+/// The fields of objects that health is judged by, in the order in which a look prints them.
+const FIELDS: &[&str] = &[
+    "/kind",
+    "/metadata/name",
+    "/metadata/namespace",
+    "/metadata/generation",
+    "/metadata/labels",
+    "/spec/nodeName",
+    "/spec/replicas",
+    "/spec/selector",
+    "/spec/taints",
+    "/status/conditions",
+    "/status/observedGeneration",
+    "/status/readyReplicas",
+    "/status/desiredNumberScheduled",
+    "/status/numberReady",
+    "/status/initContainerStatuses",
+    "/status/containerStatuses",
+];
+
+/// Those that are names, whatever they look like: a node may be called `1`.
+const NAMES: &[&str] = &["/kind", "/metadata/name", "/metadata/namespace", "/spec/nodeName"];
+
+/// Asks for [`FIELDS`] of everything that health is judged by.
+pub(super) fn probe() -> Probe {
+    let fields = FIELDS.iter().map(|field| format!("{{{}}}", field.replace('/', ".")));
+    let fields: Vec<String> = fields.collect();
+    Probe::health(&format!(r#"{{range .items[*]}}{}{{"\n"}}{{end}}"#, fields.join(r#"{"\t"}"#)))
+}
+
+/// The objects of a look, a line each; kubectl prints what has parts as JSON.
+pub(super) fn objects(seen: &Output) -> Vec<Value> {
+    let text = seen.text();
+    let lines = text.lines().filter(|line| line.contains('\t') && seen.ok());
+    lines.map(object).collect()
+}
+
+fn object(line: &str) -> Value {
+    let mut object = json!({"metadata": {}, "spec": {}, "status": {}});
+    for (field, text) in FIELDS.iter().zip(line.split('\t')).filter(|(_, text)| !text.is_empty()) {
+        let name = || Value::from(text);
+        let value = match NAMES.contains(field) {
+            true => name(),
+            false => serde_json::from_str(text).unwrap_or_else(|_| name()),
+        };
+        let (parent, name) = field.rsplit_once('/').unwrap_or_default();
+        if let Some(Value::Object(parent)) = object.pointer_mut(parent) {
+            parent.insert(name.to_owned(), value);
+        }
+    }
+    object
+}
+
+/// As a look prints `objects`.
+#[cfg(test)]
+pub fn lines(objects: &[Value]) -> String {
+    let field = |object: &Value, field: &&str| match object.pointer(field) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    let line = |object: &Value| {
+        let fields: Vec<String> = FIELDS.iter().map(|name| field(object, name)).collect();
+        format!("{}\n", fields.join("\t"))
+    };
+    objects.iter().map(line).collect()
+}
+
+/// What a look at the whole cluster brings.
+#[derive(Default)]
+struct Seen {
+    items: Vec<Value>,
+    members: Option<Vec<Value>>,
+    events: Vec<Value>,
+}
+
+impl Seen {
+    /// `None` where no API answers.
+    fn read(seen: &Output) -> Option<Self> {
+        let mut read = Self { items: objects(seen), ..Self::default() };
+        let text = seen.text();
+        let rest: Vec<&str> = text.lines().filter(|line| !line.contains('\t')).collect();
+        let rest = rest.join("\n");
+        let documents = serde_json::Deserializer::from_str(&rest).into_iter::<Value>();
+        for mut document in documents.map_while(std::result::Result::ok) {
+            if let Some(Value::Array(members)) = document.get_mut("members").map(Value::take) {
+                read.members = Some(members);
+            } else if let Some(Value::Array(events)) = document.get_mut("items").map(Value::take) {
+                read.events = events;
+            }
+        }
+        (!read.items.is_empty()).then_some(read)
+    }
+
+    fn of<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.items.iter().filter(move |item| kind(item) == wanted)
+    }
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn kind(object: &Value) -> &str {
+    text(object, "/kind")
+}
+
+fn name_of(object: &Value) -> &str {
+    text(object, "/metadata/name")
+}
+
+/// The condition of that type.
+fn condition<'a>(object: &'a Value, wanted: &str) -> Option<&'a Value> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    conditions.iter().find(|condition| text(condition, "/type") == wanted)
+}
+
+fn is(object: &Value, wanted: &str) -> bool {
+    condition(object, wanted).is_some_and(|condition| text(condition, "/status") == "True")
+}
+
+/// `: why`, or nothing.
+fn because(why: &str) -> String {
+    if why.is_empty() { String::new() } else { format!(": {why}") }
+}
+
+impl Healthy {
+    /// What is ill, where and why; with `events` also what was warned of last. `None`: no API answers.
+    fn ill(&self, seen: &Output, events: bool) -> Option<Vec<String>> {
+        let seen = Seen::read(seen)?;
+        let pods = Pods {
+            pods: seen.of("Pod").collect(),
+            events: if events { seen.events.as_slice() } else { &[] },
+        };
+        let mut ill = Vec::new();
+        if self.network {
+            ill.extend(self.nodes.iter().filter_map(|node| not_ready(node, &seen)));
+        }
+        for node in &self.control_planes {
+            let component = |name: &&str| pods.not_ready(&format!("{name}-{node}"));
+            ill.extend(STATIC_PODS.iter().filter_map(component));
+        }
+        ill.extend(self.members(&seen));
+        let mut needed = vec![("DaemonSet", "kube-proxy")];
+        if self.network {
+            needed.push(("Deployment", "coredns"));
+        }
+        for (wanted, name) in needed {
+            if !seen.of(wanted).any(|workload| name_of(workload) == name) {
+                ill.push(format!("kube-system/{name} is gone"));
+            }
+        }
+        let gone = self.gone(&seen);
+        let workloads = seen.of("Deployment").chain(seen.of("DaemonSet"));
+        let workloads = workloads.filter(|one| self.network || name_of(one) == "kube-proxy");
+        ill.extend(workloads.filter_map(|workload| pods.not_whole(workload, &gone)));
+        let services = seen.of("APIService").filter(|_| self.network);
+        for service in services.filter(|service| !is(service, "Available")) {
+            let why = condition(service, "Available").map_or("", |c| text(c, "/message"));
+            ill.push(format!("API service {} is not available{}", name_of(service), because(why)));
+        }
+        Some(ill)
+    }
+
+    /// Nodes that are silent here and there: what should run on them is not waited for.
+    fn gone<'a>(&self, seen: &'a Seen) -> BTreeSet<&'a str> {
+        let silent =
+            |node: &&Value| !is(node, "Ready") && !self.nodes.iter().any(|n| n == name_of(node));
+        seen.of("Node").filter(silent).map(name_of).collect()
+    }
+
+    /// etcd has a member that votes on each control plane, and none that never came.
+    fn members(&self, seen: &Seen) -> Vec<String> {
+        let Some(members) = &seen.members else {
+            return vec![
+                "etcd does not answer on the control plane that acts for the cluster".to_owned(),
+            ];
+        };
+        let learns =
+            |member: &&Value| member.get("isLearner").and_then(Value::as_bool) == Some(true);
+        let learners = members.iter().filter(learns);
+        let mut ill: Vec<String> = learners
+            .map(|member| format!("etcd member {} does not vote yet", text(member, "/name")))
+            .collect();
+        let unstarted = members.iter().filter(|member| text(member, "/name").is_empty());
+        ill.extend(
+            unstarted
+                .map(|member| format!("etcd member {} never started", text(member, "/peerURLs/0"))),
+        );
+        let has = |node: &&String| !members.iter().any(|member| text(member, "/name") == **node);
+        let lacking = self.control_planes.iter().filter(has);
+        ill.extend(lacking.map(|node| format!("etcd has no member on {node}")));
+        ill
+    }
+}
+
+fn not_ready(node: &str, seen: &Seen) -> Option<String> {
+    let object = seen.of("Node").find(|object| name_of(object) == node);
+    let Some(object) = object else { return Some(format!("node {node} is not in the cluster")) };
+    let ready = condition(object, "Ready");
+    let why = ready.map_or("", |ready| text(ready, "/message"));
+    (!is(object, "Ready")).then(|| format!("node {node} is not Ready{}", because(why)))
+}
+
+impl Resource for Healthy {
+    fn id(&self) -> String {
+        "cluster health".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        probe()
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let Some(ill) = self.ill(seen, false) else {
+            return Ok(Drift::differs("every node Ready, every workload whole"));
+        };
+        let Some((first, more)) = ill.split_first() else { return Ok(Drift::None) };
+        Ok(Drift::Differs(match more.len() {
+            0 => Diff { summary: first.clone(), text: None },
+            count => Diff {
+                summary: format!("{} things are ill", count + 1),
+                text: Some(ill.iter().map(|one| format!("- {one}\n")).collect()),
+            },
+        }))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<super::Change> {
+        Vec::new()
+    }
+
+    fn patience(&self) -> Duration {
+        self.within
+    }
+
+    fn explain(&self, seen: &Output) -> Option<String> {
+        match self.ill(seen, true) {
+            None => Some("the API does not answer".to_owned()),
+            Some(ill) => Some(ill.join("\n")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

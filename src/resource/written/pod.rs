@@ -1,0 +1,215 @@
+//! A static pod of a control plane.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Answer, Asked, MANIFESTS, difference, meaning, unanswered};
+use crate::command::{Cmd, Input, Output};
+use crate::diagnostic::Result;
+use crate::probe::Probe;
+use crate::resource::{Change, Diff, Disruption, Drift, Resource, sha256};
+
+/// A control plane's static pods, in the order in which they are mended: each needs those before it.
+pub const STATIC_PODS: &[&str] =
+    &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// The manifest of a static pod, as kubeadm writes it for this node; and once it has changed, that
+/// the pod is ready with it.
+pub struct StaticPod {
+    /// Which one, of [`STATIC_PODS`].
+    pub name: &'static str,
+    /// The node.
+    pub node: String,
+    /// What to ask kubeadm.
+    pub asked: Asked,
+}
+
+/// How etcd's first start found its cluster. A member that joined has what held then; etcd reads
+/// them no more once it has data ("--initial-… flags are ignored if a member has already started").
+const OF_THE_JOIN: &[&str] = &["--initial-cluster=", "--initial-cluster-state="];
+
+/// As long as kubeadm waits for one (`ControlPlaneComponentHealthCheckTimeout`), and the 40 s that an
+/// API server takes to end.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Writes the manifest `$1` as one step, and waits until pod `$2` of it is ready: the kubelet's own
+/// probes ask the component's health endpoint. That it is this manifest's pod is known by the hash
+/// that the kubelet notes at the mirror pod. The kubelet reads no file whose name begins with a dot.
+const WRITE: &str = include_str!("pod.sh");
+
+impl StaticPod {
+    /// What shall be there and what is.
+    fn both(&self, seen: &Output) -> Option<(Value, Option<Value>)> {
+        let answer = Answer::read(seen)?;
+        let (wanted, live) = answer.both(&format!("{}.yaml", self.name), MANIFESTS)?;
+        let (mut wanted, live) =
+            (meaning(wanted)?, live.map(|text| meaning(text).unwrap_or(Value::Null)));
+        if let Some(live) = live.as_ref().filter(|_| self.name == "etcd") {
+            keep_join(&mut wanted, live);
+        }
+        Some((wanted, live))
+    }
+}
+
+fn command(pod: &Value) -> Option<&Vec<Value>> {
+    pod.pointer("/spec/containers/0/command")?.as_array()
+}
+
+/// What the live etcd joined by stays as it is.
+fn keep_join(wanted: &mut Value, live: &Value) {
+    let of_the_join = |word: &Value| {
+        word.as_str().is_some_and(|word| OF_THE_JOIN.iter().any(|flag| word.starts_with(flag)))
+    };
+    let kept: Vec<Value> =
+        command(live).into_iter().flatten().filter(|word| of_the_join(word)).cloned().collect();
+    let words = wanted.pointer_mut("/spec/containers/0/command").and_then(Value::as_array_mut);
+    let Some(words) = words.filter(|_| !kept.is_empty()) else { return };
+    words.retain(|word| !of_the_join(word));
+    words.extend(kept);
+    // kubeadm sorts what follows the program.
+    if let Some(flags) = words.get_mut(1..) {
+        flags.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+    }
+}
+
+impl Resource for StaticPod {
+    fn id(&self) -> String {
+        format!("static pod {}", self.name)
+    }
+
+    fn probe(&self) -> Probe {
+        self.asked.probe()
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let Some((wanted, live)) = self.both(seen) else {
+            return Ok(Drift::differs(unanswered(seen)));
+        };
+        if live.as_ref() == Some(&wanted) {
+            return Ok(Drift::None);
+        }
+        let summary = if live.is_some() { "manifest" } else { "new" };
+        let text = Some(difference(live.as_ref(), &wanted));
+        Ok(Drift::Differs(Diff { summary: summary.to_owned(), text }))
+    }
+
+    fn converge(&self, seen: &Output) -> Vec<Change> {
+        let Some((wanted, _)) = self.both(seen) else { return Vec::new() };
+        let text = super::shown(&wanted);
+        let pod = format!("{}-{}", self.name, self.node);
+        let cmd = Cmd::shell(WRITE)
+            .args([format!("{MANIFESTS}/{}.yaml", self.name), pod, sha256(text.as_bytes())])
+            .stdin(Input::Bytes(text.into_bytes()))
+            .within(PATIENCE + Duration::from_secs(30));
+        vec![Change::new(
+            format!("write {}'s manifest, and wait until it is ready", self.name),
+            cmd,
+        )]
+    }
+
+    fn disruption(&self, seen: &Output) -> Option<Disruption> {
+        self.both(seen).map(|_| Disruption::Restart(self.name.to_owned()))
+    }
+
+    fn proven(&self) -> bool {
+        true
+    }
+
+    fn explain(&self, seen: &Output) -> Option<String> {
+        Some(unanswered(seen))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::answer;
+    use super::*;
+
+    fn pod(name: &'static str) -> StaticPod {
+        let asked = Asked { configuration: String::new(), objects: false };
+        StaticPod { name, node: "cp-1".to_owned(), asked }
+    }
+
+    fn manifest(name: &str, flags: &[&str]) -> String {
+        let flags: String = flags.iter().map(|flag| format!("    - {flag}\n")).collect();
+        format!(
+            "kind: Pod\nmetadata:\n  name: {name}\n  creationTimestamp: null\nspec:\n  containers:\n  \
+             - command:\n    - {name}\n{flags}status: {{}}\n"
+        )
+    }
+
+    fn seen(name: &str, wanted: &[&str], live: Option<&[&str]>) -> Output {
+        let mut text = format!("==> {name}.yaml <==\n{}", manifest(name, wanted));
+        if let Some(live) = live {
+            text += &format!("\n==> {MANIFESTS}/{name}.yaml <==\n{}", manifest(name, live));
+        }
+        answer(&text)
+    }
+
+    fn diff(pod: &StaticPod, seen: &Output) -> (String, String) {
+        match pod.compare(seen).unwrap() {
+            Drift::None => Default::default(),
+            Drift::Differs(diff) => (diff.summary, diff.text.unwrap_or_default()),
+        }
+    }
+
+    #[test]
+    fn an_edited_flag_is_shown_and_put_back() {
+        let pod = pod("kube-apiserver");
+        let same = seen("kube-apiserver", &["--a=1", "--b=2"], Some(&["--a=1", "--b=2"]));
+        assert_eq!(pod.compare(&same).unwrap(), Drift::None);
+        let edited = seen("kube-apiserver", &["--a=1", "--b=2"], Some(&["--a=1", "--b=3"]));
+        let (summary, text) = diff(&pod, &edited);
+        assert_eq!(summary, "manifest");
+        assert!(text.contains("-    - --b=3") && text.contains("+    - --b=2"), "{text}");
+        let changes = pod.converge(&edited);
+        let [change] = changes.as_slice() else { panic!("{changes:?}") };
+        let Input::Bytes(written) = change.cmd.input() else { panic!("no manifest") };
+        let written: Value = serde_yaml::from_slice(written).unwrap();
+        assert_eq!(written["spec"]["containers"][0]["command"][2], "--b=2");
+        assert_eq!(pod.disruption(&edited), Some(Disruption::Restart("kube-apiserver".to_owned())));
+    }
+
+    #[test]
+    fn a_manifest_that_is_gone_or_is_no_yaml_is_written_again() {
+        let pod = pod("kube-scheduler");
+        assert_eq!(diff(&pod, &seen("kube-scheduler", &["--a"], None)).0, "new");
+        let mut broken = seen("kube-scheduler", &["--a"], None);
+        broken.stdout.extend(format!("\n==> {MANIFESTS}/kube-scheduler.yaml <==\na: [").bytes());
+        assert_eq!(diff(&pod, &broken).0, "manifest");
+    }
+
+    #[test]
+    fn what_etcd_joined_by_is_no_difference_and_stays() {
+        let etcd = pod("etcd");
+        let new = ["--data-dir=/x", "--initial-cluster=cp-1=a", "--name=cp-1"];
+        let joined = [
+            "--data-dir=/x",
+            "--initial-cluster-state=existing",
+            "--initial-cluster=cp-1=a,cp-2=b",
+            "--name=cp-1",
+        ];
+        assert_eq!(etcd.compare(&seen("etcd", &new, Some(&joined))).unwrap(), Drift::None);
+        let mut edited = joined;
+        edited[0] = "--data-dir=/y";
+        let edited = seen("etcd", &new, Some(&edited));
+        let (_, text) = diff(&etcd, &edited);
+        assert!(
+            text.contains("+    - --data-dir=/x") && !text.contains("+    - --initial"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_kubeadms_word_nothing_is_written() {
+        let silent = Output { code: 3, ..answer("unknown flag\n") };
+        let pod = pod("etcd");
+        assert_eq!(
+            pod.compare(&silent).unwrap(),
+            Drift::differs("kubeadm does not say what it would write: unknown flag")
+        );
+        assert!(pod.converge(&silent).is_empty() && pod.awaited(&silent));
+        assert_eq!(pod.disruption(&silent), None);
+    }
+}

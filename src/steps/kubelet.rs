@@ -1,0 +1,23 @@
+//! Members' kubelets: as kubeadm configures them.
+
+use super::{Context, Pace, Step, kubeadm};
+use crate::cluster::Node;
+use crate::diagnostic::Result;
+use crate::resource::{KubeletFiles, Resource, boxed};
+
+/// One node after the other, each healthy before the next: a configuration that no kubelet takes
+/// stops one of them.
+pub const STEP: Step = Step {
+    name: "kubelet",
+    title: "keep the kubelet as kubeadm configures it",
+    after: None,
+    pace: Pace::Rolling,
+    desired,
+};
+
+fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    if !context.survey.is_member(&node.name) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![boxed(KubeletFiles { asked: kubeadm::dry_run(context, node)? })])
+}

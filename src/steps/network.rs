@@ -1,0 +1,52 @@
+//! The pod network on each node, and the cluster's DNS through it.
+
+use super::{Context, Gate, Pace, Step};
+use crate::cluster::{Cluster, Node};
+use crate::diagnostic::Result;
+use crate::resource::{CalicoConfig, ClusterDns, DnsSpread, Resource, boxed};
+
+/// After the addons, which bring Calico.
+pub const STEP: Step = Step {
+    name: "network",
+    title: "keep the pod network on each node",
+    after: None,
+    pace: Pace::Together,
+    desired,
+};
+
+/// Once the whole cluster is healthy: asked on each node, since each has its own rules and routes.
+pub const DNS: Step = Step {
+    name: "dns",
+    title: "cluster DNS answers on each node",
+    after: Some(Gate::Leader("health")),
+    pace: Pace::Together,
+    desired: dns,
+};
+
+fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    let kept = context.cluster.addons.calico && context.survey.is_member(&node.name);
+    Ok(if kept { vec![boxed(CalicoConfig)] } else { Vec::new() })
+}
+
+fn dns(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    let cluster = &context.cluster;
+    // Without a pod network of ours, nobody knows when it comes.
+    if !cluster.addons.calico {
+        return Ok(Vec::new());
+    }
+    let mut wanted = Vec::new();
+    if let Some(address) = cluster_dns(cluster) {
+        let name = format!("kubernetes.default.svc.{}", cluster.network.domain);
+        wanted.push(boxed(ClusterDns { address, name }));
+    }
+    if context.is_leader(node) && context.present().nth(1).is_some() {
+        let nodes = context.present().map(|node| node.name.clone()).collect();
+        wanted.push(boxed(DnsSpread { nodes }));
+    }
+    Ok(wanted)
+}
+
+/// kubeadm gives it the tenth address of the services' first network (`GetDNSIP`).
+fn cluster_dns(cluster: &Cluster) -> Option<std::net::Ipv4Addr> {
+    cluster.network.services.first()?.hosts().nth(9)
+}

@@ -1,0 +1,28 @@
+//! The static pods of members that are control planes: as kubeadm writes them, and running.
+
+use super::{Context, Pace, Step, kubeadm};
+use crate::cluster::{Node, Role};
+use crate::diagnostic::Result;
+use crate::resource::{Component, Resource, STATIC_PODS, StaticPod, boxed};
+
+/// After joins, which bring the node's own patches. One control plane after the other, each ready
+/// before the next: etcd and the API lose no more than one at a time.
+pub const STEP: Step = Step {
+    name: "control-plane/static-pods",
+    title: "keep the static pods as kubeadm writes them",
+    after: None,
+    pace: Pace::Rolling,
+    desired,
+};
+
+fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    if node.role != Role::ControlPlane || !context.survey.is_member(&node.name) {
+        return Ok(Vec::new());
+    }
+    let asked = kubeadm::dry_run(context, node)?;
+    let pod = |name: &&'static str| {
+        boxed(StaticPod { name, node: node.name.clone(), asked: asked.clone() })
+    };
+    let components = Component::ALL.into_iter().map(boxed);
+    Ok(STATIC_PODS.iter().map(pod).chain(components).collect())
+}

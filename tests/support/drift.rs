@@ -1,0 +1,112 @@
+//! What kubeadm made, changed by hand: a plan shows each change, an apply puts all of it back.
+
+use serde_json::Value;
+
+use super::kube::Kube;
+use super::lab::{Lab, Run};
+use super::{CHANGES, eventually, figure, secs, shown};
+
+const INVENTORY: &str = "slipway.yaml";
+const ROTATION: &str = "kubeadm:node-autoapprove-certificate-rotation";
+const TAINT: &str = "node-role.kubernetes.io/control-plane";
+
+/// Takes away what the images of two components say of themselves, and ends their containers: no new
+/// ones can be made.
+const HOLLOW: &str = r#"for n in kube-scheduler kube-controller-manager; do
+  digest=$(ctr -n k8s.io images ls 2>/dev/null | awk -v n="/$n:" 'index($1, n) { print $3; exit }')
+  config=$(ctr -n k8s.io content get "$digest" 2>/dev/null | tr ',' '\n' | grep -o 'sha256:[0-9a-f]*' | head -n 1)
+  ctr -n k8s.io content rm "$config" >/dev/null
+  for id in $(ctr -n k8s.io containers list -q "labels.\"io.cri-containerd.kind\"==container,labels.\"io.kubernetes.container.name\"==\"$n\"" 2>/dev/null); do
+    ctr -n k8s.io tasks kill --signal SIGKILL "$id" 2>/dev/null
+  done
+done"#;
+
+/// A change by hand: which resource of which node a plan must show, and what it must say of it.
+struct Change {
+    node: &'static str,
+    id: &'static str,
+    says: &'static str,
+}
+
+const SHOWN: &[Change] = &[
+    Change { node: "cp-1", id: "kubeadm's objects", says: "+  name: coredns" },
+    Change {
+        node: "cp-1",
+        id: "kubeadm's objects",
+        says: "+  name: kubeadm:node-autoapprove-cert",
+    },
+    Change { node: "cp-1", id: "taints of cp-1", says: TAINT },
+    Change { node: "cp-2", id: "static pod kube-apiserver", says: "-    - --profiling=false" },
+    Change { node: "w-1", id: "kubelet's configuration", says: "+rotateCertificates: true" },
+    Change { node: "w-2", id: "Calico's /etc/cni/net.d/10-calico.conflist", says: "gone" },
+    Change { node: "cp-3", id: "images to start with", says: "import kube-controller-manager" },
+    Change { node: "cp-1", id: "cluster health", says: "kube-system/coredns is gone" },
+    Change { node: "cp-1", id: "cluster health", says: "node w-2 is not Ready: " },
+    Change { node: "cp-1", id: "cluster health", says: "pod kube-scheduler-cp-3 is not ready: " },
+    Change { node: "cp-1", id: "cluster health", says: "CreateContainerError" },
+];
+
+/// Changes all of it at once, looks, and applies.
+pub fn is_shown_and_put_back(lab: &Lab, kube: &Kube) {
+    change(lab, kube);
+    let plan = lab.save_plan(INVENTORY, "drift.json");
+    assert_eq!(plan.ran.code, CHANGES, "plan --exit-code:\n{}", plan.ran.both());
+    for change in SHOWN {
+        let told = told(&plan, change);
+        assert!(told.contains(change.says), "{} on {}: {told}", change.id, change.node);
+    }
+    let run = lab.apply(INVENTORY);
+    assert_eq!(run.ran.code, 0, "apply:\n{}", run.ran.both());
+    figure(&format!("{}: seven changes by hand put back", lab.name), shown(run.took));
+    kube.wait_whole(lab, secs(60));
+    kube.get(&["get", "clusterrolebinding", ROTATION]);
+    let taints = kube.get(&["get", "node", "cp-1", "-o", "jsonpath={.spec.taints}"]);
+    assert!(taints.contains(TAINT), "{taints}");
+    let count = |node, text| lab.on(node, text).trim().to_owned();
+    let manifest = "grep -c profiling /etc/kubernetes/manifests/kube-apiserver.yaml || :";
+    assert_eq!(count("cp-2", manifest), "0");
+    let rotates = "grep -c 'rotateCertificates: true' /var/lib/kubelet/config.yaml";
+    assert_eq!(count("w-1", rotates), "1");
+    let left = lab.save_plan(INVENTORY, "drift.json");
+    assert_eq!(left.ran.code, 0, "what is left:\n{}", left.ran.both());
+    lab.on_all(&lab.names(), "! ls -d /run/slipway-look.* 2>/dev/null", "");
+}
+
+fn change(lab: &Lab, kube: &Kube) {
+    kube.get(&["-n", "kube-system", "delete", "deployment", "coredns"]);
+    kube.get(&["delete", "clusterrolebinding", ROTATION]);
+    kube.get(&["taint", "node", "cp-1", &format!("{TAINT}-")]);
+    let flag = r"sed -i 's/^    - --secure-port=.*/&\n    - --profiling=false/' /etc/kubernetes/manifests/kube-apiserver.yaml";
+    lab.on("cp-2", flag);
+    let rotation = "sed -i 's/rotateCertificates: true/rotateCertificates: false/' /var/lib/kubelet/config.yaml";
+    lab.on("w-1", rotation);
+    lab.on("w-2", "rm /etc/cni/net.d/10-calico.conflist");
+    lab.on("cp-3", HOLLOW);
+    // The kubelet waits longer each time before it tries again.
+    eventually("containers on cp-3 cannot be made", secs(400), || {
+        for name in ["kube-scheduler", "kube-controller-manager"] {
+            let pod = format!("{name}-cp-3");
+            let status = "jsonpath={.status.containerStatuses[0].state.waiting.reason}";
+            let reason =
+                kube.run(&["-n", "kube-system", "get", "pod", &pod, "-o", status]).tried()?;
+            if reason != "CreateContainerError" {
+                return Err(format!("{pod}: {reason}"));
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Everything that a plan says of a resource: its summary and its difference.
+fn told(plan: &Run, change: &Change) -> String {
+    let plan = plan.events("plan").last().unwrap();
+    let node = |node: &&Value| node["node"] == change.node;
+    let steps = plan["nodes"].as_array().unwrap().iter().find(node).map(|node| &node["steps"]);
+    let steps = steps.and_then(Value::as_array).into_iter().flatten();
+    let resources = steps.flat_map(|step| step["resources"].as_array().unwrap());
+    let of = resources.filter(|resource| resource["id"] == change.id);
+    of.map(|resource| {
+        format!("{}\n{}\n", resource["summary"], resource["diff"].as_str().unwrap_or(""))
+    })
+    .collect()
+}

@@ -145,17 +145,7 @@ impl Probe {
     /// where nobody answers.
     #[must_use]
     pub fn alive(node: &str) -> Self {
-        Self::new(
-            r#"c=/etc/kubernetes/pki/etcd
-            if [ -e $c/healthcheck-client.crt ]; then
-              etcdctl --endpoints=https://127.0.0.1:2379 --cacert=$c/ca.crt --cert=$c/healthcheck-client.crt --key=$c/healthcheck-client.key --command-timeout=3s endpoint status -w fields 2>/dev/null |
-                awk -F ' : ' '/^"MemberID"/ { member = 1 } /^"IsLearner"/ { learner = $2 } END { if (member && learner != "true") print "votes" }'
-            fi
-            k=/etc/kubernetes/kubelet.conf
-            [ -e $k ] || exit 0
-            n=$(kubectl --kubeconfig $k --request-timeout=5s get node "$1" -o 'jsonpath={.metadata.uid} {.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) && echo "node=$n"; :"#,
-            &[node],
-        )
+        Self::new(include_str!("probe/alive.sh"), &[node])
     }
 
     /// An object of the cluster as JSON, by its path in the API; or exit code 1.
@@ -246,14 +236,7 @@ impl Probe {
     /// numbers, or `silent`. `query` is a text for `printf`. Nothing where bash is missing.
     #[must_use]
     pub fn dns(address: &str, query: &str) -> Self {
-        Self::new(
-            r#"command -v bash >/dev/null || exit 0
-            [ -e /etc/kubernetes/kubelet.conf ] || { echo silent; exit 0; }
-            for i in 1 2 3; do
-              timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/53" && printf "$1" >&3 && od -An -tu1 -N14 <&3' "$1" "$2" || echo silent
-            done"#,
-            &[address, query],
-        )
+        Self::new(include_str!("probe/dns.sh"), &[address, query])
     }
 
     /// The cluster's own id (the UID of `kube-system`), then what its agent's Secret says of the

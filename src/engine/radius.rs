@@ -1,7 +1,7 @@
 //! A plan's blast radius: what carrying it out disturbs, at worst.
 
 use super::{Plan, Voters};
-use crate::resource::Disruption;
+use crate::resource::{Disruption, ETCD};
 
 /// What a plan disturbs beside what it changes.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,16 +24,23 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Of the voters, `leaving` are removed, which are dead; before that, `joining` others join.
+    /// Of the voters, `leaving` are removed, which are dead; before that, `joining` others join; in the
+    /// end members restart one after the other, if any does.
     ///
     /// Of n members a majority must live, so as many may fail as live beyond it (etcd's FAQ, "What is
     /// failure tolerance?"). A dead member that is removed makes the majority smaller, and each that
-    /// joins has caught up, since a learner has no vote: the worst moment is the first.
+    /// joins has caught up, since a learner has no vote: the worst moment is the first, or that in which
+    /// a member restarts.
     #[must_use]
-    pub fn new(voters: Voters, leaving: usize, joining: usize) -> Self {
+    pub fn new(voters: Voters, leaving: usize, joining: usize, restarts: bool) -> Self {
         let Voters { count, answering } = voters;
         let then = count.saturating_sub(leaving) + joining;
-        Self { voters: count, then, may_fail: answering.saturating_sub(count / 2 + 1) }
+        let spare = |answering: usize, count: usize| answering.saturating_sub(count / 2 + 1);
+        let mut may_fail = spare(answering, count);
+        if restarts {
+            may_fail = may_fail.min(spare((answering + joining).saturating_sub(1), then));
+        }
+        Self { voters: count, then, may_fail }
     }
 }
 
@@ -53,7 +60,9 @@ impl Plan {
             self.resources().filter(|(.., one)| one.disruption.as_ref() == Some(disruption)).count()
         };
         let etcd = self.voters.map(|voters| {
-            Etcd::new(voters, count(&Disruption::VoterLeaves), count(&Disruption::Voter))
+            let (leaving, joining) = (count(&Disruption::VoterLeaves), count(&Disruption::Voter));
+            let member = Disruption::Restart(ETCD.to_owned());
+            Etcd::new(voters, leaving, joining, count(&member) > 0)
         });
         Radius { restarts, etcd }
     }
@@ -89,7 +98,16 @@ mod tests {
             (5, 4, 1, 1, 5, 1),
         ] {
             let expected = Etcd { voters: count, then, may_fail };
-            assert_eq!(Etcd::new(Voters { count, answering }, leaving, joining), expected);
+            assert_eq!(Etcd::new(Voters { count, answering }, leaving, joining, false), expected);
+        }
+    }
+    #[test]
+    fn a_member_that_restarts_is_one_that_fails() {
+        for (count, answering, joining, may_fail) in
+            [(1, 1, 0, 0), (3, 3, 0, 0), (3, 2, 0, 0), (5, 5, 0, 1), (5, 4, 0, 0), (3, 3, 2, 1)]
+        {
+            let etcd = Etcd::new(Voters { count, answering }, 0, joining, true);
+            assert_eq!(etcd.may_fail, may_fail, "{answering} of {count}, {joining} join");
         }
     }
 }

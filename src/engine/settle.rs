@@ -10,7 +10,7 @@ use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
-use crate::resource::{Diff, Drift, Resource};
+use crate::resource::{Diff, Drift, Guard, Resource};
 
 /// A resource that differs, or did.
 pub struct Differing<'a> {
@@ -42,7 +42,7 @@ pub async fn settle<'a, T: Transport>(
     let mut group: Vec<&dyn Resource> = Vec::new();
     for one in &differing {
         let changes = one.want.converge(&one.seen);
-        refuse_forbidden(node, one.want).await?;
+        refuse_forbidden(node, one.want, permit).await?;
         // What is only waited for comes about after the changes before it, and before those after.
         if changes.is_empty() {
             verify(node, &group, permit).await?;
@@ -98,9 +98,27 @@ fn refuse_unannounced(
 }
 
 /// The last guard of what lives: the node is asked once more, whatever the plan said.
-async fn refuse_forbidden<T: Transport>(node: &Node<T>, want: &dyn Resource) -> Result<()> {
+async fn refuse_forbidden<T: Transport>(
+    node: &Node<T>,
+    want: &dyn Resource,
+    permit: &Permit,
+) -> Result<()> {
     let Some(guard) = want.guard() else { return Ok(()) };
-    let seen = node.look(&[guard]).await?;
+    refuse_living(node, want, &guard).await?;
+    node.change(&guard.hold, permit).await?;
+    let refused = refuse_living(node, want, &guard).await;
+    if refused.is_err() {
+        node.change(&guard.release, permit).await?;
+    }
+    refused
+}
+
+async fn refuse_living<T: Transport>(
+    node: &Node<T>,
+    want: &dyn Resource,
+    guard: &Guard,
+) -> Result<()> {
+    let seen = node.look(std::slice::from_ref(&guard.probe)).await?;
     let Some(why) = seen.first().and_then(|seen| want.forbidden(seen)) else { return Ok(()) };
     let message = format!("{} is not undone: {why}; nothing was changed there", node.name());
     Err(Error::new(Kind::Outdated, message).hint("plan again: it is not what the plan found"))

@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::resource::boxed;
 use crate::steps::{Pace, Step};
 
+mod said;
 mod tidy;
 
 fn in_runtime<T>(future: impl Future<Output = T>) -> T {
@@ -335,19 +336,4 @@ async fn patience_ends() {
     assert_eq!(error.kind(), Kind::Timeout);
     assert!(error.to_string().contains("\n  it takes its time"), "{error}");
     assert_eq!(bench.begun(), vec![], "nothing after it was changed");
-}
-
-#[test]
-fn an_api_server_that_begins_is_waited_for_and_a_wrong_one_is_not() {
-    assert!(super::passes("Unable to connect to the server: EOF"));
-    let stranger = "Unable to connect to the server: x509: certificate signed by unknown authority";
-    assert!(!super::passes(stranger));
-    assert!(!super::passes("error: unable to decode \"STDIN\": yaml: unexpected end"));
-}
-
-#[test]
-fn an_interrupted_dpkg_is_told_what_mends_it() {
-    let said = "E: dpkg was interrupted, you must manually run 'sudo dpkg --configure -a' to correct the problem.";
-    assert!(super::remedy(said, "w-1").starts_with("on w-1, as root: dpkg --configure -a;"));
-    assert!(super::remedy("E: Unable to locate package", "w-1").starts_with("mend the cause"));
 }

@@ -8,7 +8,8 @@ use super::asked::{Asked, Question};
 use super::deeds::documents;
 use super::effects::name_of;
 use super::kubeadm::key;
-use super::machine::{CREDENTIALS, KUBELET_CONF, Machine, Pod, SERVING, is_swap};
+use super::machine::{CREDENTIALS, KUBELET_CONF, Machine, SERVING, is_swap};
+use super::pod::Pod;
 use super::world::{NodeObject, World};
 use crate::approver::client::AUTO_APPROVAL;
 

@@ -33,6 +33,7 @@ pub(super) enum Deed {
     Enable(String),
     /// Starts a unit anew, or reloads it.
     Start(String),
+    Stop(String),
     Stamp(String, String),
     Import(String, String),
     WaitForClock,
@@ -85,6 +86,8 @@ enum Text {
     Kubelet,
     EndPods,
     MoveDns,
+    Hold,
+    Release,
 }
 
 /// Each shell text, as the resource that uses it gives it.
@@ -132,7 +135,10 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(CalicoConfig), &[Text::EndPods]),
             (Box::new(DnsSpread { nodes: Vec::new() }), &[Text::MoveDns]),
         ];
-        let mut texts = Vec::new();
+        let guard = Reset { node: String::new(), what: Undone::Init }.guard().unwrap();
+        let text = |cmd: &Cmd| cmd.words()[2].clone();
+        let mut texts =
+            vec![(text(&guard.hold.cmd), Text::Hold), (text(&guard.release.cmd), Text::Release)];
         for (resource, kinds) in known {
             // What kubeadm would write, where nothing is there; nothing, for those that ask nobody.
             let said = "==> etcd.yaml <==\n{}\n\n==> config.yaml <==\n{}\n\n\
@@ -261,6 +267,8 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Deed> {
         }
         Text::EndPods => vec![Deed::EndPods(word(1))],
         Text::MoveDns => vec![Deed::MoveDns],
+        Text::Hold => vec![Deed::Stop("kubelet.service".to_owned())],
+        Text::Release => vec![Deed::Start("kubelet.service".to_owned())],
         Text::RemoveMember => vec![Deed::RemoveMember(word(0))],
         Text::RemoveTokens => vec![Deed::RemoveTokens],
         Text::RemoveBinding => vec![Deed::RemoveBinding(word(0))],

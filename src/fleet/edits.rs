@@ -100,6 +100,8 @@ impl Edit {
                 add(cluster, world, Role::ControlPlane, None);
                 add(cluster, world, Role::ControlPlane, None);
             }
+            // Nobody would be left who knows of the cluster.
+            ReplacesByAnotherMachine if count == 1 => return None,
             ReplacesByAnotherMachine => {
                 let Node { name, role, .. } = cluster.nodes[one].clone();
                 add(cluster, world, role, Some(name));

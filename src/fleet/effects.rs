@@ -138,6 +138,10 @@ impl World {
         }
         Ok(())
     }
+
+    pub(super) fn write(&mut self, name: &str, path: &str, text: &str) {
+        self.machine_mut(name).write(path, 0o600, text.as_bytes());
+    }
 }
 
 impl Machine {
@@ -159,6 +163,7 @@ impl Machine {
             Deed::Enable(unit) if !self.has_unit(&unit) => return Err(format!("{unit} not found")),
             Deed::Enable(unit) => self.units.entry(unit).or_default().enabled = true,
             Deed::Start(unit) => self.start(&unit)?,
+            Deed::Stop(unit) => self.stop(&unit),
             Deed::Stamp(unit, stamp) => drop(self.stamps.insert(unit, stamp)),
             Deed::Import(..) if !self.active("containerd.service") => {
                 return Err("cannot dial /run/containerd/containerd.sock".to_owned());

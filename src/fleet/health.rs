@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::answers::{Answer, node_object, yes};
-use super::machine::{KUBELET_CONF, Machine, Pod};
+use super::machine::{KUBELET_CONF, Machine};
+use super::pod::Pod;
 use super::world::{NodeObject, Objects, World};
 use crate::resource::lines;
 

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::MARK;
 use super::kubeadm::{Phase, Process, key};
-use super::machine::{API_MANIFEST, CREDENTIALS, KUBELET_CONF, Machine, Pod};
+use super::machine::{API_MANIFEST, CREDENTIALS, KUBELET_CONF, Machine};
+use super::pod::Pod;
 use super::world::{Member, Objects, World};
 use super::written::{COREFILE, MADE};
 use crate::pki::identity_of;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::checks::{ready_for_a_control_plane, ready_for_a_node};
-use super::machine::{BOOTSTRAP, CREDENTIALS, ETCD_MANIFEST, KUBELET_CONF, Pod};
+use super::machine::{BOOTSTRAP, CREDENTIALS, ETCD_MANIFEST, KUBELET_CONF};
+use super::pod::Pod;
 use super::world::World;
 use super::written::manifest;
 use crate::pki;
@@ -339,10 +340,6 @@ impl World {
         let info = self.stores[self.endpoint()?].objects.configs.get("cluster-info")?;
         let (identity, ca) = info.split_once('\n')?;
         Some((identity.to_owned(), ca.to_owned()))
-    }
-
-    pub(super) fn write(&mut self, name: &str, path: &str, text: &str) {
-        self.machine_mut(name).write(path, 0o600, text.as_bytes());
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::kubeadm::Process;
-use super::written::manifest_path;
+use super::pod::Pod;
 use crate::cluster::Role;
 use crate::resource::sha256;
 use crate::template;
@@ -87,35 +87,6 @@ pub(super) struct UnitState {
 pub(super) struct Data {
     pub(super) store: usize,
     pub(super) member: u64,
-}
-
-/// Static pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Pod {
-    Etcd,
-    ApiServer,
-    ControllerManager,
-    Scheduler,
-}
-
-impl Pod {
-    pub(super) const ALL: [Self; 4] =
-        [Self::Etcd, Self::ApiServer, Self::ControllerManager, Self::Scheduler];
-
-    /// Its name, its image's, its manifest's.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Etcd => "etcd",
-            Self::ApiServer => "kube-apiserver",
-            Self::ControllerManager => "kube-controller-manager",
-            Self::Scheduler => "kube-scheduler",
-        }
-    }
-
-    /// Where its manifest lies.
-    pub(super) fn manifest(self) -> String {
-        manifest_path(self.name())
-    }
 }
 
 impl Machine {

@@ -27,6 +27,7 @@ mod kubeadm;
 mod machine;
 mod nature;
 mod plans;
+mod pod;
 mod run;
 mod stage;
 mod states;

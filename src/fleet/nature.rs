@@ -2,7 +2,8 @@
 //! and API servers come up; a pod network makes nodes Ready. One event at a time.
 
 use super::machine::{BOOTSTRAP, CREDENTIALS, Data, ETCD_MANIFEST, KUBELET_CONF};
-use super::machine::{Machine, Pod, SERVING};
+use super::machine::{Machine, SERVING};
+use super::pod::Pod;
 use super::world::{Member, NodeObject, Store, World};
 use super::written::{FLAGS, registers_with};
 use crate::approver::client::JOINS_OF;

@@ -8,8 +8,9 @@ use base64::Engine as _;
 use super::MARK;
 use super::answers::running;
 use super::kubeadm::key;
+use super::machine::Machine;
 use super::machine::{API_MANIFEST, CREDENTIALS, ETCD_DATA, ETCD_MANIFEST, KUBELET_CONF};
-use super::machine::{Machine, Pod};
+use super::pod::Pod;
 use super::world::{NodeObject, World};
 use crate::cluster::{ALIVE_PORT, API_PORT, Endpoint};
 use crate::template;
@@ -134,7 +135,8 @@ impl World {
             }
         }
         if machine.has("/etc/kubernetes/super-admin.conf") {
-            let early = matches!(machine.text(KUBELET_CONF).as_str(), "" | "embedded");
+            let early = matches!(machine.text(KUBELET_CONF).as_str(), "" | "embedded")
+                || machine.data.is_none();
             if objects.map_or(early, |objects| !objects.configs.contains_key("kube-proxy")) {
                 facts.print("begun", "init");
             }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::machine::{Machine, Pod};
+use super::machine::Machine;
+use super::pod::Pod;
 use crate::cluster::{Cluster, Endpoint};
 
 /// Everything that there is.

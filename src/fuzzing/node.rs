@@ -124,7 +124,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(ServerKey { name: "metrics-server", leaf }),
         boxed(Healthy {
             nodes: vec![node.clone()],
-            control_planes: vec![node.clone()],
+            control_planes: BTreeMap::from([(node.clone(), Ipv4Addr::LOCALHOST)]),
             network: true,
             within: Duration::ZERO,
         }),

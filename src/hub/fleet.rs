@@ -191,7 +191,8 @@ mod tests {
     fn registration(name: &str, last_sync: &str) -> ClusterRegistration {
         serde_json::from_value(json!({
             "apiVersion": "mcp.platform/v1", "kind": "ClusterRegistration",
-            "metadata": {"name": name}, "spec": {}, "status": {"lastSyncTime": last_sync},
+            "metadata": {"name": name}, "spec": {"apiEndpoint": "https://10.0.0.1:6443"},
+            "status": {"lastSyncTime": last_sync},
         }))
         .unwrap()
     }

@@ -96,7 +96,7 @@ impl Resource for ClusterDns {
 /// CoreDNS runs on more than one node, where more than one can take it: Kubernetes does not move a
 /// pod that runs, and both start where the pod network comes up first.
 pub struct DnsSpread {
-    /// The nodes that shall be there: one that has yet to join may take a pod as well.
+    /// The nodes that CoreDNS can run on: one that has yet to join may take a pod as well.
     pub nodes: Vec<String>,
 }
 
@@ -130,8 +130,8 @@ impl Places {
         Some(Self { replicas, pods: pods.collect(), nodes: nodes.collect() })
     }
 
-    fn takers(&self) -> usize {
-        self.nodes.iter().filter(|(_, takes)| *takes).count()
+    fn takers(&self, able: &[String]) -> usize {
+        self.nodes.iter().filter(|(name, takes)| *takes && able.contains(name)).count()
     }
 
     fn on_one(&self) -> bool {
@@ -139,8 +139,8 @@ impl Places {
     }
 
     /// The pod that should run elsewhere, if all of several run on one node and another takes one.
-    fn crowded(&self) -> Option<&str> {
-        let crowded = self.pods.len() > 1 && self.on_one() && self.takers() > 1;
+    fn crowded(&self, able: &[String]) -> Option<&str> {
+        let crowded = self.pods.len() > 1 && self.on_one() && self.takers(able) > 1;
         self.pods.iter().map(|(pod, _)| pod.as_str()).max().filter(|_| crowded)
     }
 }
@@ -178,7 +178,7 @@ impl Resource for DnsSpread {
         // Until all nodes are there, and enough pods, nobody knows where they will be.
         let spread = Places::read(seen).is_some_and(|places| {
             let there = |node: &String| places.nodes.iter().any(|(name, _)| name == node);
-            let alone = self.nodes.iter().all(there) && places.takers() < 2;
+            let alone = self.nodes.iter().all(there) && places.takers(&self.nodes) < 2;
             places.replicas < 2 || !places.on_one() || alone
         });
         Ok(Drift::unless(spread, "move one, if all run on one node"))
@@ -186,7 +186,8 @@ impl Resource for DnsSpread {
 
     fn converge(&self, seen: &Output) -> Vec<Change> {
         let places = Places::read(seen);
-        let pod = places.as_ref().and_then(Places::crowded).unwrap_or_default();
+        let pod =
+            places.as_ref().and_then(|places| places.crowded(&self.nodes)).unwrap_or_default();
         let cmd = Cmd::shell(MOVE).arg(pod).within(Duration::from_secs(180));
         vec![Change::new("move a pod of CoreDNS to another node", cmd).repeatable()]
     }

@@ -1,6 +1,7 @@
 //! The cluster's health: everything that it is made of works, or what does not, where and why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -20,8 +21,8 @@ use pods::Pods;
 pub struct Healthy {
     /// The nodes' names, without those that do not answer.
     pub nodes: Vec<String>,
-    /// Those of them that are control planes.
-    pub control_planes: Vec<String>,
+    /// Those of them that are control planes, and their addresses.
+    pub control_planes: BTreeMap<String, Ipv4Addr>,
     /// Whether the pod network is slipway's. Else what needs one is not asked for.
     pub network: bool,
     /// How long that may take after changes.
@@ -166,7 +167,7 @@ impl Healthy {
         if self.network {
             ill.extend(self.nodes.iter().filter_map(|node| not_ready(node, &seen)));
         }
-        for node in &self.control_planes {
+        for node in self.control_planes.keys() {
             let component = |name: &&str| pods.not_ready(&format!("{name}-{node}"));
             ill.extend(STATIC_PODS.iter().filter_map(component));
         }
@@ -206,19 +207,23 @@ impl Healthy {
                 "etcd does not answer on the control plane that acts for the cluster".to_owned(),
             ];
         };
-        let learns =
-            |member: &&Value| member.get("isLearner").and_then(Value::as_bool) == Some(true);
-        let learners = members.iter().filter(learns);
-        let mut ill: Vec<String> = learners
-            .map(|member| format!("etcd member {} does not vote yet", text(member, "/name")))
-            .collect();
-        let unstarted = members.iter().filter(|member| text(member, "/name").is_empty());
-        ill.extend(
-            unstarted
-                .map(|member| format!("etcd member {} never started", text(member, "/peerURLs/0"))),
-        );
+        // One that was taken out of the inventory before it voted is told of by preflight.
+        let ours = |member: &&Value| {
+            let (name, peer) = (text(member, "/name"), text(member, "/peerURLs/0"));
+            let at = |address: &Ipv4Addr| peer == format!("https://{address}:2380");
+            self.control_planes.contains_key(name)
+                || (name.is_empty() && self.control_planes.values().any(at))
+        };
+        let half = |member: &Value| match text(member, "/name") {
+            "" => Some(format!("etcd member {} never started", text(member, "/peerURLs/0"))),
+            name if member.get("isLearner").and_then(Value::as_bool) == Some(true) => {
+                Some(format!("etcd member {name} does not vote yet"))
+            }
+            _ => None,
+        };
+        let mut ill: Vec<String> = members.iter().filter(ours).filter_map(half).collect();
         let has = |node: &&String| !members.iter().any(|member| text(member, "/name") == **node);
-        let lacking = self.control_planes.iter().filter(has);
+        let lacking = self.control_planes.keys().filter(has);
         ill.extend(lacking.map(|node| format!("etcd has no member on {node}")));
         ill
     }

@@ -53,7 +53,7 @@ pub use system::{Hostname, Modules, NoSwap, Sysctls};
 pub use token::{NoAutoApproval, NoTokens};
 pub use unit::Unit;
 pub use vrrp::VrrpFilter;
-pub use written::{Asked, KubeletFiles, Objects, STATIC_PODS, StaticPod};
+pub use written::{Asked, ETCD, KubeletFiles, Objects, STATIC_PODS, StaticPod};
 
 /// One thing on one node, as it shall be.
 pub trait Resource: Send + Sync {
@@ -83,8 +83,8 @@ pub trait Resource: Send + Sync {
         false
     }
 
-    /// What a node is asked once more at the moment of a change that could undo what lives.
-    fn guard(&self) -> Option<Probe> {
+    /// How what lives is looked for once more, at the moment of a change that could undo it.
+    fn guard(&self) -> Option<Guard> {
         None
     }
 
@@ -160,6 +160,18 @@ pub enum Disruption {
     Voter,
     /// etcd loses a voting member, which was dead already.
     VoterLeaves,
+}
+
+/// The last guard of what lives. A kubelet may make its node a member between a look and the change
+/// that follows it, so the node is asked, holds still, and is asked again.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// What is asked, both times; [`Resource::forbidden`] judges it.
+    pub probe: Probe,
+    /// Lets nothing come alive any more.
+    pub hold: Change,
+    /// Takes `hold` back, where the change is forbidden then.
+    pub release: Change,
 }
 
 /// A command that changes a node.

@@ -1,8 +1,8 @@
 //! What undoes a membership that did not come about, and what forbids it.
 
 use super::kubernetes::kubeadm;
-use super::{Change, Disruption, Drift, Resource};
-use crate::command::Output;
+use super::{Change, Disruption, Drift, Guard, Resource};
+use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
@@ -20,7 +20,8 @@ pub struct Reset {
 pub enum Undone {
     /// The one member of an etcd whose `kubeadm init` did not finish: no cluster yet.
     Init,
-    /// A join: the UID of the Node object that its kubelet made, if it came so far.
+    /// A join: the UID of the Node object that is known to run nothing of users even where it is Ready,
+    /// if there is one: that of half a control plane.
     Join(Option<String>),
 }
 
@@ -34,6 +35,12 @@ const LEFT: &[&str] = &[
     "/etc/kubernetes/manifests/kube-apiserver.yaml",
     "/var/lib/etcd/member",
 ];
+
+/// A kubelet that has stopped registers no node and starts no pod; those that run go on. There may be
+/// no such unit any more.
+const HOLD: &str =
+    "systemctl stop kubelet.service || ! systemctl is-active --quiet kubelet.service";
+const RELEASE: &str = "systemctl start kubelet.service";
 
 impl Reset {
     /// Whether `kubeadm reset` takes away what `probe` asks for: files, or the API and etcd, which
@@ -74,8 +81,13 @@ impl Resource for Reset {
         vec![Change::new("kubeadm reset", kubeadm(&["reset", "--force"], None))]
     }
 
-    fn guard(&self) -> Option<Probe> {
-        Some(Probe::alive(&self.node))
+    fn guard(&self) -> Option<Guard> {
+        let [hold, release] = [HOLD, RELEASE].map(Cmd::shell);
+        Some(Guard {
+            probe: Probe::alive(&self.node),
+            hold: Change::new("stop the kubelet", hold),
+            release: Change::new("start the kubelet again", release),
+        })
     }
 
     fn forbidden(&self, seen: &Output) -> Option<String> {

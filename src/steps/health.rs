@@ -38,7 +38,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let control_planes = context.present().filter(of_control_plane);
     wanted.push(boxed(Healthy {
         nodes: context.present().map(|node| node.name.clone()).collect(),
-        control_planes: control_planes.map(|node| node.name.clone()).collect(),
+        control_planes: control_planes.map(|node| (node.name.clone(), node.internal)).collect(),
         network: context.cluster.addons.calico,
         within: Duration::from_secs(600),
     }));

@@ -1,7 +1,7 @@
 //! Undoes what an unfinished init or join left behind.
 
 use super::{Context, Pace, Step};
-use crate::cluster::Node;
+use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Reset, Resource, Undone, boxed};
 
@@ -22,7 +22,8 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let what = if context.survey.begun.as_ref() == Some(&node.name) {
         Undone::Init
     } else {
-        Undone::Join(context.survey.dead_node(node).map(str::to_owned))
+        let half = Some(node).filter(|node| node.role == Role::ControlPlane);
+        Undone::Join(half.and_then(|node| context.survey.dead_node(node)).map(str::to_owned))
     };
     Ok(vec![boxed(Reset { node: node.name.clone(), what })])
 }

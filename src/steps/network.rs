@@ -40,7 +40,11 @@ fn dns(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(boxed(ClusterDns { address, name }));
     }
     if context.is_leader(node) && context.present().nth(1).is_some() {
-        let nodes = context.present().map(|node| node.name.clone()).collect();
+        // Where pods find no name server, CoreDNS runs only if it forwards nothing.
+        let lacks = |node: &&Node| context.facts(node).lacks_name_server();
+        let some = context.present().any(|node| !lacks(&node));
+        let able = context.present().filter(|node| !some || !lacks(node));
+        let nodes = able.map(|node| node.name.clone()).collect();
         wanted.push(boxed(DnsSpread { nodes }));
     }
     Ok(wanted)

@@ -78,6 +78,7 @@ pub const CHECKS: &[&Check] = &[
     &membership::OTHERWISE,
     &membership::TAKEN,
     &membership::BEYOND,
+    &membership::LEARNER,
     &membership::NO_API,
     &membership::UNCHANGEABLE,
     &certificates::ENDING,

@@ -56,7 +56,8 @@ if [ -e /etc/kubernetes/super-admin.conf ]; then
   if [ -n "${k:-}" ] && addon=$($k -n kube-system get configmap kube-proxy --ignore-not-found -o name 2>/dev/null); then
     [ -n "$addon" ] || p begun init
   else
-    grep -qs 'client-certificate: ' /etc/kubernetes/kubelet.conf || p begun init
+    # Without etcd's data it was being undone.
+    { grep -qs 'client-certificate: ' /etc/kubernetes/kubelet.conf && [ -e /var/lib/etcd/member ]; } || p begun init
   fi
 fi
 if [ -f /etc/kubernetes/pki/etcd/healthcheck-client.crt ]; then

@@ -44,7 +44,10 @@ fn seen(items: &[Value]) -> Output {
 }
 
 fn healthy() -> Healthy {
-    let (nodes, control_planes) = (vec!["cp-1".into(), "w-1".into()], vec!["cp-1".into()]);
+    let (nodes, control_planes) = (
+        vec!["cp-1".into(), "w-1".into()],
+        BTreeMap::from([("cp-1".into(), Ipv4Addr::new(10, 77, 0, 11))]),
+    );
     Healthy { nodes, control_planes, network: true, within: Duration::ZERO }
 }
 

@@ -16,7 +16,7 @@ mod pod;
 
 pub use kubelet::KubeletFiles;
 pub use objects::Objects;
-pub use pod::{STATIC_PODS, StaticPod};
+pub use pod::{ETCD, STATIC_PODS, StaticPod};
 
 /// What to ask kubeadm: its configuration (`InitConfiguration` and all that goes with it, a dry run,
 /// without any secret), and whether objects of the cluster are meant as well.

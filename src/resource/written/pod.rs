@@ -10,9 +10,12 @@ use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::resource::{Change, Diff, Disruption, Drift, Resource, sha256};
 
+/// The static pod that is an etcd member.
+pub const ETCD: &str = "etcd";
+
 /// A control plane's static pods, in the order in which they are mended: each needs those before it.
 pub const STATIC_PODS: &[&str] =
-    &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+    &[ETCD, "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// The manifest of a static pod, as kubeadm writes it for this node; and once it has changed, that
 /// the pod is ready with it.
@@ -45,7 +48,7 @@ impl StaticPod {
         let (wanted, live) = answer.both(&format!("{}.yaml", self.name), MANIFESTS)?;
         let (mut wanted, live) =
             (meaning(wanted)?, live.map(|text| meaning(text).unwrap_or(Value::Null)));
-        if let Some(live) = live.as_ref().filter(|_| self.name == "etcd") {
+        if let Some(live) = live.as_ref().filter(|_| self.name == ETCD) {
             keep_join(&mut wanted, live);
         }
         Some((wanted, live))

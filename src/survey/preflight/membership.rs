@@ -6,7 +6,7 @@ use super::finding::{ALL, Check, Finding, Severity};
 use crate::cluster::{Cluster, Network, Role};
 use crate::diagnostic::printable;
 use crate::kubernetes::kubelet::{self, Fields};
-use crate::survey::{Membership, Otherwise, Partial, Survey, Way};
+use crate::survey::{EtcdMember, Membership, Otherwise, Partial, Survey, Way};
 
 pub(super) const OTHER_CLUSTER: Check = Check {
     name: "other-cluster",
@@ -58,6 +58,16 @@ pub(super) const BEYOND: Check = Check {
             and a control plane keeps its place behind the endpoint.",
     todo: "write it into the inventory; or take it out of the cluster yourself: `kubectl drain`, \
            `kubectl delete node`, and `kubeadm reset` on the machine",
+};
+pub(super) const LEARNER: Check = Check {
+    name: "etcd-learner",
+    severity: Severity::Warning,
+    of: "the living cluster",
+    about: "A member of etcd began to join, never voted, and is no node of the inventory: a join that \
+            was cut short before its node was taken out of the file. While it is listed, etcd admits \
+            no other control plane.",
+    todo: "write its node into the inventory again; or remove it on a control plane: `etcdctl member \
+           remove` and its id",
 };
 pub(super) const NO_API: Check = Check {
     name: "no-api",
@@ -121,6 +131,16 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
         };
         let what = format!("{} at {} is {role}", member.name, member.internal);
         findings.push(BEYOND.overall(format!("{what}, and not in the inventory")));
+    }
+    let of_ours = |member: &EtcdMember| {
+        cluster.nodes.iter().any(|node| node.name == member.name || member.is_of(node))
+    };
+    let members = survey.etcd.iter().flatten().filter(|member| !member.votes());
+    for member in members.filter(|member| !of_ours(member)) {
+        let (id, at) = (printable(&member.id), printable(&member.peers.join(", ")));
+        findings.push(LEARNER.overall(format!(
+            "etcd's member {id} at {at} never voted, and is no node of the inventory"
+        )));
     }
     if survey.configuration.is_some() {
         let differs = fixed(cluster, survey).into_iter();

@@ -1,0 +1,8 @@
+c=/etc/kubernetes/pki/etcd
+if [ -e $c/healthcheck-client.crt ]; then
+  etcdctl --endpoints=https://127.0.0.1:2379 --cacert=$c/ca.crt --cert=$c/healthcheck-client.crt --key=$c/healthcheck-client.key --command-timeout=3s endpoint status -w fields 2>/dev/null |
+    awk -F ' : ' '/^"MemberID"/ { member = 1 } /^"IsLearner"/ { learner = $2 } END { if (member && learner != "true") print "votes" }'
+fi
+k=/etc/kubernetes/kubelet.conf
+[ -e $k ] || exit 0
+n=$(kubectl --kubeconfig $k --request-timeout=5s get node "$1" -o 'jsonpath={.metadata.uid} {.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) && echo "node=$n"; :

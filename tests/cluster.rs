@@ -19,8 +19,8 @@ use support::hub::{self, Hub};
 use support::lab::Lab;
 use support::secrets::Sampler;
 use support::{
-    CHANGES, KUBERNETES, Turn, bare, drift, edits, figure, kube, kubelets, pods, power, rerun,
-    secrets, secs, shown,
+    CHANGES, KUBERNETES, Turn, bare, drift, figure, kube, kubelets, pods, power, rerun, secrets,
+    secs, shown,
 };
 
 const INVENTORY: &str = "slipway.yaml";
@@ -55,7 +55,6 @@ fn five_machines_become_a_cluster_that_survives() {
     rerun::an_old_plan_is_refused(&lab, "plan.json");
     rerun::state_is_read_back(&lab);
     kubelets::a_foreign_certificate_is_refused(&lab, &kube, &probes);
-    edits::undo_nothing_that_lives(&lab, &kube);
     power::any_control_plane_may_lose_power(&lab, &kube, |silent| {
         power::a_silent_member_stops_the_run(&lab, silent);
     });

@@ -26,7 +26,7 @@ pub struct Fleet {
 impl Fleet {
     /// Machines, and a snapshot of them.
     pub fn up() -> Self {
-        let lab = Lab::up("t-attacks", 3, 1, &["--disk", "8G"]);
+        let lab = Lab::up("t-faults", 3, 2, &["--disk", "8G"]);
         for node in ["cp-1", "w-1"] {
             let name = format!("name: {node}, ");
             lab.edit(&name, &format!("{name}labels: {{example.com/rack: r1}}, {TAINT}, "));

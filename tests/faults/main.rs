@@ -18,6 +18,7 @@
 mod support;
 
 mod attacks;
+mod edits;
 mod fleet;
 mod interruptions;
 mod membership;
@@ -46,7 +47,7 @@ pub struct Case {
 
 /// All cases, as the report shows them.
 pub const CASES: &[&[Case]] =
-    &[preflight::CASES, interruptions::CASES, membership::CASES, attacks::CASES];
+    &[preflight::CASES, interruptions::CASES, membership::CASES, edits::CASES, attacks::CASES];
 
 /// What the lab is when a case begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

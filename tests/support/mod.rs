@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 pub mod balancer;
 pub mod bare;
 pub mod drift;
-pub mod edits;
 pub mod hub;
 pub mod kube;
 pub mod kubelets;

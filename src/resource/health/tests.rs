@@ -46,7 +46,7 @@ fn seen(items: &[Value]) -> Output {
 fn healthy() -> Healthy {
     let (nodes, control_planes) = (
         vec!["cp-1".into(), "w-1".into()],
-        BTreeMap::from([("cp-1".into(), Ipv4Addr::new(10, 77, 0, 11))]),
+        BTreeMap::from([("cp-1".into(), Ipv4Addr::new(10, 0, 0, 2))]),
     );
     Healthy { nodes, control_planes, network: true, within: Duration::ZERO }
 }
@@ -164,6 +164,10 @@ fn etcd_has_a_voting_member_on_each_control_plane() {
         ill(json!({"members": [{"name": "cp-1", "isLearner": true}, {"peerURLs": [peer]}]})),
         ["etcd member cp-1 does not vote yet", "etcd member https://10.0.0.2:2380 never started"]
     );
+    // Those that never voted and are no node of the inventory are not waited for.
+    let others = json!([{"name": "cp-1"}, {"name": "cp-9", "isLearner": true},
+        {"peerURLs": ["https://10.0.0.9:2380"]}]);
+    assert_eq!(ill(json!({"members": others})), Vec::<String>::new());
     assert_eq!(ill(json!({"members": [{"name": "cp-9"}]})), ["etcd has no member on cp-1"]);
     assert_eq!(
         ill(json!({})),

@@ -60,7 +60,7 @@ fn certificate(file: &str) -> String {
 
 /// The facts of a machine that prints `lines` instead of what a good one prints by the same keys.
 /// `ahead=SECONDS` is about its clock, `identity=` the cluster whose CA it has, `lives=yes` that its
-/// API and etcd answer.
+/// API and etcd answer, `lives=others` that they tell of more than the inventory has.
 fn facts(cluster: &Cluster, name: &str, lines: &[String]) -> Facts {
     let key = |line: &str| line.split('=').next().unwrap().to_owned();
     let keys: Vec<String> = lines.iter().map(|line| key(line)).collect();
@@ -79,7 +79,8 @@ fn facts(cluster: &Cluster, name: &str, lines: &[String]) -> Facts {
     facts.identity =
         value("identity").map(|digit| format!("sha256:{}", digit.repeat(64)).parse().unwrap());
     if value("lives").is_some() {
-        // w-4's machine is another one than the inventory's; w-9 is not in it.
+        // w-4's machine is another one than the inventory's; w-9 and a learner are not in it.
+        let others = value("lives").as_deref() == Some("others");
         let members = [
             ("cp-1", "10.77.0.11"),
             ("w-1", "10.77.0.21"),
@@ -87,20 +88,28 @@ fn facts(cluster: &Cluster, name: &str, lines: &[String]) -> Facts {
             ("w-4", "10.77.0.99"),
             ("w-9", "10.77.0.29"),
         ];
+        let members = members.into_iter().take(if others { 5 } else { 2 });
         let listed = |(name, address): (&str, &str)| {
             let control_plane = name.starts_with("cp");
             let internal = vec![address.to_owned()];
             let uid = "uid".to_owned();
             (name.to_owned(), Listed { uid, internal, control_plane, ..Listed::default() })
         };
-        facts.api_nodes = Some(members.map(listed).into());
+        facts.api_nodes = Some(members.map(listed).collect());
         let member = |name: &str| {
             let address = cluster.node(name).map(|node| node.internal)?;
             let peers = vec![format!("https://{address}:2380")];
             let name = name.to_owned();
             Some(EtcdMember { id: "a1".to_owned(), name, peers, learner: false })
         };
-        facts.etcd = Some(["cp-1", "cp-3"].into_iter().filter_map(member).collect());
+        let learner = EtcdMember {
+            id: "b2".to_owned(),
+            name: String::new(),
+            peers: vec!["https://10.77.0.19:2380".to_owned()],
+            learner: true,
+        };
+        let members = ["cp-1", "cp-3"].into_iter().filter_map(member);
+        facts.etcd = Some(members.chain(others.then_some(learner)).collect());
         facts.configuration = Some(fs::read_to_string(root().join("configuration.yaml")).unwrap());
     }
     facts

@@ -70,9 +70,13 @@ fn keep_join(wanted: &mut Value, live: &Value) {
     let Some(words) = words.filter(|_| !kept.is_empty()) else { return };
     words.retain(|word| !of_the_join(word));
     words.extend(kept);
-    // kubeadm sorts what follows the program.
+    // kubeadm sorts what follows the program by the flags' names (`ArgumentsToCommand`).
+    let name = |word: &Value| {
+        let word = word.as_str().unwrap_or_default();
+        word.split('=').next().unwrap_or_default().to_owned()
+    };
     if let Some(flags) = words.get_mut(1..) {
-        flags.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+        flags.sort_by_key(name);
     }
 }
 
@@ -189,8 +193,8 @@ mod tests {
         let new = ["--data-dir=/x", "--initial-cluster=cp-1=a", "--name=cp-1"];
         let joined = [
             "--data-dir=/x",
-            "--initial-cluster-state=existing",
             "--initial-cluster=cp-1=a,cp-2=b",
+            "--initial-cluster-state=existing",
             "--name=cp-1",
         ];
         assert_eq!(etcd.compare(&seen("etcd", &new, Some(&joined))).unwrap(), Drift::None);

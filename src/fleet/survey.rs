@@ -225,6 +225,17 @@ fn files(machine: &Machine, facts: &mut Facts) {
     }
     facts.print("name_server", if machine.name_server { "10.77.0.250" } else { "" });
     running(machine).iter().for_each(|unit| facts.print("running", unit));
+    for line in machine.text(template::VRRP_RULES.target()).lines() {
+        let word = |before: &str| {
+            let mut words = line.split_whitespace().skip_while(|word| *word != before).skip(1);
+            words.next().filter(|_| line.ends_with(" accept"))
+        };
+        if let (Some("saddr"), Some(address), Some(_)) = (word("ip"), word("saddr"), word("ether"))
+        {
+            let mac = line.split_whitespace().rev().nth(1).unwrap();
+            facts.print("vrrp", format!("{address} {mac}"));
+        }
+    }
     if machine.has("/etc/cni/net.d/10-calico.conflist") {
         facts.print("cni", "10-calico.conflist");
     }

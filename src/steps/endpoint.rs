@@ -74,7 +74,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
 
 /// How `node` knows an advertisement of `peer`: by its address; on the same network also by its interface,
 /// and since no router lies between them, which would have lowered the TTL (RFC 5798, §5.1.1.3). A member
-/// that is not in the inventory is not asked for its MAC address.
+/// that is not in the inventory cannot be asked for its MAC address: the one that is known stays.
 fn speaker(context: &Context, node: &Node, peer: &str, address: Ipv4Addr) -> Value {
     let own = context.facts(node).addresses.iter().filter_map(|(_, net)| net.parse().ok());
     let on_link =
@@ -83,7 +83,8 @@ fn speaker(context: &Context, node: &Node, peer: &str, address: Ipv4Addr) -> Val
         let facts = context.facts(peer);
         facts.machine.link(facts.interface_of(address)?).map(|link| link.mac.as_str())
     });
-    let mac = mac.filter(|mac| is_mac(mac)).unwrap_or_default();
+    let known = || context.facts(node).vrrp.get(&address).map(String::as_str);
+    let mac = mac.or_else(known).filter(|mac| is_mac(mac)).unwrap_or_default();
     json!({"address": address, "on_link": on_link, "mac": mac})
 }
 

@@ -61,6 +61,8 @@ pub struct Facts {
     pub credentials: Option<Credentials>,
     /// A name server that pods can ask; empty: none is known. `None`: it was not asked.
     pub name_server: Option<String>,
+    /// By address, the MAC address by which VRRP is heard from a peer now.
+    pub vrrp: BTreeMap<Ipv4Addr, String>,
     /// When certificates that kubeadm made end, in seconds since the epoch: by their file, relative
     /// to `/etc/kubernetes`.
     pub certificates: Vec<(String, i64)>,
@@ -187,6 +189,11 @@ impl Facts {
                 self.node = node_of(subject);
             }
             "name_server" => self.name_server = Some(owned()),
+            "vrrp" => self.vrrp.extend(
+                value
+                    .split_once(' ')
+                    .and_then(|(address, mac)| Some((address.parse().ok()?, mac.to_owned()))),
+            ),
             "certificate" => self.certificates.extend(value.split_once(' ').and_then(certificate)),
             "running" => self.running.push(owned()),
             _ => self.machine.set(key, value),

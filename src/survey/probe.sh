@@ -25,6 +25,8 @@ r=/etc/resolv.conf
 systemctl is-active --quiet systemd-resolved && r=/run/systemd/resolve/resolv.conf
 # In a pod, a loopback address is the pod itself.
 p name_server "$(awk '$1 == "nameserver" && $2 !~ /^(127\.|::1$)/ { print $2; exit }' $r)"
+# By which MAC address VRRP is heard from a peer.
+sed -n 's/.* ip saddr \([0-9.]*\) .* ether saddr \([0-9a-f:]*\) accept$/vrrp=\1 \2/p' /etc/slipway/vrrp.nft
 # Certificates that kubeadm made, whole, and no key.
 set --
 for f in pki/apiserver.crt pki/apiserver-kubelet-client.crt pki/apiserver-etcd-client.crt pki/front-proxy-client.crt \

@@ -197,7 +197,10 @@ fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
 /// Other names in the API's certificate than the inventory wants, beside those that always are in it:
 /// the certificates would have to be made anew.
 fn other_cert_names(cluster: &Cluster, live: &serde_json::Value) -> Option<String> {
-    let always = Cluster { cert_sans: Vec::new(), ..cluster.clone() }.cert_names();
+    // Another cluster's name is refused as such, and not told of here.
+    let name = live.get("clusterName").and_then(|name| name.as_str()).unwrap_or(&cluster.name);
+    let always =
+        Cluster { name: name.to_owned(), cert_sans: Vec::new(), ..cluster.clone() }.cert_names();
     let more = |name: &&str| !always.iter().any(|one| one == name);
     let now = live.pointer("/apiServer/certSANs").and_then(|names| names.as_array());
     let now: BTreeSet<&str> =

@@ -55,11 +55,10 @@ fn five_machines_become_a_cluster_that_survives() {
     rerun::an_old_plan_is_refused(&lab, "plan.json");
     rerun::state_is_read_back(&lab);
     kubelets::a_foreign_certificate_is_refused(&lab, &kube, &probes);
+    drift::is_shown_and_put_back(&lab, &kube);
     power::any_control_plane_may_lose_power(&lab, &kube, |silent| {
         power::a_silent_member_stops_the_run(&lab, silent);
     });
-
-    drift::is_shown_and_put_back(&lab, &kube);
 
     // Last, so that it covers all runs.
     let canaries = secrets::canaries(&lab, &kube);

@@ -17,7 +17,7 @@ const HOLLOW: &str = r#"for n in kube-scheduler kube-controller-manager; do
   config=$(ctr -n k8s.io content get "$digest" 2>/dev/null | tr ',' '\n' | grep -o 'sha256:[0-9a-f]*' | head -n 1)
   ctr -n k8s.io content rm "$config" >/dev/null
   for id in $(ctr -n k8s.io containers list -q "labels.\"io.cri-containerd.kind\"==container,labels.\"io.kubernetes.container.name\"==\"$n\"" 2>/dev/null); do
-    ctr -n k8s.io tasks kill --signal SIGKILL "$id" 2>/dev/null
+    ctr -n k8s.io tasks kill --signal SIGKILL "$id" 2>/dev/null || :
   done
 done"#;
 

@@ -1,4 +1,4 @@
-//! The rules by which requests are approved: [`client`](super::client) has the one for a kubelet's
+//! The rules by which requests are approved: [`client`] has the one for a kubelet's
 //! first client certificate, here is the one for its serving certificates.
 //!
 //! The signer's own rules (Kubernetes, *Certificates and Certificate Signing Requests*, "Kubernetes

@@ -19,20 +19,22 @@ pub struct Fleet {
     pub lab: Lab,
     /// What it is now; `None` after a case has used it.
     is: Option<Start>,
+    /// Whether snapshots are worth their time: many cases need them.
+    keeps: bool,
     /// Whether there is a snapshot of a whole cluster, and the operator's files of then.
     kept: bool,
 }
 
 impl Fleet {
-    /// Machines, and a snapshot of them.
-    pub fn up() -> Self {
+    /// Machines, and a snapshot of them. `keeps` says whether a whole cluster is kept as well.
+    pub fn up(keeps: bool) -> Self {
         let lab = Lab::up("t-faults", 3, 2, &["--disk", "8G"]);
         for node in ["cp-1", "w-1"] {
             let name = format!("name: {node}, ");
             lab.edit(&name, &format!("{name}labels: {{example.com/rack: r1}}, {TAINT}, "));
         }
         lab.lab("snapshot", &["bare"]);
-        Self { lab, is: Some(Start::Bare), kept: false }
+        Self { lab, is: Some(Start::Bare), keeps, kept: false }
     }
 
     /// Makes the lab what a case begins with.
@@ -51,9 +53,11 @@ impl Fleet {
                     self.reset();
                 }
                 self.apply_whole("the apply that everything begins with");
-                self.lab.lab("snapshot", &["whole"]);
-                self.kept = true;
-                self.whole();
+                if self.keeps {
+                    self.lab.lab("snapshot", &["whole"]);
+                    self.kept = true;
+                    self.whole();
+                }
             }
         }
         self.is = Some(start);

@@ -28,7 +28,7 @@ pub const CASES: &[Case] = &[
         "kill -9, all the way",
         "slipway is killed at 20 and more changes of one new cluster",
         "the next apply goes on, each time",
-        true,
+        false,
         Bare,
         kill_all_the_way
     ),
@@ -84,7 +84,7 @@ pub const CASES: &[Case] = &[
         "power cut during worker join",
         "a joining worker loses power",
         POWER,
-        true,
+        false,
         Whole,
         |fleet| again(fleet, "w-1", "kubeadm join", power)
     ),

@@ -71,7 +71,7 @@ fn what_goes_wrong_is_mended_by_the_next_apply() {
     cases.retain(|case| !report.has_passed(case));
     if !cases.is_empty() {
         let _turn = Turn::take();
-        let mut fleet = Fleet::up();
+        let mut fleet = Fleet::up(all);
         for case in cases {
             let result = fleet.attempt(case);
             report.add(case, result);

@@ -82,6 +82,14 @@ fn change(lab: &Lab, kube: &Kube) {
     lab.on("w-1", rotation);
     lab.on("w-2", "rm /etc/cni/net.d/10-calico.conflist");
     lab.on("cp-3", HOLLOW);
+    // A kubelet tells of its pod network with its next report.
+    eventually("w-2 is not Ready", secs(60), || {
+        let status = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
+        match kube.run(&["get", "node", "w-2", "-o", status]).tried()?.as_str() {
+            "False" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    });
     // The kubelet waits longer each time before it tries again.
     eventually("containers on cp-3 cannot be made", secs(400), || {
         for name in ["kube-scheduler", "kube-controller-manager"] {

@@ -19,8 +19,8 @@ use support::hub::{self, Hub};
 use support::lab::Lab;
 use support::secrets::Sampler;
 use support::{
-    CHANGES, KUBERNETES, Turn, bare, drift, figure, kube, kubelets, pods, power, rerun, secrets,
-    secs, shown,
+    CHANGES, KUBERNETES, Turn, bare, drift, figure, kube, kubelets, odd, pods, power, rerun,
+    secrets, secs, shown,
 };
 
 const INVENTORY: &str = "slipway.yaml";
@@ -81,16 +81,21 @@ fn becomes_a_cluster(lab: &Lab, version: &str) {
     lab.apply(INVENTORY).assert_nothing_to_do("a second apply");
 }
 
-/// An older Kubernetes, a worker with another Debian, and a login that is not root's.
+/// An older Kubernetes, a worker with another Debian, a login that is not root's, and whatever else
+/// machines may have.
 #[test]
 fn two_machines_become_an_older_cluster_by_sudo() {
     const OLDER: &str = slipway::bundle::VERSIONS[1];
     let _turn = Turn::take();
     let lab = Lab::up("t-two", 1, 1, &["--worker-release", "trixie", "--kubernetes", OLDER]);
     lab.edit("user: root", "user: admin");
+    odd::make(&lab);
     becomes_a_cluster(&lab, OLDER);
+    let kube = lab.kube(OLDER);
+    odd::matters_not(&lab, &kube);
+    odd::all_lose_power(&lab, &kube, INVENTORY);
     let release = lab.on("w-1", ". /etc/os-release; echo $VERSION_CODENAME");
-    assert_eq!(release.trim(), "trixie");
+    assert_eq!(release.lines().last(), Some("trixie"));
 }
 
 /// One machine becomes a hub. A cluster of four machines registers with it, and one of one machine,

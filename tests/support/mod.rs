@@ -13,6 +13,7 @@ pub mod hub;
 pub mod kube;
 pub mod kubelets;
 pub mod lab;
+pub mod odd;
 pub mod pods;
 pub mod power;
 pub mod rerun;

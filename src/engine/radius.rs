@@ -101,6 +101,7 @@ mod tests {
             assert_eq!(Etcd::new(Voters { count, answering }, leaving, joining, false), expected);
         }
     }
+
     #[test]
     fn a_member_that_restarts_is_one_that_fails() {
         for (count, answering, joining, may_fail) in

@@ -35,7 +35,7 @@ impl World {
             Deed::EndPods(value) => self.end_pods(name, &value),
             Deed::MoveDns => match self.admin(self.machine(name)) {
                 Some(store) => self.stores[store].objects.spread = true,
-                None => return Err("connection refused".to_owned()),
+                None => return Err(refused()),
             },
             Deed::RemoveMember(id) => return self.remove_member(name, &id),
             Deed::DeleteNode(node, options) => return self.delete_node(name, &node, &options),

@@ -1,5 +1,4 @@
-//! kubeadm's phases that change the cluster, those that undo its work on a machine, and its checks
-//! beforehand.
+//! kubeadm's phases that change the cluster, and those that undo its work on a machine.
 
 use serde_json::Value;
 

@@ -8,18 +8,25 @@ use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
+macro_rules! end {
+    () => {
+        r#"for id in $(ctr --namespace k8s.io containers list --quiet "labels.\"io.cri-containerd.kind\"==sandbox,labels.\"$1\"==\"$2\"" 2>/dev/null); do
+  ctr --namespace k8s.io tasks kill --signal SIGKILL "$id" 2>/dev/null || :
+done"#
+    };
+}
+
 /// Ends the sandboxes of pods whose label `$1` is `$2`, on this node; the kubelet makes such a pod
 /// anew, its init containers first. Its containers in the runtime carry the pod's labels.
-const END: &str = r#"for id in $(ctr --namespace k8s.io containers list --quiet "labels.\"io.cri-containerd.kind\"==sandbox,labels.\"$1\"==\"$2\"" 2>/dev/null); do
-  ctr --namespace k8s.io tasks kill --signal SIGKILL "$id" 2>/dev/null || :
-done"#;
+const END: &str = end!();
 
 /// [`END`], unless the component at port `$3` has become healthy meanwhile.
-const END_UNLESS_HEALTHY: &str = r#"said=$(printf 'GET /healthz HTTP/1.0\r\n\r\n' | timeout 5 openssl s_client -quiet -connect "127.0.0.1:$3" 2>/dev/null | tail -n 1)
+const END_UNLESS_HEALTHY: &str = concat!(
+    r#"said=$(printf 'GET /healthz HTTP/1.0\r\n\r\n' | timeout 5 openssl s_client -quiet -connect "127.0.0.1:$3" 2>/dev/null | tail -n 1)
 [ "$said" != ok ] || exit 0
-for id in $(ctr --namespace k8s.io containers list --quiet "labels.\"io.cri-containerd.kind\"==sandbox,labels.\"$1\"==\"$2\"" 2>/dev/null); do
-  ctr --namespace k8s.io tasks kill --signal SIGKILL "$id" 2>/dev/null || :
-done"#;
+"#,
+    end!()
+);
 
 /// A component of a control plane that says at its own health endpoint that it is well. Where it does
 /// not, its pod is made anew.

@@ -39,6 +39,7 @@ pub async fn one_holder<T: Transport + 'static>(
         if began.elapsed() >= PATIENCE {
             return Err(disputed(&address.to_string(), &holders));
         }
+        // Between two looks.
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
 }

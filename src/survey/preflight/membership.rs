@@ -81,7 +81,8 @@ pub(super) const UNCHANGEABLE: Check = Check {
     severity: Severity::Error,
     of: "the living cluster",
     about: "The inventory says otherwise than the living cluster about the version, the networks, \
-            the DNS domain, the endpoint, the names in the API's certificate, the kubelets' settings or the pod network. slipway cannot \
+            the DNS domain, the endpoint, the names in the API's certificate, the \
+            kubelets' settings or the pod network. slipway cannot \
             change these yet.",
     todo: "write into the inventory what the cluster has",
 };

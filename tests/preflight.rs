@@ -266,6 +266,7 @@ fn limits() {
         (&["w-1 mount=/var/lib/dpkg /var noexec"], &["w-1 noexec"]),
         (&["w-1 mount=/var/lib/kubelet /var noexec", "w-1 mount=/etc /etc noexec"], &[]),
         (&["w-1 mount=/usr/local/bin /usr/local ro"], &["w-1 read-only"]),
+        (&["w-1 forward=inet fw own"], &["w-1 forward"]),
         (&["w-1 name_server="], &["w-1 name-server"]),
         (&["w-1 name_server=192.0.2.53"], &[]),
         (&["w-1 other=Docker left /usr/bin/dockerd"], &[]),

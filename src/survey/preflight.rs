@@ -8,6 +8,7 @@ mod certificates;
 mod clock;
 mod finding;
 mod fleet;
+mod forward;
 mod holders;
 mod left;
 mod machine;
@@ -63,6 +64,7 @@ pub const CHECKS: &[&Check] = &[
     &system::INTERNAL_ADDRESS,
     &system::UNSEEN,
     &network::FILTERED,
+    &forward::FORWARD,
     &network::MTU,
     &network::PATH_MTU,
     &network::VIRTUAL_IP,
@@ -99,6 +101,7 @@ pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Fi
     all.extend(mounts::findings(survey));
     all.extend(certificates::findings(survey));
     certificates::advise(&mut all);
+    all.extend(forward::findings(survey));
     all.extend(holders::findings(cluster, survey));
     sort(&mut all, cluster);
     all

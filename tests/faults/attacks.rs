@@ -34,7 +34,7 @@ pub const CASES: &[Case] = &[
 const ATTACK: u64 = 5;
 
 /// The control planes that hold the virtual IP.
-fn holders(fleet: &Fleet, vip: &str) -> Vec<String> {
+pub fn holders(fleet: &Fleet, vip: &str) -> Vec<String> {
     let planes: Vec<&str> = fleet.lab.control_planes().map(|node| node.name.as_str()).collect();
     let seen = fleet.lab.on_all(&planes, &format!("ip -o -4 addr show to {vip}; :"), "");
     let held = planes.iter().zip(seen).filter(|(_, seen)| !seen.trim().is_empty());

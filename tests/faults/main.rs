@@ -22,6 +22,7 @@ mod edits;
 mod fleet;
 mod interruptions;
 mod membership;
+mod network;
 mod preflight;
 mod report;
 mod running;
@@ -46,8 +47,14 @@ pub struct Case {
 }
 
 /// All cases, as the report shows them.
-pub const CASES: &[&[Case]] =
-    &[preflight::CASES, interruptions::CASES, membership::CASES, edits::CASES, attacks::CASES];
+pub const CASES: &[&[Case]] = &[
+    preflight::CASES,
+    interruptions::CASES,
+    membership::CASES,
+    edits::CASES,
+    attacks::CASES,
+    network::CASES,
+];
 
 /// What the lab is when a case begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

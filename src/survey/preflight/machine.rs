@@ -23,6 +23,8 @@ pub struct Machine {
     pub links: Vec<Link>,
     /// Whether chrony runs.
     pub chrony: bool,
+    /// Chains of nftables that drop what the node forwards: `FAMILY TABLE CHAIN`.
+    pub forward_drops: Vec<String>,
     /// The kernel's release: `6.1.0-18-amd64`.
     pub kernel: String,
     /// Processors that a process may use.
@@ -162,6 +164,7 @@ impl Machine {
             "product_uuid" => self.product_uuid = value,
             "link" => keep(&mut self.links, link(words)),
             "chrony" => self.chrony = value == "running",
+            "forward" => keep(&mut self.forward_drops, Some(value)),
             "kernel" => self.kernel = value,
             "cpus" => self.cpus = value.parse().ok(),
             "memory" => self.memory = value.parse().ok().map(|kib: u64| kib / 1024),

@@ -9,13 +9,12 @@ use std::time::Instant;
 use super::run::{self, Options};
 use super::{say, say_error};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::engine::{self, Outcome};
+use crate::engine::{Outcome, Plan};
 use crate::event::{Event, Sink};
 use crate::inventory::Inventory;
 use crate::report::Format;
-use crate::session::{self, Run, Session};
+use crate::session::{Purpose, Session};
 use crate::state::{LastApply, Saved};
-use crate::survey;
 
 /// Make the machines what the inventory means
 #[derive(Debug, clap::Args)]
@@ -42,7 +41,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let saved = args.plan.as_deref().map(Saved::read).transpose()?;
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
-    let mut session = Session::begin(args.inventory(), Run::Apply, run::trust(), &events).await?;
+    let mut session =
+        Session::open(args.inventory(), Purpose::APPLY, run::trust(), &events).await?;
     if let Some(saved) = &saved {
         let done = saved.check(&session.saved())?;
         let all = saved.announced();
@@ -50,29 +50,14 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
             "the saved plan holds; {done} of its {all} changes are done already"
         ));
     }
-    args.options.show_plan(&session.plan, session.last_apply.as_ref());
-    let plan = std::mem::take(&mut session.plan);
-    let mut outcome = if plan.changes() == 0 {
-        session.keep()?;
-        Outcome::default()
-    } else {
-        let permit = plan.confirm(|_| args.yes || saved.is_some() || agrees());
-        let permit = permit.ok_or_else(|| {
-            Error::new(Kind::Declined, "nothing was changed")
-                .hint("answer `yes`, or give --yes where nobody can be asked")
-        })?;
-        session.keep()?;
-        engine::apply(&session.context, Arc::new(plan), permit, &session.nodes, &events).await
-    };
-    let (cluster, survey) = (&session.context.cluster, &session.context.survey);
-    let well = outcome.failures.is_empty() && outcome.held_back.is_empty();
-    // Where nothing was changed, the survey has just said who holds it.
-    if well && (outcome.changed > 0 || survey::disputed(cluster, survey)) {
-        let held = session::one_holder(cluster, &session.nodes).await;
-        outcome.failures.extend(held.err().map(|error| (survey.leader.clone(), "health", error)));
-    }
-    let unreachable = std::mem::take(&mut session.unreachable);
-    outcome.failures.extend(unreachable.into_iter().map(|(node, error)| (node, "connect", error)));
+    args.options.show_plan(&session.plan, session.last_apply().as_ref());
+    let agreed = |plan: &Plan| plan.changes() == 0 || args.yes || saved.is_some() || agrees();
+    let permit = session.plan.confirm(agreed).ok_or_else(|| {
+        Error::new(Kind::Declined, "nothing was changed")
+            .hint("answer `yes`, or give --yes where nobody can be asked")
+    })?;
+    session.keep()?;
+    let outcome = session.apply(permit, &events).await;
     events.take(Event::RunFinished {
         changed: outcome.changed,
         failed: outcome.failures.len() + outcome.held_back.len(),

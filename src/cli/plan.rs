@@ -8,7 +8,7 @@ use super::run::{self, Options};
 use super::{say_error, tell_unreachable};
 use crate::diagnostic::Result;
 use crate::event::Sink;
-use crate::session::{Run, Session};
+use crate::session::{Purpose, Session};
 
 /// The exit code of `--exit-code` for a plan with changes.
 const CHANGES: u8 = 2;
@@ -30,8 +30,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events: Arc<dyn Sink> = args.options.events();
     let trust = run::trust();
     let session =
-        Session::begin(&args.options.inventory.inventory, Run::Plan, trust, &events).await?;
-    args.options.show_plan(&session.plan, session.last_apply.as_ref());
+        Session::open(&args.options.inventory.inventory, Purpose::PLAN, trust, &events).await?;
+    args.options.show_plan(&session.plan, session.last_apply().as_ref());
     if let Some(path) = &args.out {
         session.saved().write(path)?;
         let (path, inventory) = (path.display(), args.options.inventory.as_argument());

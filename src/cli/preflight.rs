@@ -7,9 +7,8 @@ use std::sync::Arc;
 use super::run::{self};
 use super::{InventoryArg, say, tell_unreachable};
 use crate::diagnostic::{Kind, Result};
-use crate::inventory;
 use crate::report::{self, Format};
-use crate::session::{Reached, Run};
+use crate::session::{Given, Purpose, Reached, Real};
 use crate::survey::Severity;
 
 /// Look at all machines, and tell everything that forbids a run or deserves a word
@@ -24,10 +23,11 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events = report::sink(args.output, std::io::stderr().is_terminal());
-    let inventory = inventory::load(&args.inventory.inventory)?;
+    let given = Given::read(&args.inventory.inventory)?;
+    let network = Arc::new(Real { trust: run::trust() });
     let nothing_secret = Arc::from([]);
     let mut reached =
-        Reached::begin(inventory, Run::Preflight, run::trust(), &nothing_secret, &events).await?;
+        Reached::begin(given, Purpose::PREFLIGHT, &network, &nothing_secret, &events).await?;
     reached.time_disks().await?;
     match args.output {
         Format::Text => say(report::findings_text(&reached.findings)),

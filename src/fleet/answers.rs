@@ -30,6 +30,10 @@ impl World {
         let machine = self.machine(name);
         let words = &asked.words;
         match asked.question {
+            Question::Address => {
+                let holds = self.holder().is_some_and(|holder| holder.name == machine.name);
+                lines(holds.then(|| format!("2: eth0 inet {}/32", words[0])))
+            }
             Question::File => file(machine, words),
             Question::Exist => lines(words.iter().filter(|path| machine.exists(path)).cloned()),
             Question::Packages => {
@@ -74,11 +78,7 @@ impl World {
                 let store = there.filter(|_| machine.has("/etc/kubernetes/admin.conf"));
                 yes(store.is_some_and(|store| self.stores[store].objects.admin))
             }
-            Question::Reach => {
-                let holds =
-                    |m: &Machine| m.active("haproxy.service") && m.active("keepalived.service");
-                yes(self.machines.values().any(holds))
-            }
+            Question::Reach => yes(self.holder().is_some()),
             Question::ServerCertificate => {
                 let store = self.admin(machine);
                 yes(store.is_some_and(|s| self.stores[s].objects.secrets.contains(&words[0])))

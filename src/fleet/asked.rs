@@ -8,6 +8,7 @@ use crate::probe::Probe;
 /// What a probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Question {
+    Address,
     Alive,
     ApiServer,
     BootId,
@@ -52,6 +53,7 @@ fn texts() -> &'static [(&'static str, Question)] {
     TEXTS.get_or_init(|| {
         use Question::*;
         let probes = [
+            (Probe::address(""), Address),
             (Probe::alive(""), Alive),
             (Probe::api_server(""), ApiServer),
             (Probe::boot_id(), BootId),

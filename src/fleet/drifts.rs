@@ -7,7 +7,7 @@ use super::heal::{all, same};
 use super::kills::three_and_two;
 use super::machine::KUBELET_CONFIG;
 use super::pod::Pod;
-use super::run::{Fleet, in_runtime};
+use super::run::{Fleet, in_runtime, planned};
 use super::stage::stage;
 use super::world::World;
 
@@ -135,8 +135,8 @@ fn drifted(chosen: &[&Drift], dice: &mut Dice) -> World {
 fn mended(chosen: &[&Drift], seed: u64) -> Result<Vec<&'static str>, String> {
     let whole = &three_and_two().whole;
     let fleet = Fleet::new(drifted(chosen, &mut Dice::new(seed)), seed);
-    let planned = in_runtime(fleet.plan(Some(&stage().pki))).unwrap().map_err(|e| e.to_string())?;
-    let planned = planned.planned();
+    let session = in_runtime(fleet.plan(Some(&stage().pki))).unwrap().map_err(|e| e.to_string())?;
+    let planned = planned(&session.plan);
     for drift in chosen {
         let shows = |(place, awaited): (&super::run::Place, &bool)| {
             place.2.ends_with(drift.shown) && !awaited

@@ -265,7 +265,7 @@ fn no_edit_of_an_inventory_undoes_what_lives() {
                 virtual_ip: dice.chance(70),
                 ..Shape::whole()
             };
-            let calm = undisturbed(World::new(shape.cluster()), *seed)?;
+            let calm = undisturbed(World::new(shape.inventory()), *seed)?;
             edited(calm.moments.last().unwrap(), &mut dice)
         },
     );

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use super::heal::{WAYS, all, killed};
 use super::kills::three_and_two;
-use super::run::{Fleet, Place, in_runtime};
+use super::run::{Fleet, Place, apply, in_runtime, planned};
 use super::stage::stage;
 use super::world::World;
 use crate::diagnostic::Kind;
-use crate::session::saved;
 use crate::state::Saved;
 
 /// What came of a saved plan.
@@ -35,7 +34,7 @@ fn plan_of(world: World) -> (Saved, BTreeMap<Place, bool>) {
     let fleet = Fleet::new(world, 2);
     let plan = in_runtime(fleet.plan(Some(&stage().pki))).unwrap().unwrap();
     assert_eq!(fleet.world().changes, before, "a plan changes nothing");
-    (saved(&plan.context, &plan.plan, "the inventory"), plan.planned())
+    (plan.saved(), planned(&plan.plan))
 }
 
 fn carry_out(then: &World, now: World) -> Result<Came, String> {
@@ -43,7 +42,7 @@ fn carry_out(then: &World, now: World) -> Result<Came, String> {
     let fleet = Fleet::new(now, 3);
     let before = fleet.world().portrait();
     let plan = in_runtime(fleet.plan(Some(&stage().pki))).unwrap().map_err(|e| e.to_string())?;
-    let fresh = saved(&plan.context, &plan.plan, "the inventory");
+    let fresh = plan.saved();
     let gone = match review.check(&fresh) {
         Ok(gone) => gone,
         Err(e) if e.kind() == Kind::Outdated && fleet.world().portrait() == before => {
@@ -51,7 +50,7 @@ fn carry_out(then: &World, now: World) -> Result<Came, String> {
         }
         Err(e) => return Err(format!("{e}, or something changed")),
     };
-    let run = in_runtime(plan.apply()).unwrap();
+    let run = in_runtime(apply(plan)).unwrap();
     let news: Vec<&Place> =
         run.changed.iter().filter(|place| !reviewed.contains_key(*place)).collect();
     if !news.is_empty() || !run.outcome.failures.is_empty() {

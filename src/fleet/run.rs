@@ -1,25 +1,26 @@
-//! Runs: the fleet behind a [`Transport`], and what a session does between connecting and applying.
+//! Runs: the fleet behind a [`Transport`], as sessions reach it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::asked;
+use super::asked::{self, Question};
 use super::deeds::{Deed, deeds};
 use super::kubeadm::Went;
 use super::stage::stage;
 use super::world::World;
+use crate::bundle::Bundle;
+use crate::cluster::Cluster;
 use crate::command::{Cmd, Input, Output};
-use crate::diagnostic::Result;
-use crate::engine::{self, Node, Outcome, Plan};
+use crate::diagnostic::{Error, Kind, Result};
+use crate::engine::{self, Outcome, Plan};
 use crate::event::{Event, Sink};
 use crate::host::{Hold, Transport};
 use crate::pki::Pki;
-use crate::session;
-use crate::steps::{Context, STEPS, Token};
-use crate::survey::{self, Survey};
+use crate::session::{Given, Network, Purpose, Session};
+use crate::steps::Registered;
 
 /// Longer than any run takes that comes to an end, on a clock that jumps to what is waited for next.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
@@ -47,6 +48,8 @@ pub(super) struct Moment {
 /// One machine of a fleet, as a run reaches it.
 pub(super) struct Host {
     name: String,
+    /// Whether this session has surveyed it.
+    surveyed: AtomicBool,
     fleet: Arc<Fleet>,
 }
 
@@ -63,13 +66,6 @@ pub(super) struct Run {
     pub(super) outcome: Outcome,
     /// How many of etcd's members may fail at the worst moment, by the plan.
     pub(super) may_fail: Option<usize>,
-}
-
-/// A plan, and all that it takes to apply it.
-pub(super) struct Planned {
-    pub(super) context: Arc<Context>,
-    nodes: BTreeMap<String, Node<Host>>,
-    pub(super) plan: Plan,
 }
 
 #[derive(Default)]
@@ -139,73 +135,76 @@ impl Fleet {
     /// One run from its survey to its end. `kept` are the keys, where the operator's machine has
     /// them.
     pub(super) fn run(self: &Arc<Self>, kept: Option<&Pki>) -> Result<Run> {
-        let run = async { Ok(self.plan(kept).await?.apply().await) };
+        let run = async { Ok(apply(self.plan(kept).await?).await) };
         in_runtime(run).unwrap_or_else(|| {
-            let left = in_runtime(self.plan(kept)).unwrap().map(|planned| planned.planned());
+            let left = in_runtime(self.plan(kept)).unwrap().map(|session| planned(&session.plan));
             panic!("no end in sight; left: {left:?}")
         })
     }
 
-    /// As [`session::Session::begin`] does it.
-    pub(super) async fn plan(self: &Arc<Self>, kept: Option<&Pki>) -> Result<Planned> {
-        let cluster = (*self.world().meant).clone();
-        let token = Token::random();
-        let masked = Arc::from([token.secret.clone()]);
-        let node = |node: &crate::cluster::Node| {
-            let name = self.world().at(&node.ssh.host).name.clone();
-            let host = Host { name, fleet: Arc::clone(self) };
-            (node.name.clone(), Node::new(&node.name, Arc::new(host), Arc::clone(&masked)))
+    /// A session up to its plan.
+    pub(super) async fn plan(self: &Arc<Self>, kept: Option<&Pki>) -> Result<Session<Host>> {
+        let (inventory, new) = {
+            let world = self.world();
+            let mut inventory = (*world.file).clone();
+            inventory.cluster = (*world.meant).clone();
+            (inventory, world.stores.is_empty())
         };
-        let nodes: BTreeMap<String, Node<Host>> = cluster.nodes.iter().map(node).collect();
+        // Keys made for a new cluster would be others each time, and no two clusters the same.
+        let kept = kept.or(new.then_some(&stage().pki)).cloned();
+        let given = Given { inventory, kept, program: stage().program.clone() };
         let events: Arc<dyn Sink> = Arc::new(Told::default());
-        engine::take_leases(&nodes, "the test").await?;
-        let facts = session::facts(&cluster, &nodes, events.as_ref()).await?;
-        let own = kept.map(Pki::identity);
-        let survey = Survey::new(&cluster, own.as_ref(), facts)?;
-        let program = stage().program.clone();
-        survey::refuse(&survey::findings(&cluster, &survey, program.glibc()))?;
-        let pki = match kept {
-            Some(pki) => pki.clone(),
-            None if survey.identity.is_some() => {
-                session::read_back(&survey, &cluster.name, &nodes).await?
-            }
-            None => stage().pki.clone(),
-        };
-        let bundle = Arc::clone(&stage().bundle);
-        let (steps, registration) = (STEPS, None);
-        let context = Context { steps, cluster, survey, pki, bundle, token, program, registration };
-        let context = Arc::new(context);
-        let plan = engine::plan(&context, &nodes).await?;
-        Ok(Planned { context, nodes, plan })
+        let (bundle, network) = (Arc::clone(&stage().bundle), Simulated(Arc::clone(self)));
+        Session::begin(given, bundle, Purpose::APPLY, network, &events).await
     }
 }
 
-impl Planned {
-    pub(super) fn planned(&self) -> BTreeMap<Place, bool> {
-        let place = |(node, step, one): (&str, &'static str, &engine::Planned)| {
-            ((node.to_owned(), step, one.id.clone()), one.awaited)
-        };
-        self.plan.resources().map(place).collect()
+/// What a plan says, and whether it is only waited for.
+pub(super) fn planned(plan: &Plan) -> BTreeMap<Place, bool> {
+    let place = |(node, step, one): (&str, &'static str, &engine::Planned)| {
+        ((node.to_owned(), step, one.id.clone()), one.awaited)
+    };
+    plan.resources().map(place).collect()
+}
+
+/// The rest of a session, once somebody has agreed to its plan.
+pub(super) async fn apply(mut session: Session<Host>) -> Run {
+    let planned = planned(&session.plan);
+    let told = Arc::new(Told::default());
+    let events: Arc<dyn Sink> = told.clone();
+    let permit = session.plan.confirm(|_| true).unwrap();
+    let may_fail = session.plan.radius().etcd.map(|etcd| etcd.may_fail);
+    let outcome = session.apply(permit, &events).await;
+    let changing = |event: &Event| match event {
+        Event::Changing { node, step, resource, .. } => {
+            Some((node.clone(), *step, resource.clone()))
+        }
+        _ => None,
+    };
+    let mut changed: BTreeSet<Place> = told.0.lock().unwrap().iter().filter_map(changing).collect();
+    changed.retain(|place| planned.get(place) != Some(&true));
+    Run { planned, changed, outcome, may_fail }
+}
+
+/// The fleet, as a session reaches it.
+struct Simulated(Arc<Fleet>);
+
+impl Network for Simulated {
+    type Host = Host;
+
+    async fn connect(&self, node: &crate::cluster::Node) -> Result<Host> {
+        let world = self.0.world();
+        let machine = world.at(&node.ssh.host);
+        if world.dark.contains(&machine.name) {
+            let message = format!("{} does not answer", machine.name);
+            return Err(Error::new(Kind::Connection, message).passing());
+        }
+        let (name, surveyed) = (machine.name.clone(), AtomicBool::default());
+        Ok(Host { name, surveyed, fleet: Arc::clone(&self.0) })
     }
 
-    pub(super) async fn apply(self) -> Run {
-        let planned = self.planned();
-        let told = Arc::new(Told::default());
-        let events: Arc<dyn Sink> = told.clone();
-        let permit = self.plan.confirm(|_| true).unwrap();
-        let may_fail = self.plan.radius().etcd.map(|etcd| etcd.may_fail);
-        let plan = Arc::new(self.plan);
-        let outcome = engine::apply(&self.context, plan, permit, &self.nodes, &events).await;
-        let changing = |event: &Event| match event {
-            Event::Changing { node, step, resource, .. } => {
-                Some((node.clone(), *step, resource.clone()))
-            }
-            _ => None,
-        };
-        let mut changed: BTreeSet<Place> =
-            told.0.lock().unwrap().iter().filter_map(changing).collect();
-        changed.retain(|place| planned.get(place) != Some(&true));
-        Run { planned, changed, outcome, may_fail }
+    async fn registration(&self, _: &Cluster, _: &Bundle, _: &Pki) -> Result<Option<Registered>> {
+        Ok(None)
     }
 }
 
@@ -293,6 +292,14 @@ impl Host {
 
     fn look(&self, script: &str) -> Output {
         let (probes, mark) = asked::read(script);
+        let survey = probes.iter().any(|probe| probe.question == Question::Survey);
+        if survey && self.surveyed.swap(true, Ordering::Relaxed) {
+            // Who surveys once more has waited.
+            self.fleet.happens(|world| {
+                world.still = false;
+                (world.nature(), ())
+            });
+        }
         let mut stdout = format!("\n{mark}\n");
         for probe in &probes {
             let (code, text) = self.fleet.world().answer(&self.name, probe);

@@ -7,8 +7,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
-use crate::cluster::Cluster;
-use crate::inventory;
+use crate::inventory::{self, Inventory};
 use crate::pki::Pki;
 use crate::resource::sha256;
 use crate::steps::Program;
@@ -225,11 +224,11 @@ impl Shape {
         text
     }
 
-    /// What it means.
-    pub(super) fn cluster(&self) -> Arc<Cluster> {
+    /// As slipway reads it.
+    pub(super) fn inventory(&self) -> Arc<Inventory> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), self.yaml()).unwrap();
         let inventory = inventory::load_new(file.path());
-        Arc::new(inventory.unwrap_or_else(|e| panic!("{e}\n{}", self.yaml())).cluster)
+        Arc::new(inventory.unwrap_or_else(|e| panic!("{e}\n{}", self.yaml())))
     }
 }

@@ -74,7 +74,7 @@ const HABITS: &[fn(&mut Machine)] = &[
 
 /// Bare machines, and such that are not quite.
 fn start(shape: &Shape, dice: &mut Dice) -> World {
-    let mut world = World::new(shape.cluster());
+    let mut world = World::new(shape.inventory());
     for machine in world.machines.values_mut() {
         let often = *dice.pick(&[0, 30]);
         HABITS.iter().filter(|_| dice.chance(often)).for_each(|habit| habit(machine));
@@ -129,7 +129,7 @@ fn from_any_state_an_apply_makes_what_is_meant_or_changes_nothing() {
 
 #[test]
 fn another_clusters_node_is_left_alone() {
-    let mut world = World::new(Shape::whole().cluster());
+    let mut world = World::new(Shape::whole().inventory());
     let theirs = Pki::generate().unwrap();
     world.machine_mut("w-2").write(&key("ca.crt"), 0o644, theirs.ca_pem());
     let fleet = Fleet::new(world, 1);

@@ -66,15 +66,11 @@ impl World {
                 }
             }
             "peer" => {}
-            "vip" => {
-                let holds =
-                    |m: &&Machine| m.active("keepalived.service") && m.active("haproxy.service");
-                match self.machines.values().find(holds) {
-                    None => facts.print("vip", "beyond FAILED "),
-                    Some(holder) if holder.name == machine.name => {}
-                    Some(holder) => facts.print("vip", format!("open REACHABLE {}", mac(holder))),
-                }
-            }
+            "vip" => match self.holder() {
+                None => facts.print("vip", "beyond FAILED "),
+                Some(holder) if holder.name == machine.name => {}
+                Some(holder) => facts.print("vip", format!("open REACHABLE {}", mac(holder))),
+            },
             "endpoint" => {
                 let open = self.machines.values().any(|m| m.pods.contains(&Pod::ApiServer));
                 facts.print("endpoint", if open { "open" } else { "refused" });

@@ -9,12 +9,17 @@ use serde_json::Value;
 use super::machine::Machine;
 use super::pod::Pod;
 use crate::cluster::{Cluster, Endpoint};
+use crate::inventory::Inventory;
 
 /// Everything that there is.
 #[derive(Debug, Clone)]
 pub(super) struct World {
-    /// What the inventory means.
+    /// The inventory as it was at first.
+    pub(super) file: Arc<Inventory>,
+    /// What the inventory means since.
     pub(super) meant: Arc<Cluster>,
+    /// Machines that are switched off, by name.
+    pub(super) dark: BTreeSet<String>,
     /// Where clients find the cluster, whatever the inventory says since.
     pub(super) served: Endpoint,
     pub(super) machines: BTreeMap<String, Machine>,
@@ -86,12 +91,15 @@ pub(super) struct NodeObject {
 }
 
 impl World {
-    pub(super) fn new(meant: Arc<Cluster>) -> Self {
+    pub(super) fn new(file: Arc<Inventory>) -> Self {
+        let meant = Arc::new(file.cluster.clone());
         let bare = |node: &crate::cluster::Node| (node.name.clone(), Machine::bare(node));
         Self {
             machines: meant.nodes.iter().map(bare).collect(),
             served: meant.endpoint.clone(),
             meant,
+            file,
+            dark: BTreeSet::new(),
             stores: Vec::new(),
             still: false,
             faults: Vec::new(),
@@ -177,12 +185,14 @@ impl World {
                 let machine = self.machines.values().find(|m| m.node_ip == *address)?;
                 self.api(machine)
             }
-            Endpoint::Vip { .. } => {
-                let holds =
-                    |m: &Machine| m.active("haproxy.service") && m.active("keepalived.service");
-                self.machines.values().any(holds).then(any)?
-            }
+            Endpoint::Vip { .. } => self.holder().and_then(|_| any()),
         }
+    }
+
+    /// The machine that holds the virtual IP.
+    pub(super) fn holder(&self) -> Option<&Machine> {
+        let holds = |m: &&Machine| m.active("haproxy.service") && m.active("keepalived.service");
+        self.machines.values().find(holds)
     }
 
     /// The store that `kubectl` with `admin.conf` works on.

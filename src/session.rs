@@ -163,7 +163,7 @@ pub(crate) fn saved(context: &Context, plan: &Plan, inventory: &str) -> Saved {
         resource: one.id.clone(),
         summary: one.diff.summary.clone(),
         diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
-        awaited: one.awaited,
+        wait_only: one.wait_only,
     };
     Saved::now(basis, plan.resources().map(announced).collect())
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::secret::Secret;
 
 /// How long a command may take unless it says otherwise.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A command for a node.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ impl Cmd {
     /// `program`, found on the node's `PATH`.
     #[must_use]
     pub fn new(program: &'static str) -> Self {
-        Self { words: vec![program.to_owned()], input: Input::Nothing, limit: PATIENCE }
+        Self { words: vec![program.to_owned()], input: Input::Nothing, limit: TIMEOUT }
     }
 
     /// A POSIX shell text; the words that follow are its `$1`, `$2`, …

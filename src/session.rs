@@ -179,7 +179,7 @@ impl<T: Transport + 'static> Session<T> {
             resource: one.id.clone(),
             summary: one.diff.summary.clone(),
             diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
-            awaited: one.awaited,
+            wait_only: one.wait_only,
         };
         Saved::now(basis, self.plan.resources().map(announced).collect())
     }

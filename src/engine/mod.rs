@@ -21,10 +21,10 @@ mod bench;
 #[cfg(test)]
 mod fake;
 mod lease;
-mod persevere;
 mod plan;
 mod radius;
-mod settle;
+mod reconcile;
+mod retry;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -32,7 +32,7 @@ mod walk;
 pub use lease::take_leases;
 pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, Voters, plan};
 pub use radius::{Etcd, Radius};
-pub use settle::settle;
+pub use reconcile::reconcile;
 pub use walk::{Outcome, apply};
 
 /// What commands say that fail for a reason which may pass: kubectl without an API server (words of
@@ -129,12 +129,12 @@ impl<T: Transport> Node<T> {
 
     async fn ask(&self, probes: &[Probe]) -> Result<Vec<Output>> {
         /// A look may ask an API server that has just been started, or one that is gone.
-        const PATIENCE: Duration = Duration::from_secs(180);
+        const TIMEOUT: Duration = Duration::from_secs(180);
         if probes.is_empty() {
             return Ok(Vec::new());
         }
         let nonce = Alphanumeric.sample_string(&mut rand::rng(), 24);
-        let cmd = Cmd::script(probe::script(probes, &nonce)).within(PATIENCE);
+        let cmd = Cmd::script(probe::script(probes, &nonce)).within(TIMEOUT);
         let began = std::time::Instant::now();
         let output = self.transport.run(&cmd).await.map_err(|e| e.context(&self.name))?;
         let (count, elapsed) = (probes.len(), began.elapsed());
@@ -168,8 +168,9 @@ impl<T: Transport> Node<T> {
         }
         let began = std::time::Instant::now();
         let mut cmd = change.cmd.clone();
-        if let Some(first) = &change.first {
-            cmd = cmd.stdin(Input::Secret(first.act().await.map_err(|e| e.context(cannot()))?));
+        if let Some(prerequisite) = &change.prerequisite {
+            cmd = cmd
+                .stdin(Input::Secret(prerequisite.run().await.map_err(|e| e.context(cannot()))?));
         }
         let result = self.transport.run(&cmd).await;
         let code = result.as_ref().map(|output| output.code).ok();

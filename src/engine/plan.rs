@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::task::JoinSet;
 
-use super::{Node, settle::differing};
+use super::{Node, reconcile::differing};
 use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result};
 use crate::host::Transport;
@@ -59,7 +59,7 @@ pub struct Planned {
     /// What the change disturbs.
     pub disruption: Option<Disruption>,
     /// Whether it is only waited for: nothing is changed then.
-    pub awaited: bool,
+    pub wait_only: bool,
 }
 
 /// The right to change what a plan announced. Only a plan that somebody agreed to gives one.
@@ -170,7 +170,7 @@ async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<No
         }
         // What a look will bring when it is this step's turn.
         let seen = wants.iter().zip(seen).map(|(want, seen)| {
-            let gone = want.goes_first() || (reset && Reset::takes_away(&want.probe()));
+            let gone = want.recreated_earlier() || (reset && Reset::takes_away(&want.probe()));
             if gone { Output { code: 1, ..Output::default() } } else { seen }
         });
         let resources: Vec<Planned> = differing(node, &wants, seen.collect())?
@@ -178,7 +178,7 @@ async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<No
             .map(|one| Planned {
                 id: one.want.id(),
                 disruption: one.want.disruption(&one.seen),
-                awaited: one.want.awaited(&one.seen),
+                wait_only: one.want.wait_only(&one.seen),
                 diff: one.diff,
             })
             .collect();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::Outcome;
 use super::bench::{Bench, NODES, STEPS, announced, begun, covered, in_order, step};
-use super::fake::{Awaited, Cut, Entry, HALF, Made, Things, Undone};
+use super::fake::{Cut, Entry, HALF, Made, Things, Undone, WaitOnly};
 use crate::diagnostic::Kind;
 use crate::event::Event;
 use crate::resource::boxed;
@@ -307,7 +307,7 @@ async fn events_tell_every_change_and_every_nodes_end() {
 }
 
 const WAITING: &[Step] = &[step("wait", None, Pace::Together, |_, _| {
-    let ready = Awaited("ready", Duration::from_secs(20));
+    let ready = WaitOnly("ready", Duration::from_secs(20));
     Ok(vec![boxed(Made(&["server"])), boxed(ready), boxed(Made(&["client"]))])
 })];
 
@@ -325,7 +325,7 @@ async fn what_is_waited_for_comes_between_the_changes_around_it() {
 }
 
 const IMPATIENT: &[Step] = &[step("wait", None, Pace::Together, |_, _| {
-    Ok(vec![boxed(Awaited("ready", Duration::from_millis(100))), boxed(Made(&["client"]))])
+    Ok(vec![boxed(WaitOnly("ready", Duration::from_millis(100))), boxed(Made(&["client"]))])
 })];
 
 #[tokio::test]

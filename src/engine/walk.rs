@@ -8,8 +8,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::persevere::persevere;
-use super::settle::millis;
+use super::reconcile::millis;
+use super::retry::reconcile_with_retries;
 use super::{Node, Permit, Plan};
 use crate::diagnostic::{Error, Kind};
 use crate::event::{Event, Sink};
@@ -189,7 +189,9 @@ impl<T: Transport> Walk<T> {
         }
         let began = Instant::now();
         let Some(node) = self.nodes.get(name) else { return Ok(0) };
-        let result = persevere(node, step.name, &desired, &self.permit, self.events.as_ref()).await;
+        let result =
+            reconcile_with_retries(node, step.name, &desired, &self.permit, self.events.as_ref())
+                .await;
         if let (Some(turn), Err(_)) = (turn.as_deref_mut(), &result) {
             *turn = Some(name.to_owned());
         }

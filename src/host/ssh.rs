@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::exec::{self, Failure};
 
-use super::greeting::{Refusal, Verifier, config};
+use super::handshake::{Refusal, Verifier, config};
 use super::keys::Identity;
 use super::known_hosts::HostKeys;
 use super::socket::{self, Hangup};
@@ -137,12 +137,12 @@ impl SshHost {
             .map_err(|_| Refusal::Unreachable(format!("no answer in {} s", CONNECT.as_secs())))?
             .map_err(|e| Refusal::Unreachable(e.to_string()))?;
         let config = Arc::new(config(&keys));
-        let greeting = async {
+        let handshake = async {
             let mut handle = client::connect_stream(config, socket, Verifier(keys)).await?;
             identity.log_in(&mut handle, &ssh.user, node).await.map_err(Refusal::Final)?;
             Ok::<_, Refusal>(handle)
         };
-        let handle = timeout(HANDSHAKE, greeting).await.map_err(|_| {
+        let handle = timeout(HANDSHAKE, handshake).await.map_err(|_| {
             Refusal::Unreachable(format!("no SSH login within {} s", HANDSHAKE.as_secs()))
         })??;
         Ok(Line { handle, _hangup: hangup })
@@ -252,9 +252,9 @@ impl Transport for SshHost {
     }
 
     // Not in a slot: it lasts as long as the run.
-    async fn hold(&self, cmd: &Cmd, beat: Duration) -> Result<Result<Hold, Output>> {
+    async fn hold(&self, cmd: &Cmd, heartbeat: Duration) -> Result<Result<Hold, Output>> {
         let channel = self.channel().await.map_err(|e| self.no_channel(cmd, &e.to_string()))?;
-        let holding = exec::hold(channel, self.line_for(cmd), beat);
+        let holding = exec::hold(channel, self.line_for(cmd), heartbeat);
         let held = timeout(cmd.limit(), holding).await.map_err(|_| {
             let message = format!("`{cmd}` did not begin in {:?} on `{}`", cmd.limit(), self.node);
             Error::new(Kind::Timeout, message)

@@ -279,8 +279,8 @@ pub async fn down(name: &str, say: &dyn Fn(&str)) -> Result<()> {
     for group in supervisors.iter().chain(&others) {
         group.kill().await?;
     }
-    let patience = Duration::from_secs(20);
-    until("the lab's control groups are gone", patience, async || cgroup::remove_lab(name)).await?;
+    let timeout = Duration::from_secs(20);
+    until("the lab's control groups are gone", timeout, async || cgroup::remove_lab(name)).await?;
     if let Some(lab) = &lab {
         for node in &lab.nodes {
             node::tidy(lab, node);

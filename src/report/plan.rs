@@ -65,7 +65,7 @@ pub fn plan_json(plan: &Plan, last: Option<&LastApply>) -> Value {
             "summary": one.diff.summary,
             "diff": one.diff.text,
             "restarts": restarts(one),
-            "awaited": one.awaited,
+            "wait_only": one.wait_only,
         })
     };
     let nodes = plan.nodes.iter().map(|node| {
@@ -151,7 +151,7 @@ impl View {
         if let Some(unit) = restarts(one) {
             line.push_str(&self.paint(YELLOW, &format!("  (restarts {unit})")));
         }
-        if one.awaited {
+        if one.wait_only {
             line.push_str("  (waited for)");
         }
         lines.push(line);
@@ -180,7 +180,7 @@ pub(super) mod tests {
 
     pub(in crate::report) fn planned(id: &str, summary: &str, text: Option<&str>) -> Planned {
         let diff = Diff { summary: summary.to_owned(), text: text.map(str::to_owned) };
-        Planned { id: id.to_owned(), diff, disruption: None, awaited: false }
+        Planned { id: id.to_owned(), diff, disruption: None, wait_only: false }
     }
 
     pub(in crate::report) type Steps = Vec<(&'static str, Vec<Planned>)>;
@@ -201,7 +201,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_only_waited_for_says_so() {
-        let ill = Planned { awaited: true, ..planned("cluster health", "coredns is gone", None) };
+        let ill = Planned { wait_only: true, ..planned("cluster health", "coredns is gone", None) };
         let plan = plan(vec![("cp-1", vec![("health", vec![ill])])]);
         assert!(text(&plan).contains("    ~ cluster health  coredns is gone  (waited for)\n"));
     }
@@ -298,7 +298,7 @@ etcd: 1 member may fail at the worst moment
                 "schema": SCHEMA, "event": "plan", "changes": 1, "nodes": [
                     {"node": "n", "steps": [{"step": "os", "resources": [{
                         "id": "x", "summary": "new", "diff": "+a\n", "restarts": null,
-                        "awaited": false,
+                        "wait_only": false,
                     }]}]},
                     {"node": "m", "steps": []},
                 ],

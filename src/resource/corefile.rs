@@ -131,7 +131,7 @@ mod tests {
         let nothing = Output { code: 1, ..Output::default() };
         assert_eq!(with.compare(&nothing).unwrap(), Drift::None);
         assert_ne!(without.compare(&nothing).unwrap(), Drift::None);
-        assert!(!without.awaited(&nothing), "a plan announces it");
+        assert!(!without.wait_only(&nothing), "a plan announces it");
     }
 
     #[test]

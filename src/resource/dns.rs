@@ -79,7 +79,7 @@ impl Resource for ClusterDns {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // kube-proxy learns of a new pod within a second; a busy machine takes longer.
         Duration::from_secs(60)
     }
@@ -193,7 +193,7 @@ impl Resource for DnsSpread {
     }
 
     // Where no other node has room for it, it stays.
-    fn waived(&self, _seen: &Output) -> bool {
+    fn best_effort(&self, _seen: &Output) -> bool {
         true
     }
 }

@@ -155,7 +155,7 @@ impl Resource for File {
     }
 
     // The command itself compares the digest of what arrived.
-    fn proven(&self) -> bool {
+    fn self_verifying(&self) -> bool {
         true
     }
 

@@ -264,7 +264,7 @@ impl Resource for Healthy {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         self.within
     }
 

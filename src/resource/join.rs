@@ -41,7 +41,7 @@ impl Resource for Reachable {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // It may just have moved to another control plane, which takes seconds.
         Duration::from_secs(30)
     }
@@ -110,7 +110,7 @@ impl Resource for ApiServer {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // As long as kubeadm waits for one (`ControlPlaneComponentHealthCheckTimeout`).
         Duration::from_secs(240)
     }

@@ -54,7 +54,7 @@ impl Resource for Manifest {
     }
 
     // The API server itself answers that it holds what was sent.
-    fn proven(&self) -> bool {
+    fn self_verifying(&self) -> bool {
         true
     }
 }

@@ -74,7 +74,7 @@ impl Resource for Component {
         Some(Disruption::Restart(self.name.to_owned()))
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // As long as kubeadm waits for one (`ControlPlaneComponentHealthCheckTimeout`).
         Duration::from_secs(240)
     }
@@ -119,7 +119,7 @@ impl Resource for CalicoConfig {
         Some(Disruption::Restart("calico-node".to_owned()))
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         Duration::from_secs(300)
     }
 

@@ -19,5 +19,5 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if !context.survey.is_member(&node.name) {
         return Ok(Vec::new());
     }
-    Ok(vec![boxed(KubeletFiles { asked: kubeadm::dry_run(context, node)? })])
+    Ok(vec![boxed(KubeletFiles { dry_run: kubeadm::dry_run(context, node)? })])
 }

@@ -17,6 +17,7 @@ use crate::secret::Secret;
 use crate::survey::{Facts, Survey};
 
 mod addons;
+mod artifacts;
 mod certificates;
 mod containerd;
 mod endpoint;
@@ -35,11 +36,10 @@ mod registration;
 mod sample;
 mod shared_keys;
 mod static_pods;
-mod supply;
 mod time;
 mod tokens;
 
-pub use supply::Program;
+pub use artifacts::Program;
 
 /// All steps, in reading order. Each node walks them by itself; see [`crate::engine::apply`].
 pub const STEPS: &[Step] = &[

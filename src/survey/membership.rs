@@ -46,8 +46,8 @@ pub enum Otherwise {
 pub struct Partial {
     /// What was found, or is missing, in words.
     pub what: String,
-    /// The way out.
-    pub way: Way,
+    /// How it is resolved.
+    pub remedy: Remedy,
 }
 
 /// What a node lacks whose kubelet may be about to show itself.
@@ -60,13 +60,13 @@ impl Partial {
     }
 }
 
-/// The way out of an unfinished membership.
+/// How an unfinished membership is resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum Remedy {
     /// Undo it (`kubeadm reset`) and join again: it can cost the cluster nothing.
     Reset,
     /// Go on where the join stopped: the node votes in etcd already.
-    Finish,
+    Resume,
     /// A person must look, for this reason.
     Refuse(String),
 }
@@ -189,7 +189,7 @@ pub(super) fn judge(node: &Node, facts: &Facts, view: &View<'_>) -> Membership {
     }
     match unfinished(node, facts, view) {
         None => Membership::Member,
-        Some(what) => Membership::Partial(Partial { what, way: way(node, facts, view) }),
+        Some(what) => Membership::Partial(Partial { what, remedy: remedy(node, facts, view) }),
     }
 }
 
@@ -226,14 +226,14 @@ fn unfinished(node: &Node, facts: &Facts, view: &View<'_>) -> Option<String> {
 }
 
 /// A reset of a node that votes, that runs pods, or whose part nobody can tell, could cost the cluster.
-fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
-    let refuse = |why: &str| Way::Refuse(why.to_owned());
+fn remedy(node: &Node, facts: &Facts, view: &View<'_>) -> Remedy {
+    let refuse = |why: &str| Remedy::Refuse(why.to_owned());
     if facts.identity.is_none() || facts.identity.as_ref() != view.identity {
         return refuse("whose they are cannot be told: no CA certificate of ours is there");
     }
     // An init that did not finish is no cluster, and nobody else has joined it.
     if view.begun.is_some() || view.nothing {
-        return Way::Reset;
+        return Remedy::Reset;
     }
     if view.nodes.is_none() {
         return refuse("no control plane's API answers to say whether it is a member");
@@ -242,7 +242,7 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     let listed = view.listed(&node.name);
     let works = listed
         .is_some_and(|listed| listed.ready && (listed.control_plane || node.role == Role::Worker));
-    let undo = || if works { refuse(WORKS) } else { Way::Reset };
+    let undo = || if works { refuse(WORKS) } else { Remedy::Reset };
     let traces = ["etcd-data", "manifests/etcd.yaml"];
     if node.role == Role::Worker && !traces.iter().any(|trace| facts.has(trace)) {
         return undo();
@@ -259,10 +259,10 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     let joined =
         ["admin.conf", "manifests/kube-apiserver.yaml", "manifests/etcd.yaml", "etcd-data"];
     if joined.iter().all(|file| facts.has(file)) {
-        return Way::Finish;
+        return Remedy::Resume;
     }
     let voters = members.iter().filter(|member| member.votes()).count();
-    Way::Refuse(format!(
+    Remedy::Refuse(format!(
         "it is one of etcd's {voters} voting members, of which {} answer and {} must",
         view.answering,
         voters / 2 + 1

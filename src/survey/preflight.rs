@@ -7,7 +7,6 @@ use crate::cluster::{Cluster, Endpoint, Node, Role};
 mod certificates;
 mod clock;
 mod finding;
-mod fleet;
 mod forward;
 mod holders;
 mod left;
@@ -20,6 +19,7 @@ mod sync;
 mod system;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 pub use finding::{Check, Finding, Severity, refuse};
 pub use machine::Machine;
@@ -53,11 +53,11 @@ pub const CHECKS: &[&Check] = &[
     &mounts::READ_ONLY,
     &mounts::NO_EXEC,
     &ports::PORT,
-    &fleet::SAME_MACHINE,
-    &fleet::MACHINE_ID,
-    &fleet::PRODUCT_UUID,
-    &fleet::MAC_ADDRESS,
-    &fleet::HOST_NAME,
+    &unique::SAME_MACHINE,
+    &unique::MACHINE_ID,
+    &unique::PRODUCT_UUID,
+    &unique::MAC_ADDRESS,
+    &unique::HOST_NAME,
     &clock::CLOCK,
     &clock::CLOCK_STUCK,
     &system::IPROUTE2,
@@ -94,7 +94,7 @@ pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Fi
     let mut all = system::findings(cluster, survey, glibc);
     all.extend(membership::findings(cluster, survey));
     all.extend(ports::findings(cluster, survey));
-    all.extend(fleet::findings(cluster, survey));
+    all.extend(unique::findings(cluster, survey));
     all.extend(clock::findings(cluster, survey));
     all.extend(network::findings(cluster, survey));
     all.extend(left::findings(cluster, survey));
@@ -122,7 +122,7 @@ pub fn sort(findings: &mut [Finding], cluster: &Cluster) {
 }
 
 /// How many workers a node asks whether they answer: not all, or the work would grow with the
-/// square of the fleet. Control planes are asked always.
+/// square of the number of nodes. Control planes are asked always.
 const ASKED: usize = 16;
 
 /// What to ask of `node` while it has not joined, as words of [`crate::probe::Probe::survey`].

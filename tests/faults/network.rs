@@ -1,6 +1,6 @@
 //! Packet filters and routes that others made, on a living cluster and under a join.
 
-use super::fleet::{Fleet, INVENTORY};
+use super::lab_cluster::{INVENTORY, LabCluster};
 use super::support::{CHANGES, eventually, secs};
 use super::{Case, Start};
 
@@ -43,102 +43,102 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Loads a table `inet own` with one chain on a node: `hook` and priority, and the chain's rules.
-fn firewall(fleet: &Fleet, node: &str, hook: &str, rules: &str) {
+fn firewall(cluster: &LabCluster, node: &str, hook: &str, rules: &str) {
     let table = format!("table inet own {{ chain own {{ type filter hook {hook}; {rules} }} }}");
-    fleet.lab.on_with(node, "nft -f -", &table);
+    cluster.lab.on_with(node, "nft -f -", &table);
 }
 
-fn open(fleet: &Fleet, node: &str) {
-    fleet.lab.on(node, "nft delete table inet own");
+fn open(cluster: &LabCluster, node: &str) {
+    cluster.lab.on(node, "nft delete table inet own");
 }
 
-fn vrrp_dropped(fleet: &Fleet) -> String {
-    let vip = fleet.lab.address(100);
-    let planes: Vec<&str> = fleet.lab.control_planes().map(|node| node.name.as_str()).collect();
+fn vrrp_dropped(cluster: &LabCluster) -> String {
+    let vip = cluster.lab.address(100);
+    let planes: Vec<&str> = cluster.lab.control_planes().map(|node| node.name.as_str()).collect();
     for plane in &planes {
-        firewall(fleet, plane, "input priority 10", "ip protocol 112 drop;");
+        firewall(cluster, plane, "input priority 10", "ip protocol 112 drop;");
     }
     eventually("several hold the virtual IP", secs(20), || {
-        match super::attacks::holders(fleet, &vip) {
+        match super::attacks::holders(cluster, &vip) {
             all if all.len() > 1 => Ok(()),
             all => Err(format!("{all:?}")),
         }
     });
-    let plan = fleet.lab.plan(INVENTORY).ran.both();
+    let plan = cluster.lab.plan(INVENTORY).ran.both();
     assert!(
         plan.contains("hold the virtual IP") && plan.contains("VRRP (IP protocol 112)"),
         "{plan}"
     );
-    let apply = fleet.lab.apply(INVENTORY).ran;
+    let apply = cluster.lab.apply(INVENTORY).ran;
     assert_eq!(apply.code, TIMEOUT, "{}", apply.both());
     for words in ["hold it at once", "let VRRP (IP protocol 112) through"] {
         assert!(apply.both().contains(words), "not said: {words}\n{}", apply.both());
     }
     for plane in &planes {
-        open(fleet, plane);
+        open(cluster, plane);
     }
     eventually("one holds the virtual IP", secs(20), || {
-        match super::attacks::holders(fleet, &vip) {
+        match super::attacks::holders(cluster, &vip) {
             all if all.len() == 1 => Ok(()),
             all => Err(format!("{all:?}")),
         }
     });
-    fleet.apply_whole("an apply after VRRP was heard again");
+    cluster.apply_whole("an apply after VRRP was heard again");
     String::new()
 }
 
-fn forwarding_dropped(fleet: &Fleet) -> String {
+fn forwarding_dropped(cluster: &LabCluster) -> String {
     let words = "chain own of nftables' table inet own drops what it forwards";
     for (hook, rules) in [
         ("forward priority 10; policy drop", ""),
         ("forward priority 10; policy accept", "ct state established accept; counter reject;"),
     ] {
-        firewall(fleet, "w-1", hook, rules);
-        let plan = fleet.lab.plan(INVENTORY).ran.both();
+        firewall(cluster, "w-1", hook, rules);
+        let plan = cluster.lab.plan(INVENTORY).ran.both();
         assert!(plan.contains("w-1") && plan.contains(words), "{plan}");
-        open(fleet, "w-1");
+        open(cluster, "w-1");
     }
     firewall(
-        fleet,
+        cluster,
         "w-1",
         "forward priority 10; policy accept",
         "ip daddr 192.0.2.1 drop; accept;",
     );
-    let plan = fleet.lab.plan(INVENTORY).ran.both();
+    let plan = cluster.lab.plan(INVENTORY).ran.both();
     assert!(!plan.contains("drops what it forwards"), "{plan}");
-    open(fleet, "w-1");
-    fleet.apply_whole("an apply after that");
+    open(cluster, "w-1");
+    cluster.apply_whole("an apply after that");
     String::new()
 }
 
-fn vxlan_dropped(fleet: &Fleet) -> String {
-    firewall(fleet, "w-1", "input priority 10", "udp dport 4789 drop;");
+fn vxlan_dropped(cluster: &LabCluster) -> String {
+    firewall(cluster, "w-1", "input priority 10", "udp dport 4789 drop;");
     // Where one pod of CoreDNS runs on the node itself, every other query fails.
-    let plan = fleet.lab.plan(INVENTORY).ran;
+    let plan = cluster.lab.plan(INVENTORY).ran;
     assert_eq!(plan.code, CHANGES, "{}", plan.both());
     assert!(plan.both().contains("cluster DNS"), "{}", plan.both());
-    let apply = fleet.lab.apply(INVENTORY).ran;
+    let apply = cluster.lab.apply(INVENTORY).ran;
     assert_ne!(apply.code, 0, "{}", apply.both());
     for words in ["w-1", "cluster DNS", "UDP port 4789"] {
         assert!(apply.both().contains(words), "not said: {words}\n{}", apply.both());
     }
-    open(fleet, "w-1");
-    fleet.apply_whole("an apply after the firewall was opened");
+    open(cluster, "w-1");
+    cluster.apply_whole("an apply after the firewall was opened");
     format!("the apply ended with {}", apply.code)
 }
 
-fn virtual_ip_out_of_reach(fleet: &Fleet) -> String {
-    let vip = fleet.lab.address(100);
-    fleet.reinstall("w-1");
-    fleet.lab.on("w-1", &format!("ip route add blackhole {vip}/32"));
-    let apply = fleet.lab.apply(INVENTORY).ran;
+fn virtual_ip_out_of_reach(cluster: &LabCluster) -> String {
+    let vip = cluster.lab.address(100);
+    cluster.reinstall("w-1");
+    cluster.lab.on("w-1", &format!("ip route add blackhole {vip}/32"));
+    let apply = cluster.lab.apply(INVENTORY).ran;
     assert_ne!(apply.code, 0, "{}", apply.both());
     let words = format!("w-1 cannot reach the virtual IP {vip}:6443");
     assert!(apply.both().contains(&words), "{}", apply.both());
     assert!(apply.both().contains("port security"), "{}", apply.both());
-    let joined = fleet.lab.on("w-1", "ls /etc/kubernetes/kubelet.conf 2>/dev/null; :");
+    let joined = cluster.lab.on("w-1", "ls /etc/kubernetes/kubelet.conf 2>/dev/null; :");
     assert_eq!(joined, "", "the join began");
-    fleet.lab.on("w-1", &format!("ip route del blackhole {vip}/32"));
-    fleet.apply_whole("an apply after the virtual IP could be reached");
+    cluster.lab.on("w-1", &format!("ip route del blackhole {vip}/32"));
+    cluster.apply_whole("an apply after the virtual IP could be reached");
     String::new()
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, difference, unanswered};
+use super::{Answer, DryRun, difference, unanswered};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -16,7 +16,7 @@ use crate::yaml;
 /// replicas, another Corefile. Only access rules are exactly as kubeadm makes them.
 pub struct Objects {
     /// What to ask kubeadm, on the control plane that acts for the cluster.
-    pub asked: Asked,
+    pub dry_run: DryRun,
     /// The endpoint, `https://host:port`, as whoever joins finds it in `cluster-info`.
     pub server: String,
     /// The cluster's CA certificate (PEM), found there as well.
@@ -232,7 +232,7 @@ impl Resource for Objects {
     }
 
     fn probe(&self) -> Probe {
-        self.asked.probe()
+        self.dry_run.probe()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {

@@ -69,7 +69,7 @@ pub struct Announced {
     /// SHA-256 of the difference's text, in hexadecimal, where there is text.
     pub diff: Option<String>,
     /// Whether it is only waited for.
-    pub awaited: bool,
+    pub wait_only: bool,
 }
 
 impl Basis {
@@ -179,7 +179,7 @@ impl Saved {
         let planned: BTreeSet<&Announced> = self.changes.iter().collect();
         let now: BTreeSet<&Announced> = fresh.changes.iter().collect();
         // A wait changes nothing, so it needs no review.
-        let new = fresh.changes.iter().filter(|one| !one.awaited && !planned.contains(one));
+        let new = fresh.changes.iter().filter(|one| !one.wait_only && !planned.contains(one));
         let new: Vec<&Announced> = new.collect();
         let gone: Vec<&Announced> = self.changes.iter().filter(|one| !now.contains(one)).collect();
         let moved = self.basis.moved(&fresh.basis);

@@ -23,7 +23,7 @@ fn change(node: &str, resource: &str, summary: &str) -> Announced {
         resource: resource.to_owned(),
         summary: summary.to_owned(),
         diff: None,
-        awaited: false,
+        wait_only: false,
     }
 }
 
@@ -60,7 +60,7 @@ fn what_is_done_already_or_only_waited_for_is_fine() {
     assert_eq!(saved.check(&example()).unwrap(), 0);
     assert_eq!(saved.check(&plan(&saved.changes[1..])).unwrap(), 1);
     assert_eq!(saved.check(&plan(&[])).unwrap(), 3);
-    let wait = Announced { awaited: true, ..change("cp-1", "cluster health", "Ready") };
+    let wait = Announced { wait_only: true, ..change("cp-1", "cluster health", "Ready") };
     assert_eq!(saved.check(&plan(&[wait])).unwrap(), 3);
 }
 

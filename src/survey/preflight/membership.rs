@@ -6,7 +6,7 @@ use super::finding::{ALL, Check, Finding, Severity};
 use crate::cluster::{Cluster, Network, Role};
 use crate::diagnostic::printable;
 use crate::kubernetes::kubelet::{self, Fields};
-use crate::survey::{EtcdMember, Membership, Otherwise, Partial, Survey, Way};
+use crate::survey::{EtcdMember, Membership, Otherwise, Partial, Remedy, Survey};
 
 pub(super) const OTHER_CLUSTER: Check = Check {
     name: "other-cluster",
@@ -98,7 +98,7 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
                     format!("it belongs to another cluster ({theirs}), not to {own} ({ours})");
                 findings.push(OTHER_CLUSTER.on(name, what));
             }
-            Membership::Partial(Partial { what, way: Way::Refuse(why) }) => {
+            Membership::Partial(Partial { what, remedy: Remedy::Refuse(why) }) => {
                 let what = format!("it is no whole member ({what}), and is not reset: {why}");
                 findings.push(UNFINISHED.on(name, what));
             }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::bundle::{Bundle, lock::Lock};
-use crate::diagnostic::{Error, Result};
+use crate::diagnostic::{Error, Kind, Result};
 use crate::engine::{self, Node, Outcome, Permit, Plan, Planned};
 use crate::event::Sink;
 use crate::host::{SshHost, Transport, Trust};
@@ -20,7 +20,7 @@ use crate::resource::sha256;
 use crate::secret::Secret;
 use crate::state::{Announced, Basis, LastApply, Saved, State};
 use crate::steps::{Context, Token};
-use crate::survey;
+use crate::survey::{self, Survey};
 
 mod connect;
 mod holders;
@@ -146,6 +146,9 @@ impl<T: Transport + 'static> Session<T> {
             inventory.check_new()?;
         }
         let cluster = inventory.cluster.clone();
+        if purpose.partial {
+            refuse_joins(&survey)?;
+        }
         let pki = match kept {
             Some(pki) => pki,
             None if survey.identity.is_some() => {
@@ -157,7 +160,8 @@ impl<T: Transport + 'static> Session<T> {
         let steps = purpose.steps;
         let context = Context { steps, cluster, survey, pki, bundle, token, program, registration };
         let context = Arc::new(context);
-        let plan = Arc::new(engine::plan(&context, &nodes).await?);
+        let plan = engine::plan(&context, &nodes).await?;
+        let plan = Arc::new(Plan { partial: purpose.partial, ..plan });
         Ok(Self { inventory, nodes, context, plan, unreachable })
     }
 
@@ -206,4 +210,12 @@ impl<T: Transport + 'static> Session<T> {
         outcome.failures.extend(unreachable);
         outcome
     }
+}
+
+/// Refuses to leave steps out where a node has yet to join: what a join needs is in all of them.
+fn refuse_joins(survey: &Survey) -> Result<()> {
+    let mut names = survey.nodes.keys().filter(|name| !survey.is_member(name));
+    let Some(first) = names.next() else { return Ok(()) };
+    let message = format!("{first} is no member yet, and joining needs all steps");
+    Err(Error::new(Kind::Preflight, message).hint("run it without --only and --skip first"))
 }

@@ -39,10 +39,10 @@ impl Args {
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let saved = args.plan.as_deref().map(Saved::read).transpose()?;
+    let purpose = args.options.selected(Purpose::APPLY)?;
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
-    let mut session =
-        Session::open(args.inventory(), Purpose::APPLY, run::trust(), &events).await?;
+    let mut session = Session::open(args.inventory(), purpose, run::trust(), &events).await?;
     if let Some(saved) = &saved {
         let done = saved.check(&session.saved())?;
         let all = saved.announced();
@@ -70,7 +70,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     if let Some(worst) = show_failures(&session.inventory, &outcome) {
         return Ok(ExitCode::from(worst.exit_code()));
     }
-    if let Some((took, steps)) = recorder.times() {
+    if let Some((took, steps)) = recorder.times().filter(|_| !purpose.partial) {
         let last = LastApply::now(outcome.changed, took, &steps);
         // Nothing depends on it.
         session.note_apply(&last).unwrap_or_else(say_error);
@@ -78,8 +78,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let kubeconfig = session.write_kubeconfig()?;
     // Standard output is for programs alone where they asked for it.
     let tell: fn(String) = if text { say } else { say_error };
+    let of = if purpose.partial { "the selected steps of " } else { "" };
+    let matches = if purpose.partial { "match" } else { "matches" };
     tell(format!(
-        "{} is as its inventory means it: {} changes in {:.1} s\nkubeconfig: {}",
+        "{of}{} {matches} its inventory: {} changes in {:.1} s\nkubeconfig: {}",
         session.context.cluster.name,
         outcome.changed,
         began.elapsed().as_secs_f64(),

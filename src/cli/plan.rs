@@ -28,9 +28,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events: Arc<dyn Sink> = args.options.events();
+    let purpose = args.options.selected(Purpose::PLAN)?;
     let trust = run::trust();
-    let session =
-        Session::open(&args.options.inventory.inventory, Purpose::PLAN, trust, &events).await?;
+    let session = Session::open(&args.options.inventory.inventory, purpose, trust, &events).await?;
     args.options.show_plan(&session.plan, session.last_apply().as_ref());
     if let Some(path) = &args.out {
         session.saved().write(path)?;

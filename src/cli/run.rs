@@ -4,9 +4,11 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use super::{InventoryArg, say};
+use crate::diagnostic::Result;
 use crate::engine::Plan;
 use crate::host::{Ask, Refuse, Trust};
 use crate::report::{self, Format, Recorder, View};
+use crate::session::Purpose;
 use crate::state::LastApply;
 
 #[derive(Debug, clap::Args)]
@@ -16,6 +18,12 @@ pub(super) struct Options {
     /// How results are shown
     #[arg(short, long, value_enum, default_value = "text")]
     pub(super) output: Format,
+    /// Look at these steps alone; others are neither compared nor changed
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Leave these steps out
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    skip: Vec<String>,
     /// Show every line of every difference
     #[arg(long)]
     full: bool,
@@ -26,6 +34,11 @@ impl Options {
     pub(super) fn events(&self) -> Arc<Recorder> {
         let shown = report::sink(self.output, std::io::stderr().is_terminal());
         Arc::new(Recorder::new(shown))
+    }
+
+    /// `purpose`, as far as steps were selected.
+    pub(super) fn selected(&self, purpose: Purpose) -> Result<Purpose> {
+        purpose.select(&self.only, &self.skip)
     }
 
     pub(super) fn show_plan(&self, plan: &Plan, last: Option<&LastApply>) {

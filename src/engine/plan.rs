@@ -16,6 +16,8 @@ use crate::steps::{Context, Step};
 pub struct Plan {
     /// All steps, in reading order.
     pub steps: &'static [Step],
+    /// Whether steps were left out by who asked for it.
+    pub partial: bool,
     /// The nodes, in the inventory's order.
     pub nodes: Vec<NodePlan>,
     /// etcd's voting members now: none in a new cluster, `None` if no member answered.
@@ -139,6 +141,7 @@ pub async fn plan<T: Transport + 'static>(
         Some(error) => Err(error),
         None => Ok(Plan {
             steps: context.steps,
+            partial: false,
             nodes: plans.into_values().collect(),
             voters: match context.survey.voters() {
                 _ if context.is_new() => Some(Voters::default()),

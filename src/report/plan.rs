@@ -126,6 +126,9 @@ fn restarts(one: &Planned) -> Option<&str> {
 
 /// How much changes, and what restarts.
 fn summary(plan: &Plan) -> String {
+    if plan.changes() == 0 && plan.partial {
+        return "No changes: the selected steps match the inventory".to_owned();
+    }
     if plan.changes() == 0 {
         return "no changes: the cluster is as the inventory means it".to_owned();
     }
@@ -194,6 +197,7 @@ pub(super) mod tests {
         let nodes = nodes.map(|(node, s)| NodePlan { node: node.to_owned(), steps: steps(s) });
         Plan {
             steps: STEPS,
+            partial: false,
             nodes: nodes.collect(),
             voters: Some(crate::engine::Voters { count: 3, answering: 3 }),
         }

@@ -26,6 +26,7 @@ mod machine;
 mod plans;
 mod pod;
 mod probes;
+mod reaching;
 mod recovery;
 mod rng;
 mod run;

@@ -228,7 +228,7 @@ impl Shape {
     pub(super) fn inventory(&self) -> Arc<Inventory> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), self.yaml()).unwrap();
-        let inventory = inventory::load_new(file.path());
+        let inventory = inventory::load(file.path());
         Arc::new(inventory.unwrap_or_else(|e| panic!("{e}\n{}", self.yaml())))
     }
 }

@@ -68,7 +68,7 @@ pub const STEPS: &[Step] = &[
 ];
 
 /// One step.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Step {
     /// Its name, as flags and messages use it.
     pub name: &'static str,

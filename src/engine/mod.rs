@@ -67,7 +67,7 @@ fn remedy(said: &str, node: &str) -> String {
     if said.contains("dpkg was interrupted") {
         return format!("on {node}, as root: dpkg --configure -a; then run the same command again");
     }
-    "mend the cause and run the same command again: what is done is not repeated".to_owned()
+    "fix the cause, then run the same command again: what is done is not repeated".to_owned()
 }
 
 /// A node that can be reached.

@@ -256,7 +256,8 @@ impl Transport for SshHost {
         let channel = self.channel().await.map_err(|e| self.no_channel(cmd, &e.to_string()))?;
         let holding = exec::hold(channel, self.line_for(cmd), heartbeat);
         let held = timeout(cmd.limit(), holding).await.map_err(|_| {
-            let message = format!("`{cmd}` did not begin in {:?} on `{}`", cmd.limit(), self.node);
+            let message =
+                format!("`{cmd}` did not start within {:?} on `{}`", cmd.limit(), self.node);
             Error::new(Kind::Timeout, message)
         })?;
         held.map_err(|failure| self.failed(cmd, failure))

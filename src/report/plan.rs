@@ -127,7 +127,7 @@ fn restarts(one: &Planned) -> Option<&str> {
 /// How much changes, and what restarts.
 fn summary(plan: &Plan) -> String {
     if plan.changes() == 0 {
-        return "no changes: the cluster is as the inventory means it".to_owned();
+        return "No changes: the cluster matches the inventory".to_owned();
     }
     let touched = plan.nodes.iter().filter(|node| !node.steps.is_empty()).count();
     let restarts = radius::restarts(plan);
@@ -152,7 +152,7 @@ impl View {
             line.push_str(&self.paint(YELLOW, &format!("  (restarts {unit})")));
         }
         if one.wait_only {
-            line.push_str("  (waited for)");
+            line.push_str("  (wait only)");
         }
         lines.push(line);
         let text: Vec<&str> = one.diff.text.iter().flat_map(|text| text.lines()).collect();
@@ -203,7 +203,7 @@ pub(super) mod tests {
     fn what_is_only_waited_for_says_so() {
         let ill = Planned { wait_only: true, ..planned("cluster health", "coredns is gone", None) };
         let plan = plan(vec![("cp-1", vec![("health", vec![ill])])]);
-        assert!(text(&plan).contains("    ~ cluster health  coredns is gone  (waited for)\n"));
+        assert!(text(&plan).contains("    ~ cluster health  coredns is gone  (wait only)\n"));
     }
 
     fn text(plan: &Plan) -> String {
@@ -285,7 +285,7 @@ etcd: 1 member may fail at the worst moment
     #[test]
     fn nothing_to_do_is_one_line() {
         let plan = plan(vec![("n", vec![])]);
-        assert_eq!(text(&plan), "\nno changes: the cluster is as the inventory means it\n");
+        assert_eq!(text(&plan), "\nNo changes: the cluster matches the inventory\n");
     }
 
     #[test]

@@ -254,7 +254,7 @@ impl Resource for Healthy {
         Ok(Drift::Differs(match more.len() {
             0 => Diff { summary: first.clone(), text: None },
             count => Diff {
-                summary: format!("{} things are ill", count + 1),
+                summary: format!("{} problems", count + 1),
                 text: Some(ill.iter().map(|one| format!("- {one}\n")).collect()),
             },
         }))

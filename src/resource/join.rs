@@ -25,7 +25,7 @@ pub struct Reachable {
 
 impl Resource for Reachable {
     fn id(&self) -> String {
-        format!("way to {}:{}", self.vip, self.port)
+        format!("connection to {}:{}", self.vip, self.port)
     }
 
     fn probe(&self) -> Probe {

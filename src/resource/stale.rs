@@ -62,7 +62,7 @@ pub struct NoNode {
 
 impl Resource for NoNode {
     fn id(&self) -> String {
-        format!("cluster without the old node {}", self.node)
+        format!("cluster without the stale node {}", self.node)
     }
 
     fn probe(&self) -> Probe {
@@ -85,7 +85,7 @@ impl Resource for NoNode {
         let cmd = Cmd::shell(DELETE)
             .arg(&self.node)
             .stdin(Input::Bytes(options.to_string().into_bytes()));
-        vec![Change::new(format!("delete the old Node object {}", self.node), cmd).repeatable()]
+        vec![Change::new(format!("delete the stale Node object {}", self.node), cmd).repeatable()]
     }
 }
 

@@ -8,7 +8,7 @@ use crate::resource::{CalicoConfig, ClusterDns, DnsSpread, Resource, boxed};
 /// After the addons, which bring Calico.
 pub const STEP: Step = Step {
     name: "network",
-    title: "keep the pod network on each node",
+    title: "pod network configuration on each node",
     after: None,
     pace: Pace::Together,
     desired,

@@ -229,7 +229,7 @@ fn unfinished(node: &Node, facts: &Facts, view: &View<'_>) -> Option<String> {
 fn remedy(node: &Node, facts: &Facts, view: &View<'_>) -> Remedy {
     let refuse = |why: &str| Remedy::Refuse(why.to_owned());
     if facts.identity.is_none() || facts.identity.as_ref() != view.identity {
-        return refuse("whose they are cannot be told: no CA certificate of ours is there");
+        return refuse("it has no CA certificate that says whose they are");
     }
     // An init that did not finish is no cluster, and nobody else has joined it.
     if view.begun.is_some() || view.nothing {

@@ -186,8 +186,7 @@ impl Saved {
         if moved.is_empty() && new.is_empty() {
             return Ok(gone.len());
         }
-        let message =
-            format!("the plan of {} does not hold any more; nothing was changed", self.made);
+        let message = format!("the plan of {} is out of date; nothing was changed", self.made);
         let error = list(Error::new(Kind::Outdated, message), &moved);
         let added: Vec<String> = new
             .iter()

@@ -22,7 +22,7 @@ pub(super) const OTHER_POD_NETWORK: Check = Check {
     of: ALL,
     about: "On a node that has joined, or begun to, a configuration of another pod network lies in \
             `/etc/cni/net.d`, beside Calico's.",
-    todo: "remove the file, and then the pods that began with it: containerd takes the first one by name",
+    todo: "remove the file, and then the pods that started with it: containerd takes the first one by name",
 };
 pub(super) const ETCD_DATA: Check = Check {
     name: "etcd-data",

@@ -35,7 +35,7 @@ pub(super) const PATH_MTU: Check = Check {
     of: JOINING,
     about: "The largest packets that an interface sends do not reach another node, while small ones \
             do (`ping -M do`). Pods would connect, and then hang.",
-    todo: "set the interface's MTU to what the way there carries",
+    todo: "set the interface's MTU to what the path carries",
 };
 pub(super) const VIRTUAL_IP: Check = Check {
     name: "virtual-ip",

@@ -1,4 +1,4 @@
-//! `slipway apply`: makes the machines what the inventory means.
+//! `slipway apply`: brings the machines to the state that the inventory describes.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `slipway kubeconfig`: the administrator's way in.
+//! `slipway kubeconfig`: the administrator's kubeconfig.
 
 use std::process::ExitCode;
 

@@ -72,7 +72,7 @@ impl InventoryArg {
     }
 }
 
-/// Tells of nodes that cannot be reached, and with which exit code that ends, if there are any.
+/// Reports unreachable nodes; returns the exit code for them, if there are any.
 fn tell_unreachable(unreachable: &BTreeMap<String, Error>) -> Option<ExitCode> {
     for error in unreachable.values() {
         say_error(error);

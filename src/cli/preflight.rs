@@ -1,4 +1,4 @@
-//! `slipway preflight`: may these machines become what the inventory means?
+//! `slipway preflight`: reports every error and warning about the machines.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -37,7 +37,7 @@ impl Options {
     }
 }
 
-/// Whether somebody is there to be asked.
+/// Whether there is a terminal, so that a person can be asked.
 pub(super) fn interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }

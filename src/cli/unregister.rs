@@ -1,4 +1,4 @@
-//! `slipway unregister`: takes a cluster out of its hub.
+//! `slipway unregister`: removes a cluster from its hub.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Letting in a cluster that slipway did not make: its registration is there, its agent is not.
+//! Admits a cluster that slipway did not make: its registration is there, its agent is not.
 
 use kube::ResourceExt as _;
 use kube::api::Api;

@@ -1,7 +1,7 @@
 //! A plan, as text and as JSON.
 //!
-//! The text goes step by step, in the order in which things are done. What is the same on several
-//! nodes is told once, under all their names: five equal machines are as long as one.
+//! The text goes step by step, in the order of execution. What is the same on several nodes is shown once,
+//! under all their names, so five equal machines take as much room as one.
 
 use std::cmp::Reverse;
 
@@ -65,7 +65,7 @@ pub fn plan_json(plan: &Plan, last: Option<&LastApply>) -> Value {
             "summary": one.diff.summary,
             "diff": one.diff.text,
             "restarts": restarts(one),
-            "wait_only": one.wait_only,
+            "awaited": one.wait_only,
         })
     };
     let nodes = plan.nodes.iter().map(|node| {
@@ -85,7 +85,7 @@ pub fn plan_json(plan: &Plan, last: Option<&LastApply>) -> Value {
     })
 }
 
-/// Nodes, and what shall change on each of them alike.
+/// Nodes, and what changes equally on each of them.
 type Group<'a> = (Vec<&'a str>, Vec<&'a Planned>);
 
 /// What differs in `step`: first what most nodes have in common, last what only one has.
@@ -298,7 +298,7 @@ etcd: 1 member may fail at the worst moment
                 "schema": SCHEMA, "event": "plan", "changes": 1, "nodes": [
                     {"node": "n", "steps": [{"step": "os", "resources": [{
                         "id": "x", "summary": "new", "diff": "+a\n", "restarts": null,
-                        "wait_only": false,
+                        "awaited": false,
                     }]}]},
                     {"node": "m", "steps": []},
                 ],

@@ -16,7 +16,7 @@ pub(super) fn restarts(plan: &Plan) -> String {
     if units.is_empty() { String::new() } else { format!(", restarts: {}", units.join("; ")) }
 }
 
-/// What etcd can bear meanwhile, and the last apply if it is known: a line each.
+/// How many failures etcd tolerates meanwhile, and the last apply if it is known: a line each.
 pub(super) fn lines(plan: &Plan, last: Option<&LastApply>) -> Vec<String> {
     let etcd = plan.radius().etcd;
     let bears = match etcd {

@@ -31,7 +31,7 @@ impl Block {
         paired && !inside
     }
 
-    /// The whole file as it shall be, given its text now.
+    /// The whole desired file, given its text now.
     fn whole(&self, now: &str) -> String {
         let mut lines = Vec::new();
         let mut inside = false;

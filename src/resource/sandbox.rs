@@ -1,5 +1,5 @@
-//! Pods that the kubelet of their node makes anew, once their sandbox ends: for what only a pod's
-//! start brings about, and for pods that cannot start where they are.
+//! Pods that their node's kubelet recreates once their sandbox ends: for what only a pod's start does, and
+//! for pods that cannot start where they are.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const END_UNLESS_HEALTHY: &str = concat!(
 );
 
 /// A component of a control plane that says at its own health endpoint that it is well. Where it does
-/// not, its pod is made anew.
+/// not, its pod is recreated.
 pub struct Component {
     /// Its name, which is its static pod's: `kube-scheduler`.
     pub name: &'static str,

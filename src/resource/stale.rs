@@ -16,7 +16,7 @@ pub struct NoEtcdMember {
     pub voted: bool,
 }
 
-/// That somebody else was faster (`kubeadm reset` on the node removes its own) is success, too.
+/// It succeeds, too, where the member is gone already (`kubeadm reset` on the node removes its own).
 const REMOVE: &str = r#"set -- "$1" --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key
 id=$1; shift
 etcdctl "$@" member remove "$id" || ! etcdctl "$@" member list | grep -q "^$id""#;

@@ -193,7 +193,7 @@ pub(crate) async fn facts<H: Transport + 'static>(
     nodes: &BTreeMap<String, Node<H>>,
     events: &dyn Sink,
 ) -> Result<BTreeMap<String, Facts>> {
-    // Nobody is asked about those that nobody can reach.
+    // No node is asked whether it reaches an unreachable one.
     let mut there = cluster.clone();
     there.nodes.retain(|node| nodes.contains_key(&node.name));
     loop {

@@ -1,4 +1,4 @@
-//! The end: labels and taints, and that everything works.
+//! The last step for all: labels and taints, and that everything works.
 
 use std::time::Duration;
 

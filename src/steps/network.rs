@@ -30,7 +30,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
 
 fn dns(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let cluster = &context.cluster;
-    // Without a pod network of ours, nobody knows when it comes.
+    // Without slipway's pod network, it is unknown when pods can run.
     if !cluster.addons.calico {
         return Ok(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! When the certificates end that kubeadm makes for control planes: a year after it made them.
+//! When the certificates that kubeadm makes for control planes expire: a year after it made them.
 
 use super::finding::{Check, Finding, Severity};
 use super::{list, membership};
@@ -24,7 +24,7 @@ pub(super) const ENDED: Check = Check {
     todo: ENDING.todo,
 };
 
-/// How long before the end it is told, in seconds.
+/// How long before expiry it is reported, in seconds.
 const EARLY: i64 = 30 * 86_400;
 
 pub(super) fn findings(survey: &Survey) -> Vec<Finding> {
@@ -53,7 +53,7 @@ fn files(certificates: &[&(String, i64)]) -> String {
     list(&certificates.iter().map(|(file, _)| printable(file)).collect::<Vec<_>>())
 }
 
-/// Control planes whose certificates have ended run, and nobody can ask them: starting them is no help.
+/// Control planes with expired certificates run but do not answer: starting them does not help.
 pub(super) fn advise(findings: &mut [Finding]) {
     if findings.iter().any(|one| one.check == ENDED.name) {
         let silent = findings.iter_mut().filter(|one| one.check == membership::NO_API.name);

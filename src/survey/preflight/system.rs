@@ -1,4 +1,4 @@
-//! The machine by itself: its operating system, its size, what else is installed.
+//! A single machine: its operating system, its size, what else is installed.
 
 use std::collections::BTreeMap;
 

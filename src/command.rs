@@ -2,7 +2,7 @@
 //!
 //! A command is a program or a shell text that is fixed in slipway's source, plus words. Each word
 //! is data and always arrives as exactly one argument; secrets and file contents travel on standard
-//! input. Nobody assembles a command line from strings.
+//! input. No command line is assembled from strings.
 
 use std::fmt;
 use std::io::Read;

@@ -1,8 +1,8 @@
-//! One run, whatever it is for: the inventory is read, every node is reached and looked at, the
-//! cluster's keys are found, what differs is planned and, if somebody agrees, applied. A session knows
-//! its nodes by their [`Transport`] alone, so the same one runs on real machines and in the simulation.
+//! One run: a session reads the inventory, connects to every node, surveys it, finds the cluster's keys,
+//! plans and, if a person agrees, applies. It knows its nodes by their [`Transport`] alone, so the same
+//! code runs on real machines and in the simulation.
 //!
-//! Until [`Session::apply`] nothing is changed, except that a host key which somebody accepts on the
+//! It changes nothing before [`Session::apply`], except that a host key which a person accepts on the
 //! terminal is added to `known_hosts`.
 
 use std::collections::BTreeMap;
@@ -39,13 +39,13 @@ pub use reached::{Given, Reached};
 /// Where the bundle's pins are kept, beside the inventory.
 const LOCK: &str = "slipway.lock";
 
-/// A run's beginning: what is meant, who was reached, what differs.
+/// A run: the inventory, the nodes that were reached, and what differs.
 pub struct Session<T = SshHost> {
     /// The inventory.
     pub inventory: Inventory,
     /// Connections, by node.
     nodes: BTreeMap<String, Node<T>>,
-    /// All that intent is computed from.
+    /// Everything that desired resources are computed from.
     pub context: Arc<Context>,
     /// What differs.
     pub plan: Arc<Plan>,
@@ -58,7 +58,7 @@ impl Session {
     /// Reads the inventory and what belongs to it, and begins.
     ///
     /// # Errors
-    /// Whatever forbids a run: nothing was changed then.
+    /// Every reason to stop a run; nothing was changed then.
     pub async fn open(
         path: &Path,
         purpose: Purpose,
@@ -126,7 +126,7 @@ impl<T: Transport + 'static> Session<T> {
     /// Reaches the nodes by `network`, surveys them, and plans.
     ///
     /// # Errors
-    /// Whatever forbids a run: nothing was changed then.
+    /// Every reason to stop a run; nothing was changed then.
     pub async fn begin<N: Network<Host = T>>(
         given: Given,
         bundle: Arc<Bundle>,
@@ -188,8 +188,8 @@ impl<T: Transport + 'static> Session<T> {
         Saved::now(basis, self.plan.resources().map(announced).collect())
     }
 
-    /// Carries the plan out. What was left out of it, because it could not be reached or is nobody's on
-    /// its own, is among the failures.
+    /// Carries the plan out. Workers that could not be reached, and a virtual IP that not exactly one
+    /// control plane holds, are among the failures.
     pub async fn apply(&mut self, permit: Permit, events: &Arc<dyn Sink>) -> Outcome {
         let mut outcome = if self.plan.changes() == 0 {
             Outcome::default()

@@ -193,7 +193,7 @@ fn found(name: &str, lines: &[&str]) -> Vec<String> {
         printed.entry(node.to_owned()).or_default().push(line.to_owned());
     }
     let findings = judge(&cluster(name), &printed);
-    let words = |f: &Finding| format!("{} {}", f.node.as_deref().unwrap_or("together"), f.check);
+    let words = |f: &Finding| format!("{} {}", f.node.as_deref().unwrap_or("cluster"), f.check);
     findings.iter().map(words).collect()
 }
 
@@ -301,7 +301,7 @@ fn limits() {
         (&["w-1 silent=10.77.0.11 6443", "w-2 silent=10.77.0.11 10250"], &["cp-1 filtered"]),
         (&["w-1 silent=10.9.9.9 6443", "w-1 lost=10.9.9.9 1500"], &[]),
         (&["w-1 lost=10.77.0.22 1500"], &["w-1 path-mtu"]),
-        (&["w-1 lost=10.77.0.22 1500", "w-2 link=eth0 1400 52:54:00:00:00:05"], &["together mtu"]),
+        (&["w-1 lost=10.77.0.22 1500", "w-2 link=eth0 1400 52:54:00:00:00:05"], &["cluster mtu"]),
         (&["w-1 synced=began", "w-1 synced=9"], &["w-1 slow-disk"]),
     ];
     for (printed, expected) in table {

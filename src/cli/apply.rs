@@ -1,4 +1,4 @@
-//! `slipway apply`: makes the machines what the inventory means.
+//! `slipway apply`: brings the machines to the state that the inventory describes.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ use crate::report::Format;
 use crate::session::{Purpose, Session};
 use crate::state::{LastApply, Saved};
 
-/// Make the machines what the inventory means
+/// Bring the machines to the state that the inventory describes
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     options: Options,
-    /// A plan that `slipway plan --out` saved: do what it announced, without asking, or nothing
+    /// A plan saved by `slipway plan --out`: carry out exactly that plan, without asking
     #[arg(value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Do not ask before changing anything
@@ -54,7 +54,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let agreed = |plan: &Plan| plan.changes() == 0 || args.yes || saved.is_some() || agrees();
     let permit = session.plan.confirm(agreed).ok_or_else(|| {
         Error::new(Kind::Declined, "nothing was changed")
-            .hint("answer `yes`, or give --yes where nobody can be asked")
+            .hint("answer `yes`, or give --yes where there is no terminal")
     })?;
     session.keep()?;
     let outcome = session.apply(permit, &events).await;

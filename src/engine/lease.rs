@@ -1,5 +1,5 @@
-//! One run at a time: a lock on every node, which the node gives up by itself when it hears nothing
-//! more from the run. Connection gone, lock gone: nothing to expire, no file to delete.
+//! One run at a time: a lock on every node, which the node releases when the run's heartbeat stops.
+//! Connection gone, lock gone: nothing to expire, no file to delete.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -10,7 +10,7 @@ use crate::command::Cmd;
 use crate::diagnostic::{Error, Kind, Result, last_lines};
 use crate::host::Transport;
 
-/// Between two signs of life.
+/// Between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// The exit code of [`HOLD`] when another has it (`EX_TEMPFAIL` of sysexits.h).

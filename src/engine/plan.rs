@@ -1,4 +1,4 @@
-//! What would change: one look at every node, compared with what is meant.
+//! What would change: one look at every node, compared with the desired resources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,11 +60,11 @@ pub struct Planned {
     pub diff: Diff,
     /// What the change disturbs.
     pub disruption: Option<Disruption>,
-    /// Whether it is only waited for: nothing is changed then.
+    /// Whether slipway only waits for it and changes nothing.
     pub wait_only: bool,
 }
 
-/// The right to change what a plan announced. Only a plan that somebody agreed to gives one.
+/// The right to change what a plan announced. Only a confirmed plan gives one.
 #[derive(Debug)]
 pub struct Permit {
     announced: BTreeSet<(String, &'static str, String)>,
@@ -100,7 +100,7 @@ impl Plan {
         self.nodes.iter().any(|n| n.node == node && n.steps.iter().any(|s| s.step == step))
     }
 
-    /// The right to carry it out, if `agrees` says yes to it.
+    /// The permit to carry it out, if `agrees` accepts the plan.
     pub fn confirm(&self, agrees: impl FnOnce(&Self) -> bool) -> Option<Permit> {
         let announced =
             self.resources().map(|(node, step, one)| (node.to_owned(), step, one.id.clone()));
@@ -168,7 +168,7 @@ async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<No
         let wants: Vec<&dyn Resource> = wants.iter().map(AsRef::as_ref).collect();
         let seen: Vec<Output> = seen.by_ref().take(wants.len()).collect();
         if reset {
-            // What must not be changed must not be reset either.
+            // A resource that must not be changed must not be reset either.
             differing(node, &wants, seen.clone())?;
         }
         // What a look will bring when it is this step's turn.

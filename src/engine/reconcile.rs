@@ -175,9 +175,9 @@ fn still_differs(node: &str, late: &Differing<'_>) -> Error {
         timeout => (Kind::Timeout, format!("after {} s", timeout.as_secs())),
     };
     let message =
-        format!("{} on {node} is not as meant {when}: {}", want.id(), printable(&diff.summary));
+        format!("{} on {node} still differs {when}: {}", want.id(), printable(&diff.summary));
     let error = Error::new(kind, message)
-        .hint("once that is mended, run the same command again: what is done is not repeated");
+        .hint("fix the cause, then run the same command again: what is done is not repeated");
     match want.explain(seen) {
         Some(why) => error.note(why),
         None => error,

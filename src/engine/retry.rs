@@ -45,8 +45,7 @@ pub(super) async fn reconcile_with_retries<'a, T: Transport>(
             Err(error) => error,
         };
         retried = true;
-        let late =
-            |error: Error| error.note(format!("it did not pass within {} s", LIMIT.as_secs()));
+        let late = |error: Error| error.note(format!("it kept failing for {} s", LIMIT.as_secs()));
         if began.elapsed() > LIMIT {
             return Err(late(error));
         }
@@ -54,12 +53,12 @@ pub(super) async fn reconcile_with_retries<'a, T: Transport>(
             events.take(Event::Waiting { node: node.name().to_owned(), step, reason });
         };
         if error.kind() == Kind::Connection {
-            tell("its connection, which was lost".to_owned());
+            tell("its lost connection".to_owned());
             let left = LIMIT.saturating_sub(began.elapsed());
             match tokio::time::timeout(left, node.reconnect()).await {
                 Err(_) | Ok(Err(_)) => return Err(late(error)),
                 Ok(Ok(rebooted)) if rebooted => {
-                    tell("nothing more: it rebooted, and the step begins again".to_owned());
+                    tell("the step to start again: the node rebooted".to_owned());
                 }
                 Ok(Ok(_)) => {}
             }
@@ -120,7 +119,7 @@ impl<T: Transport> Node<T> {
             if began.elapsed() > limit {
                 let unit = crate::diagnostic::printable(unit);
                 let message =
-                    format!("{unit}, begun by an earlier run, still works on {}", self.name);
+                    format!("{unit}, started by an earlier run, still runs on {}", self.name);
                 return Err(Error::new(Kind::Timeout, message)
                     .hint("its output is in /run/slipway on the node; `systemctl stop` ends it"));
             }

@@ -209,7 +209,7 @@ async fn a_failure_says_what_the_node_printed_without_its_secrets() {
         error.to_string(),
         "error: cannot make b on w-1: exit code 1\n  command: make b\n  \
          the disk is full, and the password is ***\n\
-         hint: mend the cause and run the same command again: what is done is not repeated"
+         hint: fix the cause, then run the same command again: what is done is not repeated"
     );
     let told = bench.told.0.lock().unwrap();
     let failed =
@@ -224,7 +224,7 @@ async fn a_command_that_did_nothing_is_noticed() {
     let outcome = bench.run().await.unwrap();
     let (node, step, error) = &outcome.failures[0];
     assert_eq!((node.as_str(), *step, error.kind()), ("w-1", "base", Kind::Command));
-    assert_eq!(error.message(), "c on w-1 is not as meant after its commands: new: c");
+    assert_eq!(error.message(), "c on w-1 still differs after its commands: new: c");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Applying: every node walks the steps by itself, as far as it can. A step waits only for what it
-//! names elsewhere; one node's failure holds back only those that need it.
+//! Applying: every node walks the steps independently, as far as it can. A step waits only for its gate;
+//! one node's failure holds back only those that need it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::event::{Event, Sink};
 use crate::host::Transport;
 use crate::steps::{Context, Gate, Pace, Step};
 
-/// What came of a walk.
+/// The result of an apply.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Resources that were changed.

@@ -45,7 +45,7 @@ pub trait Transport: Send + Sync {
         heartbeat: Duration,
     ) -> impl Future<Output = Result<Result<Hold, Output>>> + Send;
 
-    /// Makes the connection anew, if it is lost, to the same machine (by its host key).
+    /// Reconnects, if the connection is lost, to the same machine (by its host key).
     ///
     /// # Errors
     /// `Connection` when that fails.

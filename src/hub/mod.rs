@@ -152,7 +152,7 @@ impl Hub {
     }
 }
 
-/// What the hub is told of `cluster`; what the inventory says itself goes before what is known.
+/// The spec of the registration of `cluster`; the inventory's own values win over detected ones.
 fn spec(
     cluster: &Cluster,
     registration: &Registration,

@@ -24,7 +24,7 @@ pub(super) async fn until(
     let end = Instant::now() + timeout;
     while !done().await {
         if Instant::now() > end {
-            let waited = format!("waited {} s in vain until {what}", timeout.as_secs());
+            let waited = format!("timed out after {} s waiting until {what}", timeout.as_secs());
             return Err(Error::new(Kind::Timeout, waited));
         }
         sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,4 @@
-//! The cluster's DNS: that it answers on each node, and that one node's end does not end it.
+//! The cluster's DNS: that it answers on each node, and that it survives the loss of one node.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

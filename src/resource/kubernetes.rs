@@ -1,4 +1,4 @@
-//! Membership: what `kubeadm init`, `join` and `reset` bring about, and what follows from them.
+//! Membership: the results of `kubeadm init`, `join` and `reset`, and what follows from them.
 
 use std::time::Duration;
 

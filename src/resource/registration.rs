@@ -111,7 +111,7 @@ impl Resource for Registration {
                 .note(format!("this cluster's is {}", printable(own.unwrap_or("not yet known"))))
                 .hint(
                     "choose another `spec.registration.name`; or, if this cluster is that one \
-                     built anew, say `spec.registration.replace: true`",
+                     rebuilt, say `spec.registration.replace: true`",
                 ));
         }
         Ok(if !self.known.there || self.known.cluster_id.as_deref() != own {
@@ -119,7 +119,7 @@ impl Resource for Registration {
         } else if self.new_credential(told.as_ref()) {
             Drift::differs("a new credential for the agent")
         } else if !self.known.current {
-            Drift::differs("what the hub shall know of it")
+            Drift::differs("spec or labels at the hub")
         } else {
             Drift::unless(self.known.ready, "wait until the hub says Ready")
         })
@@ -137,7 +137,7 @@ impl Resource for Registration {
             let change = Change::new(format!("register it as {} with the hub", self.name), cmd);
             changes.push(change.repeatable().after(self.hub.register(&id, true)));
         } else if !self.known.current {
-            let change = Change::new("tell the hub what it shall know", Cmd::new("true"));
+            let change = Change::new("update the registration at the hub", Cmd::new("true"));
             changes.push(change.repeatable().after(self.hub.register(&id, false)));
         }
         let wait = Change::wait("wait until the hub says Ready", Cmd::new("true"));
@@ -213,12 +213,7 @@ mod tests {
                 "a new credential for the agent",
                 2,
             ),
-            (
-                AtHub { current: false, ..known("uid-1") },
-                &whole,
-                "what the hub shall know of it",
-                2,
-            ),
+            (AtHub { current: false, ..known("uid-1") }, &whole, "spec or labels at the hub", 2),
             (AtHub { ready: false, ..known("uid-1") }, &whole, "wait until the hub says Ready", 1),
         ];
         for (known, seen, summary, changes) in cases {

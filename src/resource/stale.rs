@@ -16,7 +16,7 @@ pub struct NoEtcdMember {
     pub voted: bool,
 }
 
-/// That somebody else was faster (`kubeadm reset` on the node removes its own) is success, too.
+/// It succeeds, too, where the member is gone already (`kubeadm reset` on the node removes its own).
 const REMOVE: &str = r#"set -- "$1" --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key
 id=$1; shift
 etcdctl "$@" member remove "$id" || ! etcdctl "$@" member list | grep -q "^$id""#;
@@ -62,7 +62,7 @@ pub struct NoNode {
 
 impl Resource for NoNode {
     fn id(&self) -> String {
-        format!("cluster without the old node {}", self.node)
+        format!("cluster without the stale node {}", self.node)
     }
 
     fn probe(&self) -> Probe {
@@ -85,7 +85,7 @@ impl Resource for NoNode {
         let cmd = Cmd::shell(DELETE)
             .arg(&self.node)
             .stdin(Input::Bytes(options.to_string().into_bytes()));
-        vec![Change::new(format!("delete the old Node object {}", self.node), cmd).repeatable()]
+        vec![Change::new(format!("delete the stale Node object {}", self.node), cmd).repeatable()]
     }
 }
 

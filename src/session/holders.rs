@@ -53,8 +53,11 @@ fn disputed(address: &str, holders: &[&str]) -> Error {
             "let VRRP (IP protocol 112) through between the control planes",
         )
     };
-    Error::new(Kind::Timeout, format!("the virtual IP {address} is not where it shall be: {what}"))
-        .hint(todo)
+    Error::new(
+        Kind::Timeout,
+        format!("the virtual IP {address} must be held by one control plane: {what}"),
+    )
+    .hint(todo)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The end: labels and taints, and that everything works.
+//! The last step for all: labels and taints, and that everything works.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::resource::{Healthy, Manifest, Recreated, Resource, Taints, boxed};
 /// Last, after every other node has come to its end.
 pub const STEP: Step = Step {
     name: "health",
-    title: "labels, taints, everything healthy",
+    title: "labels, taints, cluster health",
     after: Some(Gate::Others("certificates")),
     pace: Pace::Together,
     desired,

@@ -11,7 +11,7 @@ use crate::resource::{
 /// answered the survey and none is a member: anything else would make a second cluster.
 pub const STEP: Step = Step {
     name: "control-plane/init",
-    title: "start the cluster, or open it for joins",
+    title: "initialise the cluster, or open it for joins",
     after: None,
     pace: Pace::Together,
     desired,

@@ -9,7 +9,7 @@ use crate::resource::{KubeletFiles, Resource, boxed};
 /// stops one of them.
 pub const STEP: Step = Step {
     name: "kubelet",
-    title: "keep the kubelet as kubeadm configures it",
+    title: "kubelet, as kubeadm configures it",
     after: None,
     pace: Pace::Rolling,
     desired,

@@ -9,7 +9,7 @@ use crate::resource::{Component, Resource, STATIC_PODS, StaticPod, boxed};
 /// before the next: etcd and the API lose no more than one at a time.
 pub const STEP: Step = Step {
     name: "control-plane/static-pods",
-    title: "keep the static pods as kubeadm writes them",
+    title: "static pods, as kubeadm writes them",
     after: None,
     pace: Pace::Rolling,
     desired,

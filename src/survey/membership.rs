@@ -1,6 +1,6 @@
 //! A machine's part in a cluster, judged by its own evidence (its files, its etcd member, its kubelet's
-//! certificate, its Node object), and only then compared with what the inventory says; and the way out
-//! of a part that is unfinished. What votes in etcd, or may, and what runs pods is never undone.
+//! certificate, its Node object), and only then compared with what the inventory says; and the remedy
+//! where it is unfinished. A machine that votes in etcd, or may, or that runs pods is never reset.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ pub struct Partial {
 const NO_NODE: &str = "no Node object in the cluster";
 
 impl Partial {
-    /// Whether all is there but the Node object, which a kubelet makes by itself soon after it started.
+    /// Whether only the Node object is missing, which the kubelet creates soon after it starts.
     pub(super) fn registers(&self) -> bool {
         self.what == NO_NODE
     }
@@ -109,7 +109,7 @@ impl View<'_> {
         let member = self.etcd.into_iter().flatten().any(|member| member.is_of(node));
         match self.listed(&node.name) {
             // Two machines do not share an address: one that is bare and has it is the old one. One
-            // elsewhere may live, even if nobody hears of it now.
+            // elsewhere may live, even if it does not answer now.
             Some(listed) if !(at(listed, node) && facts.holds(node.internal)) => {
                 Membership::Taken(listed.internal.join(", "))
             }
@@ -225,11 +225,11 @@ fn unfinished(node: &Node, facts: &Facts, view: &View<'_>) -> Option<String> {
         .then(|| "not marked as a control plane".to_owned())
 }
 
-/// A reset of a node that votes, that runs pods, or whose part nobody can tell, could cost the cluster.
+/// Resetting a node that votes, that runs pods, or whose part is unknown could cost the cluster.
 fn remedy(node: &Node, facts: &Facts, view: &View<'_>) -> Remedy {
     let refuse = |why: &str| Remedy::Refuse(why.to_owned());
     if facts.identity.is_none() || facts.identity.as_ref() != view.identity {
-        return refuse("whose they are cannot be told: no CA certificate of ours is there");
+        return refuse("it has no CA certificate that says whose they are");
     }
     // An init that did not finish is no cluster, and nobody else has joined it.
     if view.begun.is_some() || view.nothing {

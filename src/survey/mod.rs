@@ -171,7 +171,7 @@ impl Survey {
         Some(&listed.uid)
     }
 
-    /// Whether whatever the cluster knows of that node is of an earlier life.
+    /// Whether everything that the cluster lists of that node is stale.
     fn is_recreated(&self, node: &str) -> bool {
         self.membership(node) == Some(&Membership::Stale) || self.must_reset(node)
     }

@@ -1,5 +1,5 @@
-//! Everything that forbids a run or deserves a word, found before anything is changed, on all nodes
-//! at once. Pure: [`questions`] says what to ask of the nodes, [`findings`] judges the answers.
+//! Finds every error and warning about the machines before anything is changed, on all nodes at once.
+//! Pure: [`questions`] says what to ask the nodes, [`findings`] judges the answers.
 
 use super::{Membership, Survey, Surveyed};
 use crate::cluster::{Cluster, Endpoint, Node, Role};

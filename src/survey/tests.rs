@@ -173,7 +173,7 @@ fn where_nobody_can_tell_nothing_is_undone() {
     let whole = survey(&[("cp-1", facts(WHOLE))]);
     assert_eq!(word(&whole, "cp-1"), "member", "whole files are never a reason to start over");
     let unmarked = survey(&[("cp-1", facts(&["kubelet.conf", "etcd-data"]))]);
-    assert!(word(&unmarked, "cp-1").starts_with("refuse: whose they are"));
+    assert!(word(&unmarked, "cp-1").starts_with("refuse: it has no CA certificate"));
     let left = facts(&["pki/ca.crt", "admin.conf", "etcd-data"]);
     assert_eq!(word(&survey(&[("cp-1", left)]), "cp-1"), silent);
     let mut first = lives(&["cp-1"], &[]);

@@ -41,7 +41,7 @@ struct Differing {
 }
 
 impl KubeletFiles {
-    /// The files that differ; `None` where kubeadm does not say what they shall be.
+    /// The files that differ; `None` where kubeadm gave no answer.
     fn differing(seen: &Output) -> Option<Vec<Differing>> {
         let answer = Answer::read(seen)?;
         let mut differing = Vec::new();

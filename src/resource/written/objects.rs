@@ -40,7 +40,7 @@ const RESTART: &[&str] = &[
 
 const RBAC: &str = "rbac.authorization.k8s.io/";
 
-/// An object that is not as meant: how it shall be, and how it is.
+/// An object that differs: the desired one, and the present one.
 struct Differing {
     wanted: Value,
     live: Option<Value>,
@@ -57,7 +57,7 @@ fn key(object: &Value) -> (&str, &str, &str) {
 }
 
 impl Objects {
-    /// Everything that shall be there.
+    /// The desired objects.
     fn wanted(&self, answer: &Answer<'_>) -> Option<Vec<Value>> {
         let said = answer.text("objects")?;
         let documents = said.split("---\n").filter(|document| !document.trim().is_empty());

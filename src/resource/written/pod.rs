@@ -13,7 +13,7 @@ use crate::resource::{Change, Diff, Disruption, Drift, Resource, sha256};
 /// The static pod that is an etcd member.
 pub const ETCD: &str = "etcd";
 
-/// A control plane's static pods, in the order in which they are mended: each needs those before it.
+/// A control plane's static pods, in the order in which they are repaired: each needs those before it.
 pub const STATIC_PODS: &[&str] =
     &[ETCD, "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
@@ -42,7 +42,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const WRITE: &str = include_str!("pod.sh");
 
 impl StaticPod {
-    /// What shall be there and what is.
+    /// The desired manifest and the present one.
     fn both(&self, seen: &Output) -> Option<(Value, Option<Value>)> {
         let answer = Answer::read(seen)?;
         let (wanted, live) = answer.both(&format!("{}.yaml", self.name), MANIFESTS)?;

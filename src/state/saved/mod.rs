@@ -1,5 +1,5 @@
-//! A plan in a file: what somebody reviewed, for an apply that does exactly that or nothing. It
-//! lies where its maker wants it, and holds no secrets: differences are there as digests.
+//! A plan in a file: what a person reviewed, for an apply that carries out exactly that or nothing. The
+//! file holds no secrets: differences are there as digests.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -68,7 +68,8 @@ pub struct Announced {
     pub summary: String,
     /// SHA-256 of the difference's text, in hexadecimal, where there is text.
     pub diff: Option<String>,
-    /// Whether it is only waited for.
+    /// Whether slipway only waits for it.
+    #[serde(rename = "awaited")]
     pub wait_only: bool,
 }
 
@@ -186,8 +187,7 @@ impl Saved {
         if moved.is_empty() && new.is_empty() {
             return Ok(gone.len());
         }
-        let message =
-            format!("the plan of {} does not hold any more; nothing was changed", self.made);
+        let message = format!("the plan of {} is out of date; nothing was changed", self.made);
         let error = list(Error::new(Kind::Outdated, message), &moved);
         let added: Vec<String> = new
             .iter()

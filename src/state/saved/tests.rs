@@ -77,7 +77,7 @@ fn a_plan_that_does_not_hold_is_refused_with_every_difference() {
     assert_eq!(error.kind(), Kind::Outdated);
     assert_eq!(
         error.to_string(),
-        "error: the plan of 2026-11-21T17:00:00Z does not hold any more; nothing was changed
+        "error: the plan of 2026-11-21T17:00:00Z is out of date; nothing was changed
   identity: new when planned, sha256:666666666666… now
   inventory: sha256:111111111111… when planned, sha256:777777777777… now
   + cp-1, os: file /x  content (announced with another difference)

@@ -196,9 +196,9 @@ fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
 }
 
 /// Other names in the API's certificate than the inventory wants, beside those that always are in it:
-/// the certificates would have to be made anew.
+/// the certificates would have to be issued again.
 fn other_cert_names(cluster: &Cluster, live: &serde_json::Value) -> Option<String> {
-    // Another cluster's name is refused as such, and not told of here.
+    // Another cluster's name is refused as such, and not reported here.
     let name = live.get("clusterName").and_then(|name| name.as_str()).unwrap_or(&cluster.name);
     let always =
         Cluster { name: name.to_owned(), cert_sans: Vec::new(), ..cluster.clone() }.cert_names();

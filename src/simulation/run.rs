@@ -11,6 +11,7 @@ use super::effects::Effect;
 use super::kubeadm::Went;
 use super::probes::{self, ProbeKind};
 use super::stage::stage;
+use super::survey::ca;
 use super::world::World;
 use crate::bundle::Bundle;
 use crate::cluster::Cluster;
@@ -149,7 +150,7 @@ impl Simulation {
             let world = self.world();
             let mut inventory = (*world.file).clone();
             inventory.cluster = (*world.meant).clone();
-            (inventory, world.stores.is_empty())
+            (inventory, world.machines.values().all(|machine| ca(machine).is_none()))
         };
         // Keys made for a new cluster would be others each time, and no two clusters the same.
         let kept = kept.or(new.then_some(&stage().pki)).cloned();

@@ -235,10 +235,15 @@ fn files(machine: &Machine, facts: &mut Facts) {
     if machine.has("/etc/cni/net.d/10-calico.conflist") {
         facts.print("cni", "10-calico.conflist");
     }
-    let ca = machine.files.get(&key("ca.crt")).map(|file| file.bytes.to_vec());
-    let kubeconfigs = ["admin.conf", "bootstrap-kubelet.conf", "kubelet.conf", "super-admin.conf"];
-    let inside = kubeconfigs.iter().any(|f| machine.has(&format!("/etc/kubernetes/{f}")));
-    if let Some(ca) = ca.or(inside.then(|| super::stage::stage().pki.ca_pem().to_vec())) {
+    if let Some(ca) = ca(machine) {
         facts.base64("ca", &ca);
     }
+}
+
+/// The CA certificate of the machine's cluster: a file, or inside a kubeconfig.
+pub(super) fn ca(machine: &Machine) -> Option<Vec<u8>> {
+    let file = machine.files.get(&key("ca.crt")).map(|file| file.bytes.to_vec());
+    let kubeconfigs = ["admin.conf", "bootstrap-kubelet.conf", "kubelet.conf", "super-admin.conf"];
+    let inside = kubeconfigs.iter().any(|f| machine.has(&format!("/etc/kubernetes/{f}")));
+    file.or(inside.then(|| super::stage::stage().pki.ca_pem().to_vec()))
 }

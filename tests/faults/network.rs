@@ -44,7 +44,8 @@ pub const CASES: &[Case] = &[
 
 /// Loads a table `inet own` with one chain on a node: `hook` and priority, and the chain's rules.
 fn firewall(cluster: &LabCluster, node: &str, hook: &str, rules: &str) {
-    let table = format!("table inet own {{ chain own {{ type filter hook {hook}; {rules} }} }}");
+    let table =
+        format!("table inet own {{\nchain own {{\ntype filter hook {hook}; {rules}\n}}\n}}\n");
     cluster.lab.on_with(node, "nft -f -", &table);
 }
 

@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::resource::boxed;
 use crate::steps::{Pace, Step};
 
+mod paces;
 mod said;
 mod tidy;
 
@@ -258,7 +259,7 @@ async fn what_appears_after_the_plan_is_left_alone() {
 }
 
 const LEFTOVERS: &[Step] = &[
-    step("leftovers", None, Pace::OneByOne, |_, _| Ok(vec![boxed(Undone)])),
+    step("leftovers", None, Pace::AtMost(1), |_, _| Ok(vec![boxed(Undone)])),
     step("pki", None, Pace::Together, |_, _| {
         Ok(vec![boxed(Made(&["/etc/kubernetes/pki/ca.crt"])), boxed(Made(&["patch"]))])
     }),

@@ -13,7 +13,7 @@ pub const ETCD: Step = Step {
     name: "control-plane/etcd",
     title: "join etcd, one control plane after the other",
     after: Some(Gate::Leader("control-plane/init")),
-    pace: Pace::OneByOne,
+    pace: Pace::AtMost(1),
     desired: etcd,
 };
 

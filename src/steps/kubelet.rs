@@ -11,7 +11,7 @@ pub const STEP: Step = Step {
     name: "kubelet",
     title: "kubelet, as kubeadm configures it",
     after: None,
-    pace: Pace::Rolling,
+    pace: Pace::Rolling(1),
     desired,
 };
 

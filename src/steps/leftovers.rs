@@ -11,7 +11,7 @@ pub const STEP: Step = Step {
     name: "leftovers",
     title: "undo an unfinished join",
     after: None,
-    pace: Pace::OneByOne,
+    pace: Pace::AtMost(1),
     desired,
 };
 

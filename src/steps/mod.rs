@@ -90,6 +90,8 @@ pub type Desired = fn(&Context, &Node) -> Result<Vec<Box<dyn Resource>>>;
 pub enum Gate {
     /// The leader has finished this step.
     Leader(&'static str),
+    /// All other control planes have finished this step.
+    ControlPlanes(&'static str),
     /// All other nodes have finished this step.
     Others(&'static str),
     /// All other nodes have finished this step, or stopped before it. Where the node itself stopped earlier,
@@ -106,6 +108,7 @@ impl Gate {
     pub fn step(&self) -> &'static str {
         match self {
             Self::Leader(step)
+            | Self::ControlPlanes(step)
             | Self::Others(step)
             | Self::Ended(step)
             | Self::LeaderFirst(step) => step,
@@ -118,11 +121,22 @@ impl Gate {
 pub enum Pace {
     /// All at once.
     Together,
-    /// One node after the other.
-    OneByOne,
-    /// One node after the other, and none that differs after one that failed: what went wrong there
-    /// would go wrong everywhere.
-    Rolling,
+    /// At most so many nodes at a time.
+    AtMost(usize),
+    /// At most so many nodes at a time, and none that differs after one that failed: what went wrong
+    /// there would go wrong everywhere.
+    Rolling(usize),
+}
+
+impl Pace {
+    /// How many nodes may do the step at a time.
+    #[must_use]
+    pub const fn width(self) -> usize {
+        match self {
+            Self::Together => usize::MAX,
+            Self::AtMost(nodes) | Self::Rolling(nodes) => nodes,
+        }
+    }
 }
 
 /// Everything that desired resources are computed from. Nothing here changes during a run.

@@ -11,7 +11,7 @@ pub const STEP: Step = Step {
     name: "control-plane/static-pods",
     title: "static pods, as kubeadm writes them",
     after: None,
-    pace: Pace::Rolling,
+    pace: Pace::Rolling(1),
     desired,
 };
 

@@ -18,6 +18,7 @@ pub mod inventory;
 pub mod kubernetes;
 pub mod lab;
 pub mod pki;
+pub mod preflight;
 pub mod probe;
 pub mod process;
 pub mod report;

@@ -297,16 +297,16 @@ impl Probe {
     }
 
     /// Everything that the survey asks of one node. `questions` are for those that have not joined
-    /// yet; see [`crate::survey::questions`].
+    /// yet; see [`crate::preflight::questions`].
     #[must_use]
     pub fn survey(questions: &[String]) -> Self {
         let words: Vec<&str> = questions.iter().map(String::as_str).collect();
         Self::new(
             concat!(
-                include_str!("survey/preflight/machine.sh"),
-                include_str!("survey/preflight/before.sh"),
-                include_str!("survey/preflight/network.sh"),
-                include_str!("survey/probe.sh"),
+                include_str!("probe/machine.sh"),
+                include_str!("probe/before.sh"),
+                include_str!("probe/network.sh"),
+                include_str!("probe/survey.sh"),
                 "p clock \"$(date +%s%N)\"\n",
             ),
             &words,
@@ -317,7 +317,7 @@ impl Probe {
     /// which nothing is left.
     #[must_use]
     pub fn synced_writes() -> Self {
-        Self::new(include_str!("survey/preflight/sync.sh"), &["/var/lib/etcd", "/var/lib"])
+        Self::new(include_str!("probe/sync.sh"), &["/var/lib/etcd", "/var/lib"])
     }
 
     /// The shared keys of a control plane, for an operator's machine that lost its own: each

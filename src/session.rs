@@ -14,13 +14,15 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::engine::{self, Node, Outcome, Permit, Plan, Planned};
 use crate::event::Sink;
 use crate::host::{SshHost, Transport, Trust};
+use crate::hub;
 use crate::inventory::Inventory;
 use crate::pki::Pki;
+use crate::preflight;
 use crate::resource::sha256;
 use crate::secret::Secret;
 use crate::state::{Announced, Basis, LastApply, Saved, State};
 use crate::steps::{Context, Token};
-use crate::survey::{self, Survey};
+use crate::survey::Survey;
 
 mod connect;
 mod holders;
@@ -138,7 +140,7 @@ impl<T: Transport + 'static> Session<T> {
         let masked: Arc<[Secret<String>]> = Arc::from([token.secret.clone()]);
         let network = Arc::new(network);
         let reached = Reached::begin(given, purpose, &network, &masked, events).await?;
-        survey::refuse(&reached.findings)?;
+        preflight::refuse(&reached.findings)?;
         reached.tell(events.as_ref());
         let Reached { given, nodes, unreachable, survey, .. } = reached;
         let Given { inventory, kept, program } = given;
@@ -157,9 +159,19 @@ impl<T: Transport + 'static> Session<T> {
             None => Pki::generate()?,
         };
         let registration = network.registration(&cluster, &bundle, &pki).await?;
-        let steps = purpose.steps;
-        let context = Context { steps, cluster, survey, pki, bundle, token, program, registration };
-        let context = Arc::new(context);
+        let agent = || hub::objects(&bundle.image("slipway-agent")?.reference);
+        let hub = cluster.addons.hub.then(agent).transpose()?;
+        let context = Arc::new(Context {
+            steps: purpose.steps,
+            cluster,
+            survey,
+            pki,
+            bundle,
+            token,
+            program,
+            hub,
+            registration,
+        });
         let plan = engine::plan(&context, &nodes).await?;
         let plan = Arc::new(Plan { partial: purpose.partial, ..plan });
         Ok(Self { inventory, nodes, context, plan, unreachable })
@@ -200,7 +212,7 @@ impl<T: Transport + 'static> Session<T> {
         let (cluster, survey) = (&self.context.cluster, &self.context.survey);
         let well = outcome.failures.is_empty() && outcome.held_back.is_empty();
         // Where nothing was changed, the survey has just said who holds it.
-        if well && (outcome.changed > 0 || survey::disputed(cluster, survey)) {
+        if well && (outcome.changed > 0 || preflight::disputed(cluster, survey)) {
             let held = holders::one_holder(cluster, &self.nodes).await;
             let failed = held.err().map(|error| (survey.leader.clone(), "health", error));
             outcome.failures.extend(failed);

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use slipway::cluster::{Cluster, Endpoint};
 use slipway::command::Output;
+use slipway::preflight::{self, CHECKS, Finding};
 use slipway::report::findings_text;
-use slipway::survey::{self, CHECKS, EtcdMember, Facts, Finding, Listed, Survey};
+use slipway::survey::{EtcdMember, Facts, Listed, Survey};
 
 /// The C library that slipway itself needs, here.
 const GLIBC: (u32, u32) = (2, 34);
@@ -123,14 +124,14 @@ fn judge(cluster: &Cluster, printed: &BTreeMap<String, Vec<String>>) -> Vec<Find
     });
     let own = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
     let survey = Survey::new(cluster, Some(&own), facts.collect()).unwrap();
-    let mut findings = survey::findings(cluster, &survey, GLIBC);
+    let mut findings = preflight::findings(cluster, &survey, GLIBC);
     let synced = printed.iter().filter_map(|(name, lines)| {
         let times: Vec<&str> = lines.iter().filter_map(|l| l.strip_prefix("synced=")).collect();
         let stdout = times.join("\n").into_bytes();
-        survey::synced(name, &Output { stdout, ..Output::default() })
+        preflight::synced(name, &Output { stdout, ..Output::default() })
     });
     findings.extend(synced);
-    survey::sort(&mut findings, cluster);
+    preflight::sort(&mut findings, cluster);
     findings
 }
 
@@ -159,7 +160,7 @@ const CASES: &[&str] = &["bare", "outside", "living", "silent", "used", "aged"];
 fn fleets_and_what_is_said_of_them() {
     for name in CASES {
         let findings = findings_of(name);
-        let refused = survey::refuse(&findings).unwrap_err();
+        let refused = preflight::refuse(&findings).unwrap_err();
         let said = format!("{}\n\n{refused}\n", findings_text(&findings));
         let expected = snapbox::Data::read_from(&root().join(format!("{name}.txt")), None);
         snapbox::Assert::new().action_env("SNAPSHOTS").normalize_paths(false).eq(said, expected);
@@ -179,10 +180,10 @@ fn every_check_finds_something_in_a_fleet() {
 fn warnings_alone_refuse_nothing() {
     let warnings: Vec<Finding> = findings_of("bare")
         .into_iter()
-        .filter(|f| f.severity == survey::Severity::Warning)
+        .filter(|f| f.severity == preflight::Severity::Warning)
         .collect();
     assert!(warnings.len() > 5);
-    survey::refuse(&warnings).unwrap();
+    preflight::refuse(&warnings).unwrap();
 }
 
 /// `node check` of each finding where the nodes print these lines: `NODE KEY=VALUE`.

@@ -40,6 +40,7 @@ fn wanted(cluster: Cluster) -> String {
         bundle: Arc::new(Bundle::open(&bundle).unwrap()),
         token: Token::random(),
         program: Program::running().unwrap(),
+        hub: None,
         registration: None,
     };
     let mut text = String::new();

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::run::{self};
 use super::{InventoryArg, say, tell_unreachable};
 use crate::diagnostic::{Kind, Result};
+use crate::preflight::Severity;
 use crate::report::{self, Format};
 use crate::session::{Given, Purpose, Reached, Real};
-use crate::survey::Severity;
 
 /// Check all machines, and report every error and warning
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 
 use super::counted;
 use crate::diagnostic::printable;
-use crate::survey::{Finding, Severity};
+use crate::preflight::{Finding, Severity};
 
 /// All findings, in their order, under their nodes' names; ends with how many there are, without a
 /// last line break.

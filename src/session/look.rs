@@ -14,8 +14,9 @@ use crate::engine::Node;
 use crate::event::{Event, Sink};
 use crate::host::Transport;
 use crate::pki::Identity;
+use crate::preflight;
 use crate::probe::Probe;
-use crate::survey::{self, Facts, Survey};
+use crate::survey::{Facts, Survey};
 
 /// How long a kubelet that has just been started, after a power cut say, may take to register its node. To
 /// undo its join meanwhile would leave a node that is listed and Ready, by whose name nobody can join.
@@ -58,7 +59,7 @@ async fn facts<H: Transport + 'static>(
     there.nodes.retain(|node| nodes.contains_key(&node.name));
     loop {
         let questions = there.nodes.iter().map(|node| {
-            let probe = Probe::survey(&survey::questions(&there, node));
+            let probe = Probe::survey(&preflight::questions(&there, node));
             (node.name.clone(), probe)
         });
         let facts = ask(nodes, questions.collect(), Answer::facts).await?;

@@ -13,11 +13,12 @@ use crate::event::{Event, Sink};
 use crate::host::Transport;
 use crate::inventory::{self, Inventory};
 use crate::pki::Pki;
+use crate::preflight::{self, Finding};
 use crate::probe::Probe;
 use crate::secret::Secret;
 use crate::state::State;
 use crate::steps::Program;
-use crate::survey::{self, Finding, Membership, Survey};
+use crate::survey::{Membership, Survey};
 
 /// What the operator's machine gives to a run.
 pub struct Given {
@@ -84,7 +85,7 @@ impl<T: Transport + 'static> Reached<T> {
             let node = name.clone();
             events.take(Event::Connected { node, about: format!("{system}, {part}") });
         }
-        let findings = survey::findings(cluster, &survey, given.program.glibc());
+        let findings = preflight::findings(cluster, &survey, given.program.glibc());
         Ok(Self { findings, unreachable, given, nodes, survey })
     }
 
@@ -100,9 +101,9 @@ impl<T: Transport + 'static> Reached<T> {
             self.given.inventory.cluster.with_role(Role::ControlPlane).filter(bare);
         let probes = control_planes.map(|node| (node.name.clone(), Probe::synced_writes()));
         let answers = look::ask(&self.nodes, probes.collect(), |answer| Ok(answer.output)).await?;
-        let found = answers.iter().filter_map(|(name, output)| survey::synced(name, output));
+        let found = answers.iter().filter_map(|(name, output)| preflight::synced(name, output));
         self.findings.extend(found);
-        survey::sort(&mut self.findings, &self.given.inventory.cluster);
+        preflight::sort(&mut self.findings, &self.given.inventory.cluster);
         Ok(())
     }
 

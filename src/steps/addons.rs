@@ -43,9 +43,8 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(boxed(ServerKey { name: "metrics-server-tls", leaf }));
         wanted.push(boxed(Manifest { name: "metrics-server", text }));
     }
-    if context.cluster.addons.hub {
-        let text = crate::hub::objects(&context.bundle.image("slipway-agent")?.reference)?;
-        wanted.push(boxed(Manifest { name: "hub", text }));
+    if let Some(text) = &context.hub {
+        wanted.push(boxed(Manifest { name: "hub", text: text.clone() }));
     }
     Ok(wanted)
 }

@@ -155,6 +155,8 @@ pub struct Context {
     pub token: Token,
     /// This program, which stays on control planes to approve certificates.
     pub program: Program,
+    /// What makes the cluster a hub, as a list of objects; `None` where it shall be none.
+    pub hub: Option<String>,
     /// What registers the cluster, where a hub is named.
     pub registration: Option<Registered>,
 }

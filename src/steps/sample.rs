@@ -43,6 +43,7 @@ impl Context {
             bundle: Arc::new(empty_bundle()),
             token: Token::random(),
             program: Program::nowhere(),
+            hub: None,
             registration: None,
         }
     }

@@ -1,7 +1,7 @@
 //! Identifies the machines: every node's facts and membership, the cluster's identity, the leader.
 //!
 //! All of it comes from one look at each node before any step; what a node printed is untrusted and
-//! parsed with limits. [`findings`] then judges everything at once.
+//! parsed with limits. [`crate::preflight`] then judges everything at once.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,20 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::pki::Identity;
 
 mod beyond;
+mod clock;
 mod facts;
 mod listed;
+mod machine;
 mod membership;
-mod preflight;
 #[cfg(test)]
 mod tests;
 
 pub use beyond::Beyond;
+pub use clock::{Ahead, Clock, THIS_MACHINE};
 pub use facts::{Credentials, Facts};
 pub use listed::{EtcdMember, Listed};
+pub use machine::{Answer, Disk, Holder, Link, Listener, Machine, Mount, Other};
 pub use membership::{Membership, Otherwise, Partial, Remedy};
-pub use preflight::{
-    CHECKS, Check, Finding, Machine, Severity, disputed, findings, questions, refuse, sort, synced,
-};
 
 use membership::View;
 

@@ -1,8 +1,8 @@
 //! Finds every error and warning about the machines before anything is changed, on all nodes at once.
 //! Pure: [`questions`] says what to ask the nodes, [`findings`] judges the answers.
 
-use super::{Membership, Survey, Surveyed};
 use crate::cluster::{Cluster, Endpoint, Node, Role};
+use crate::survey::{Membership, Survey, Surveyed};
 
 mod certificates;
 mod clock;
@@ -10,7 +10,6 @@ mod finding;
 mod forward;
 mod holders;
 mod left;
-mod machine;
 mod membership;
 mod mounts;
 mod network;
@@ -22,7 +21,6 @@ mod tests;
 mod unique;
 
 pub use finding::{Check, Finding, Severity, refuse};
-pub use machine::Machine;
 pub use sync::synced;
 
 /// All checks, in the order of the documentation.

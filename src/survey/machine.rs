@@ -154,7 +154,7 @@ pub struct Holder {
 
 impl Machine {
     /// Takes one fact; what cannot be read is left out.
-    pub(in crate::survey) fn set(&mut self, key: &str, value: &str) {
+    pub(super) fn set(&mut self, key: &str, value: &str) {
         let value: String = value.chars().take(MANY).collect();
         let mut words = value.split_whitespace();
         match key {

@@ -1,7 +1,7 @@
 //! Clocks: those of all nodes, and of this machine.
 
 use crate::cluster::Cluster;
-use crate::survey::Survey;
+use crate::survey::{Ahead, Survey, THIS_MACHINE};
 
 use super::finding::{ALL, Check, Finding, Severity};
 
@@ -30,49 +30,6 @@ pub(super) const CLOCK_STUCK: Check = Check {
 const NOTICED: i64 = 1_000_000_000;
 /// More makes fresh certificates invalid; see [`CLOCK_STUCK`]. In ns.
 const HARMFUL: i64 = 300_000_000_000;
-
-/// How far a clock is ahead of this machine's, at least and at most; in ns.
-type Ahead = (i64, i64);
-const THIS_MACHINE: Ahead = (0, 0);
-
-/// When a node showed which time, in ns since the epoch: by its own clock, and by this machine's.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Clock {
-    shown: Option<(i64, i64)>,
-    heard: Option<(i64, i64)>,
-}
-
-impl Clock {
-    /// Takes a time that the node showed; the first and the last count.
-    pub(super) fn shown(&mut self, time: Option<i64>) {
-        if let Some(time) = time {
-            self.shown = Some((self.shown.map_or(time, |(first, _)| first), time));
-        }
-    }
-
-    /// Takes when the node was `asked`, and when its answer was `heard`, by this machine's clock.
-    pub fn heard(&mut self, asked: i64, heard: i64) {
-        self.heard = Some((asked, heard));
-    }
-
-    /// The last time that the node showed, in seconds since the epoch.
-    pub(super) fn last(&self) -> Option<i64> {
-        self.shown.map(|(_, last)| last / 1_000_000_000)
-    }
-
-    /// Whether it may be this machine's own clock.
-    #[cfg(test)]
-    pub(super) fn is_this_machines(&self) -> bool {
-        self.ahead().is_some_and(|ahead| apart(ahead, THIS_MACHINE) == 0)
-    }
-
-    /// It showed its first time after the question, its last one before the answer came.
-    fn ahead(&self) -> Option<Ahead> {
-        let ((first, last), (asked, heard)) = (self.shown?, self.heard?);
-        let (least, most) = (last.saturating_sub(heard), first.saturating_sub(asked));
-        (least <= most).then_some((least, most))
-    }
-}
 
 pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
     let nodes = survey.nodes.iter().filter_map(|(name, one)| {
@@ -139,9 +96,16 @@ fn in_words(off: i64) -> String {
     format!("{time} {}", if off > 0 { "ahead of" } else { "behind" })
 }
 
+/// Whether it may be this machine's own clock.
+#[cfg(test)]
+pub(super) fn is_this_machines(clock: &crate::survey::Clock) -> bool {
+    clock.ahead().is_some_and(|ahead| apart(ahead, THIS_MACHINE) == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::survey::Clock;
     use proptest::prelude::*;
 
     #[test]

@@ -6,10 +6,10 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::finding::{ALL, Check, Finding, JOINING, JOINING_CONTROL_PLANES, Severity};
-use super::machine::Answer;
 use super::{carrier, joining, list};
 use crate::cluster::{Cluster, Endpoint, Node, Role};
 use crate::diagnostic::printable;
+use crate::survey::Answer;
 use crate::survey::{Membership, Survey};
 
 pub(super) const FILTERED: Check = Check {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::finding::{ALL, Check, Finding, JOINING, JOINING_CONTROL_PLANES, Severity};
-use super::machine::Disk;
-use super::{Machine, joining};
+use super::joining;
 use crate::cluster::{Cluster, Endpoint, Role};
 use crate::diagnostic::printable;
+use crate::survey::Disk;
+use crate::survey::Machine;
 use crate::survey::Survey;
 
 pub(super) const OPERATING_SYSTEM: Check = Check {

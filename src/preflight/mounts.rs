@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::finding::{Check, Finding, JOINING};
-use super::machine::Mount;
 use super::{joining, list};
 use crate::diagnostic::printable;
+use crate::survey::Mount;
 use crate::survey::Survey;
 
 pub(super) const READ_ONLY: Check = Check {

@@ -88,7 +88,8 @@ impl Resource for ClusterDns {
         let why = self.amiss(seen).unwrap_or_default();
         Some(format!(
             "{why}; packets between this node and CoreDNS' pods are lost (a firewall that forwards \
-             nothing, or drops UDP port 4789), or kube-proxy's rules are not there"
+             nothing or drops UDP port 4789, a network that lets only nodes' own addresses through), or \
+             kube-proxy's rules are not there"
         ))
     }
 }

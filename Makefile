@@ -8,6 +8,7 @@ AGENT   := $(dir $(SLIPWAY))slipway-agent
 TOOLS   := $(HOME)/.cache/slipway/tools
 FUZZ    := 300
 DENY    := $(TOOLS)/bin/cargo-deny
+TIMED   := scripts/timed
 
 help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,18 +26,33 @@ demo: machine ## from nothing to a running cluster of five nodes on this machine
 
 # With the build's profile, so that build scripts and macros are compiled once.
 check: machine ## format, lints, licences, documentation
-	cargo fmt --all --check
-	cargo clippy --release --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --release --no-deps --locked --document-private-items
+	@$(TIMED) format cargo fmt --all --check
+	@$(TIMED) lints cargo clippy --release --all-targets --locked -- -D warnings
+	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+		$(TIMED) documentation cargo doc --release --no-deps --locked --document-private-items
 	@[ -x $(DENY) ] || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-		cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
-	@scripts/deny $(DENY)
+		$(TIMED) cargo-deny cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
+	@$(TIMED) licences scripts/deny $(DENY)
 
-test: check build ## all checks and all tests, the clusters on the lab included
-	@scripts/fuzz 5
-	@for version in $$($(SLIPWAY) bundle versions); do $(SLIPWAY) bundle build --kubernetes $$version; done
+test: ## all checks and all tests, the clusters on the lab included; tells how long each part took
+	@$(TIMED) --run $(MAKE) --no-print-directory all
+
+all:
+	@$(TIMED) machine scripts/machine test fuzz
+	@$(TIMED) checks $(MAKE) --no-print-directory check
+	@$(TIMED) build $(MAKE) --no-print-directory build
+	@$(TIMED) fuzz scripts/fuzz 5
+	@$(TIMED) bundles $(MAKE) --no-print-directory bundles
+	@$(TIMED) tests scripts/tests
+
+# Of all Kubernetes versions, and what others publish for a hub's tests.
+bundles:
+	@for version in $$($(SLIPWAY) bundle versions); do \
+		$(TIMED) "Kubernetes $$version" $(SLIPWAY) bundle build --kubernetes $$version; done
 	@scripts/published-crds
-	cargo test --release --locked
+
+ci-report: ## write bench/ci.md from the last cold and the last warm `make test`
+	@$(TIMED) --report bench/ci.md
 
 fuzz: machine ## fuzzers for all that slipway reads and did not write, FUZZ seconds each; writes docs/fuzz.md
 	@scripts/fuzz $(FUZZ) docs/fuzz.md
@@ -46,10 +62,10 @@ reproduce: machine build ## build the whole bundle twice, apart, and compare the
 
 sweep: machine build ## break a lab in every way that is known; can be interrupted; writes docs/faults.md
 	$(SLIPWAY) bundle build
-	SLIPWAY_SWEEP=all cargo test --release --locked --test faults -- --nocapture
+	cargo test --release --locked --test cluster -- --ignored --nocapture
 
 bench: machine build ## bare kubeadm commands against `slipway apply`, in one run
 	$(SLIPWAY) bundle build
 	SLIPWAY=$(SLIPWAY) bench/compare.sh
 
-.PHONY: help machine build demo check test fuzz reproduce sweep bench
+.PHONY: help machine build demo check test all bundles ci-report fuzz reproduce sweep bench

@@ -24,7 +24,7 @@ pub const CASES: &[Case] = &[
         name: "stolen bootstrap token",
         fault: "while a worker joins, somebody who has seen the token asks to become cp-1, and a node of another name; later a run is killed while its token is good",
         answer: "approves the joining worker alone; the token is worth nothing when the run ends, or the next one after a kill; it is in no log",
-        often: true,
+        often: false,
         start: Start::Whole,
         run: stolen_token,
     },

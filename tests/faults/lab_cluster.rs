@@ -4,11 +4,11 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use super::report::Ended;
 use super::support::kube::{Kube, etcd_whole};
 use super::support::lab::Lab;
 use super::support::{KUBERNETES, eventually, secs};
 use super::{Case, Start};
-use crate::report::Ended;
 
 pub const INVENTORY: &str = "slipway.yaml";
 
@@ -19,22 +19,24 @@ pub struct LabCluster {
     pub lab: Lab,
     /// What it is now; `None` after a case has used it.
     is: Option<Start>,
-    /// Whether snapshots are worth their time: many cases need them.
-    keeps: bool,
     /// Whether there is a snapshot of a whole cluster, and the operator's files of then.
     kept: bool,
 }
 
 impl LabCluster {
-    /// Machines, and a snapshot of them. `keeps` says whether a whole cluster is kept as well.
-    pub fn up(keeps: bool) -> Self {
-        let lab = Lab::up("t-faults", 3, 2, &["--disk", "8G"]);
+    /// Machines with disks of their own.
+    pub fn up(name: &str) -> Self {
+        let lab = Lab::up(name, 3, 2, &["--disk", "8G"]);
         for node in ["cp-1", "w-1"] {
             let name = format!("name: {node}, ");
             lab.edit(&name, &format!("{name}labels: {{example.com/rack: r1}}, {TAINT}, "));
         }
-        lab.lab("snapshot", &["bare"]);
-        Self { lab, is: Some(Start::Bare), keeps, kept: false }
+        Self { lab, is: Some(Start::Bare), kept: false }
+    }
+
+    /// Keeps the machines as they are, to install them anew.
+    pub fn keep_bare(&self) {
+        self.lab.lab("snapshot", &["bare"]);
     }
 
     /// Makes the lab what a case begins with.
@@ -53,11 +55,9 @@ impl LabCluster {
                     self.reset();
                 }
                 self.apply_whole("the apply that everything begins with");
-                if self.keeps {
-                    self.lab.lab("snapshot", &["whole"]);
-                    self.kept = true;
-                    self.whole();
-                }
+                self.lab.lab("snapshot", &["whole"]);
+                self.kept = true;
+                self.whole();
             }
         }
         self.is = Some(start);
@@ -74,7 +74,7 @@ impl LabCluster {
 
     /// Runs a case. One that leaves the lab as it found it says so by its start.
     pub fn attempt(&mut self, case: &Case) -> Ended {
-        println!("--- {}: {}", case.name, case.fault);
+        println!("{}", case.fault);
         let began = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| {
             self.be(case.start);

@@ -1,114 +1,105 @@
-//! Results: kept as they come, so that a sweep goes on where it stopped; and the page they make.
+//! `docs/faults.md`: results are written there as they come, and read back, so that a sweep goes on where
+//! it stopped.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::support::{run, target};
+use super::support::run;
 use super::{CASES, Case};
 
+/// Before the table.
+const HEAD: &str = "# What may go wrong
+
+Written by `make sweep`: on a lab of three control planes and two workers, each thing goes wrong for real,
+and afterwards the cluster is the one that an undisturbed apply makes: every node Ready, every pod running,
+three voting etcd members, the same CA, and one more apply changes nothing. The cases are in
+`tests/faults/`. `make test` runs some of them, too, on its cluster of five machines.
+
+| case | what goes wrong | what slipway does | `make test` | result | commit | day |
+|---|---|---|---|---|---|---|
+";
+
 pub struct Report {
-    all: bool,
     commit: String,
-    results: BTreeMap<String, Row>,
+    rows: BTreeMap<String, Row>,
+    /// Of this run.
+    failed: Vec<&'static str>,
 }
 
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
 struct Row {
+    /// `passed` or `**failed**`, the seconds it took, and figures or why it failed.
+    result: String,
     commit: String,
-    passed: bool,
-    /// Figures, or why it failed.
-    text: String,
-    seconds: u64,
+    day: String,
 }
 
 /// How a case ended: its figures and the seconds it took, or why it failed.
 pub type Ended = (Result<String, String>, u64);
 
 impl Report {
-    pub fn open(all: bool) -> Self {
+    pub fn open() -> Self {
         let root = env!("CARGO_MANIFEST_DIR");
         let git = |args: &[&str]| run("git", &[&["-C", root], args].concat(), "").stdout;
         let commit = git(&["rev-parse", "--short", "HEAD"]).trim().to_owned();
         let changed = git(&["status", "--porcelain", "--", "src", "templates", "bundle", "tests"]);
         let commit = if changed.is_empty() { commit } else { format!("{commit} with changes") };
-        let kept = fs::read_to_string(kept()).unwrap_or_default();
-        let results =
-            if all { serde_json::from_str(&kept).unwrap_or_default() } else { BTreeMap::new() };
-        Self { all, commit, results }
+        let text = fs::read_to_string(page()).unwrap_or_default();
+        Self { commit, rows: text.lines().filter_map(read).collect(), failed: Vec::new() }
     }
 
     pub fn has_passed(&self, case: &Case) -> bool {
-        self.results.get(case.name).is_some_and(|row| row.passed && row.commit == self.commit)
+        let row = self.rows.get(case.name);
+        row.is_some_and(|row| row.commit == self.commit && row.result.starts_with("passed"))
     }
 
-    pub fn add(&mut self, case: &Case, (result, seconds): Ended) {
-        let passed = result.is_ok();
-        let text = result.unwrap_or_else(|why| why);
-        println!(
-            "{}: {} in {seconds} s: {text}",
-            case.name,
-            if passed { "passed" } else { "FAILED" }
-        );
-        let row = Row { commit: self.commit.clone(), passed, text, seconds };
-        self.results.insert(case.name.to_owned(), row);
-        if self.all {
-            fs::write(kept(), serde_json::to_string_pretty(&self.results).unwrap()).unwrap();
-            self.page();
-        }
+    pub fn add(&mut self, case: &'static Case, (result, seconds): Ended) {
+        let word = if result.is_ok() { "passed" } else { "**failed**" };
+        let text = result.unwrap_or_else(|why| {
+            self.failed.push(case.name);
+            why
+        });
+        println!("{}: {word} in {seconds} s: {text}", case.name);
+        let first = text.lines().next().unwrap_or_default().replace('|', "/");
+        let colon = if first.is_empty() { "" } else { ": " };
+        let row = Row {
+            result: format!("{word}, {seconds} s{colon}{first}"),
+            commit: self.commit.clone(),
+            day: jiff::Timestamp::now().strftime("%F").to_string(),
+        };
+        self.rows.insert(case.name.to_owned(), row);
+        self.write();
     }
 
     /// Fails if any case of this run did.
     pub fn end(&self) {
-        let failed: Vec<_> = self.results.iter().filter(|(_, row)| !row.passed).collect();
-        let names: Vec<&String> = failed.iter().map(|(name, _)| *name).collect();
-        assert!(
-            failed.is_empty(),
-            "{} of {} cases failed: {names:?}",
-            failed.len(),
-            self.results.len()
-        );
-        println!("{} cases passed", self.results.len());
+        assert!(self.failed.is_empty(), "{} cases failed: {:?}", self.failed.len(), self.failed);
     }
 
-    fn page(&self) {
-        let mut text = format!(
-            "# What may go wrong\n\n\
-             Written by `make sweep` on {}, commit {}: on a lab of three control planes and two workers,\n\
-             each thing goes wrong for real, and afterwards the cluster is the one that an undisturbed\n\
-             apply makes: every node Ready, every pod running, three voting etcd members, the same CA,\n\
-             and one more apply changes nothing. The cases are in `tests/faults/`.\n\n\
-             | case | what goes wrong | what slipway does | result |\n|---|---|---|---|\n",
-            jiff::Timestamp::now().strftime("%F"),
-            self.commit,
-        );
+    fn write(&self) {
+        let mut text = HEAD.to_owned();
         for case in CASES.iter().copied().flatten() {
-            let result = match self.results.get(case.name) {
-                None => "not run".to_owned(),
-                Some(row) => {
-                    let word = if row.passed { "passed" } else { "**failed**" };
-                    let first = row.text.lines().next().unwrap_or_default().replace('|', "\\|");
-                    let old = if row.commit == self.commit {
-                        String::new()
-                    } else {
-                        format!(" (at {})", row.commit)
-                    };
-                    format!(
-                        "{word}{old}, {} s{}{first}",
-                        row.seconds,
-                        if first.is_empty() { "" } else { ": " }
-                    )
-                }
-            };
-            text.push_str(&format!(
-                "| {} | {} | {} | {result} |\n",
-                case.name, case.fault, case.answer
-            ));
+            let Case { name, fault, answer, often, .. } = case;
+            let often = if *often { "runs it" } else { "" };
+            let row = self.rows.get(*name);
+            let (result, commit, day) = row.map_or(("not run", "", ""), |row| {
+                (row.result.as_str(), row.commit.as_str(), row.day.as_str())
+            });
+            let cells = [name, fault, answer, often, result, commit, day].join(" | ");
+            text.push_str(&format!("| {cells} |\n"));
         }
-        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md"), text).unwrap();
+        fs::write(page(), text).unwrap();
     }
 }
 
-fn kept() -> PathBuf {
-    target().join("faults.json")
+/// The name of a case and its row, out of a line of the table.
+fn read(line: &str) -> Option<(String, Row)> {
+    let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+    let &[name, _, _, _, result, commit, day] = cells.as_slice() else { return None };
+    let [result, commit, day] = [result, commit, day].map(str::to_owned);
+    Some((name.to_owned(), Row { result, commit, day }))
+}
+
+fn page() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md")
 }

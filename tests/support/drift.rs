@@ -8,6 +8,7 @@ use super::{CHANGES, eventually, figure, secs, shown};
 
 const INVENTORY: &str = "slipway.yaml";
 const ROTATION: &str = "kubeadm:node-autoapprove-certificate-rotation";
+const APPROVAL: &str = "kubeadm:node-autoapprove-bootstrap";
 const TAINT: &str = "node-role.kubernetes.io/control-plane";
 
 /// Takes away what the images of two components say of themselves, and ends their containers: no new
@@ -35,6 +36,11 @@ const SHOWN: &[Change] = &[
         id: "kubeadm's objects",
         says: "+  name: kubeadm:node-autoapprove-cert",
     },
+    Change {
+        node: "cp-1",
+        id: "absence of ClusterRoleBinding kubeadm:node-autoapprove-bootstrap",
+        says: "remove",
+    },
     Change { node: "cp-1", id: "taints of cp-1", says: TAINT },
     Change { node: "cp-2", id: "static pod kube-apiserver", says: "-    - --profiling=false" },
     Change { node: "w-1", id: "kubelet's configuration", says: "+rotateCertificates: true" },
@@ -46,8 +52,11 @@ const SHOWN: &[Change] = &[
     Change { node: "cp-1", id: "cluster health", says: "CreateContainerError" },
 ];
 
-/// Changes all of it at once, looks, and applies.
-pub fn is_shown_and_put_back(lab: &Lab, kube: &Kube) {
+/// Changes all of it, looks, and applies. `meanwhile` runs while cp-3's kubelet has yet to find that it
+/// cannot make containers any more; the rest of the cluster is whole then.
+pub fn is_shown_and_put_back(lab: &Lab, kube: &Kube, meanwhile: impl FnOnce()) {
+    lab.on("cp-3", HOLLOW);
+    meanwhile();
     change(lab, kube);
     let plan = lab.save_plan(INVENTORY, "drift.json");
     assert_eq!(plan.ran.code, CHANGES, "plan --exit-code:\n{}", plan.ran.both());
@@ -57,9 +66,11 @@ pub fn is_shown_and_put_back(lab: &Lab, kube: &Kube) {
     }
     let run = lab.apply(INVENTORY);
     assert_eq!(run.ran.code, 0, "apply:\n{}", run.ran.both());
-    figure(&format!("{}: seven changes by hand put back", lab.name), shown(run.took));
+    figure(&format!("{}: eight changes by hand put back", lab.name), shown(run.took));
     kube.wait_whole(lab, secs(60));
     kube.get(&["get", "clusterrolebinding", ROTATION]);
+    let binding = kube.run(&["get", "clusterrolebinding", APPROVAL]);
+    assert!(binding.stderr.contains("NotFound"), "{}", binding.both());
     let taints = kube.get(&["get", "node", "cp-1", "-o", "jsonpath={.spec.taints}"]);
     assert!(taints.contains(TAINT), "{taints}");
     let count = |node, text| lab.on(node, text).trim().to_owned();
@@ -75,13 +86,15 @@ pub fn is_shown_and_put_back(lab: &Lab, kube: &Kube) {
 fn change(lab: &Lab, kube: &Kube) {
     kube.get(&["-n", "kube-system", "delete", "deployment", "coredns"]);
     kube.get(&["delete", "clusterrolebinding", ROTATION]);
+    let role = "--clusterrole=system:certificates.k8s.io:certificatesigningrequests:nodeclient";
+    let group = "--group=system:bootstrappers:kubeadm:default-node-token";
+    kube.get(&["create", "clusterrolebinding", APPROVAL, role, group]);
     kube.get(&["taint", "node", "cp-1", &format!("{TAINT}-")]);
     let flag = r"sed -i 's/^    - --secure-port=.*/&\n    - --profiling=false/' /etc/kubernetes/manifests/kube-apiserver.yaml";
     lab.on("cp-2", flag);
     let rotation = "sed -i 's/rotateCertificates: true/rotateCertificates: false/' /var/lib/kubelet/config.yaml";
     lab.on("w-1", rotation);
     lab.on("w-2", "rm /etc/cni/net.d/10-calico.conflist");
-    lab.on("cp-3", HOLLOW);
     // A kubelet tells of its pod network with its next report.
     eventually("w-2 is not Ready", secs(60), || {
         let status = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::balancer::Balancer;
 use super::kube::Kube;
 use super::lab::{Lab, SLIPWAY};
 use super::{KUBERNETES, eventually, figure, run, secs, shown};
@@ -13,14 +14,16 @@ const EVERY: u64 = 5;
 
 /// A lab whose cluster is a hub.
 pub struct Hub {
-    pub lab: Lab,
+    lab: Lab,
     kubeconfig: PathBuf,
+    /// By which it is reached; forwards as long as there is a hub.
+    _balancer: Balancer,
 }
 
 impl Hub {
-    pub fn of(lab: Lab) -> Self {
+    pub fn of(lab: Lab, balancer: Balancer) -> Self {
         let kubeconfig = lab.state().join("kubeconfig");
-        Self { lab, kubeconfig }
+        Self { lab, kubeconfig, _balancer: balancer }
     }
 
     pub fn kube(&self) -> Kube {
@@ -55,16 +58,16 @@ impl Hub {
         shown["clusters"].as_array().unwrap().clone()
     }
 
-    /// Shows that cluster Ready, with all its nodes.
+    /// Shows that cluster Ready, with all its nodes, at its `version`.
     #[track_caller]
-    pub fn shows_whole(&self, member: &Lab, region: &str) {
+    pub fn shows_whole(&self, member: &Lab, region: &str, version: &str) {
         let nodes = member.nodes.len();
         // The first report may come before the last node was counted.
         let whole = |one: &Value| {
             one["ready"] == "True"
                 && one["region"] == region
                 && one["nodes"] == serde_json::json!([nodes, nodes])
-                && one["version"] == format!("v{KUBERNETES}")
+                && one["version"] == format!("v{version}")
                 && one["certificates"].is_string()
         };
         let name = member.name.as_str();

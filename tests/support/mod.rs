@@ -1,5 +1,6 @@
 //! What the end-to-end tests stand on: commands, waits with limits, figures, one test at a time.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,41 @@ pub fn pause(time: Duration) {
 /// Seconds.
 pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+thread_local! {
+    /// The parts that this thread is in, outermost first.
+    static PARTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Does a part of a test, which gets a line in the table of times at the end of `make test`.
+pub fn part<T>(name: &str, work: impl FnOnce() -> T) -> T {
+    let name = PARTS.with_borrow_mut(|parts| {
+        parts.push(name.to_owned());
+        parts.join(" / ")
+    });
+    println!("--- {name}");
+    let _timed = Timed { name, mark: timed(&["--begin"]) };
+    work()
+}
+
+/// A part that goes on; it ends when this is dropped, and failed if that is by a panic.
+struct Timed {
+    name: String,
+    mark: String,
+}
+
+impl Drop for Timed {
+    fn drop(&mut self) {
+        PARTS.with_borrow_mut(Vec::pop);
+        let result = if std::thread::panicking() { "failed" } else { "ok" };
+        timed(&["--end", &self.mark, &self.name, result]);
+    }
+}
+
+fn timed(args: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/timed");
+    run(script, args, "").stdout.trim().to_owned()
 }
 
 /// Prints a measured figure, and keeps it in `target/figures.txt`.

@@ -68,6 +68,11 @@ impl Plane {
         plane
     }
 
+    /// A file for kubectl, with every right; there only with controllers.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
+    }
+
     /// A client with every right.
     pub fn admin(&self) -> Client {
         let (certificate, key) = self.keys.admin.clone();
@@ -107,6 +112,7 @@ impl Plane {
                 format!("--service-account-key-file={}", file("accounts.key")),
                 format!("--service-account-signing-key-file={}", file("accounts.key")),
                 "--authorization-mode=RBAC".to_owned(),
+                "--enable-bootstrap-token-auth".to_owned(),
                 "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
                 "--allow-privileged=true".to_owned(),
                 "--profiling=false".to_owned(),
@@ -153,7 +159,7 @@ impl Plane {
             }}],
             "contexts": [{ "name": "x", "context": { "cluster": "x", "user": "x" } }],
         });
-        fs::write(self.dir.join("kubeconfig"), kubeconfig.to_string()).unwrap();
+        fs::write(self.kubeconfig(), kubeconfig.to_string()).unwrap();
         let file = |name: &str| self.dir.join(name).display().to_string();
         self.spawn(
             "kube-controller-manager",

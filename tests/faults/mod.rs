@@ -1,26 +1,16 @@
 //! What may go wrong, for real: on a lab of three control planes and two workers, things break at the
-//! worst moment, and the next apply must end in the same cluster. Needs root and the bundle.
+//! worst moment, and the next apply must end in the same cluster.
 //!
-//! `cargo test --test faults` runs the cases marked `often`; with `SLIPWAY_SWEEP=all` all of them
-//! run, those that passed at this commit are not run again, and `docs/faults.md` is written.
+//! `make test` runs the cases marked `often`, each on the cluster of five machines as it is then. `make
+//! sweep` runs all of them on a lab of its own, but for those that passed at this commit, and writes
+//! `docs/faults.md`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    reason = "a test may panic, prints its figures, starts commands and waits for conditions"
-)]
-#![allow(dead_code, reason = "shares its support with the tests of whole clusters")]
-
-#[path = "../support/mod.rs"]
-mod support;
+use super::support;
 
 mod attacks;
 mod edits;
 mod interruptions;
-mod lab_cluster;
+pub mod lab_cluster;
 mod membership;
 mod network;
 mod preflight;
@@ -28,7 +18,7 @@ mod report;
 mod running;
 
 use lab_cluster::LabCluster;
-use support::Turn;
+use report::Report;
 
 /// One thing that goes wrong.
 pub struct Case {
@@ -38,7 +28,7 @@ pub struct Case {
     pub fault: &'static str,
     /// What slipway does then.
     pub answer: &'static str,
-    /// Whether `make test` runs it.
+    /// Whether `make test` runs it. Then it leaves the lab as it found it.
     pub often: bool,
     /// What the lab is at its begin.
     pub start: Start,
@@ -47,7 +37,7 @@ pub struct Case {
 }
 
 /// All cases, as the report shows them.
-pub const CASES: &[&[Case]] = &[
+const CASES: &[&[Case]] = &[
     preflight::CASES,
     interruptions::CASES,
     membership::CASES,
@@ -65,22 +55,27 @@ pub enum Start {
     Whole,
 }
 
-#[test]
-fn what_goes_wrong_is_mended_by_the_next_apply() {
-    let all = std::env::var("SLIPWAY_SWEEP").is_ok_and(|which| which == "all");
-    let mut cases: Vec<&Case> =
-        CASES.iter().copied().flatten().filter(|case| all || case.often).collect();
+/// Runs the cases that `make test` runs and that begin so; the first that fails ends it.
+pub fn often(cluster: &LabCluster, start: Start) {
+    for case in CASES.iter().copied().flatten().filter(|case| case.often && case.start == start) {
+        support::part(case.name, || println!("{}", (case.run)(cluster)));
+    }
+}
+
+/// Runs all cases; `SLIPWAY_FAULT` may name some, separated by commas. Fails at the end if any did.
+pub fn sweep() {
+    let mut cases: Vec<&Case> = CASES.iter().copied().flatten().collect();
     // Making a cluster takes longest.
     cases.sort_by_key(|case| case.start);
     let only = std::env::var("SLIPWAY_FAULT").unwrap_or_default();
     cases.retain(|case| only.split(',').any(|part| case.name.contains(part)));
-    let mut report = report::Report::open(all);
+    let mut report = Report::open();
     cases.retain(|case| !report.has_passed(case));
     if !cases.is_empty() {
-        let _turn = Turn::take();
-        let mut cluster = LabCluster::up(all);
+        let mut cluster = LabCluster::up("t-faults");
+        cluster.keep_bare();
         for case in cases {
-            let result = cluster.attempt(case);
+            let result = support::part(case.name, || cluster.attempt(case));
             report.add(case, result);
         }
     }

@@ -266,3 +266,126 @@ fn imports_are_recognised() {
     assert_eq!(named("use crate::{cache, secret::Secret};"), ["cache", "secret"]);
     assert_eq!(named("let x = crate::pki::y(crate::state::z);"), ["pki", "state"]);
 }
+
+/// Commands that change a machine or a cluster, as a word of shell and what may follow it.
+const CHANGING: &[(&str, &[&str])] = &[
+    ("rm", &[]),
+    ("mv", &[]),
+    ("cp", &[]),
+    ("ln", &[]),
+    ("tee", &[]),
+    ("mkdir", &[]),
+    ("mktemp", &[]),
+    ("touch", &[]),
+    ("chmod", &[]),
+    ("chown", &[]),
+    ("install", &[]),
+    ("kill", &[]),
+    ("mount", &[]),
+    ("umount", &[]),
+    ("modprobe", &[]),
+    ("swapoff", &[]),
+    ("reboot", &[]),
+    ("hostname", &[]),
+    ("apt-get", &[]),
+    ("dpkg", &[]),
+    ("dd", &[]),
+    ("ip", &["add", "del", "flush", "set", "replace", "change"]),
+    ("nft", &["add", "delete", "flush", "insert", "replace", "-f"]),
+    ("sysctl", &["-w", "-p", "--system"]),
+    ("systemctl", &["start", "stop", "restart", "reload", "enable", "disable", "mask", "unmask"]),
+    ("ctr", &["import", "rm", "pull", "tag", "label", "delete", "create"]),
+    ("etcdctl", &["put", "del", "add", "remove", "promote", "update", "defrag", "compact"]),
+    (
+        "kubectl",
+        &[
+            "create", "apply", "delete", "patch", "label", "annotate", "taint", "replace", "scale",
+            "edit",
+        ],
+    ),
+    ("kubeadm", &["init", "join", "reset", "upgrade", "token"]),
+];
+
+/// Probes that write, and leave nothing; ARCHITECTURE.md says why.
+const WRITES: &[&str] = &["src/probe/kubeadm.sh", "src/probe/sync.sh"];
+
+/// What a line of shell changes: a command of [`CHANGING`] where one may stand, or a redirection.
+fn changes(line: &str) -> Option<String> {
+    let line = line.split(" # ").next().unwrap();
+    let line = if line.trim_start().starts_with('#') { "" } else { line };
+    for part in line.split(['|', ';', '&', '(', '{', '`']) {
+        let words: Vec<&str> =
+            part.split_whitespace().map(|word| word.trim_matches(['\'', '"'])).collect();
+        let starts = ["then", "do", "else", "!", "if", "while", "until", "exec", "env"];
+        let first = words.iter().position(|word| {
+            let limit = *word == "timeout" || word.parse::<f64>().is_ok();
+            !starts.contains(word) && !word.contains('=') && !limit
+        });
+        let Some(first) = first else { continue };
+        let found = CHANGING.iter().find(|(name, _)| *name == words[first]);
+        let Some((name, verbs)) = found else { continue };
+        if verbs.is_empty() || words[first..].iter().any(|word| verbs.contains(word)) {
+            return Some((*name).to_owned());
+        }
+    }
+    let targets = line.split('>').skip(1).map(str::trim_start);
+    let mut writes = targets.filter(|to| {
+        let file = to.starts_with('/') || to.starts_with("\"$") || to.starts_with('$');
+        file && !to.starts_with("/dev/null") && !to.starts_with("\"/dev/tcp")
+    });
+    writes.next().map(|to| format!("> {to}"))
+}
+
+/// A plan asks all of them of machines that it promises not to change.
+#[test]
+fn no_probe_has_a_changing_command() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("src/probe.rs")];
+    let scripts = fs::read_dir(root.join("src/probe")).unwrap().map(|entry| entry.unwrap().path());
+    files.extend(scripts.filter(|path| path.extension().is_some_and(|end| end == "sh")));
+    assert!(files.len() > 5);
+    let mut wrong = Vec::new();
+    for path in files {
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        if WRITES.contains(&name.as_str()) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let rust = name.ends_with(".rs");
+        let lines = (1..).zip(text.lines());
+        let shell = lines.filter(|(_, line)| !(rust && line.trim_start().starts_with("//")));
+        for (number, line) in shell {
+            let line = line.trim().trim_start_matches("r#\"").trim_start_matches("r\"");
+            let line = line.trim_start_matches('"');
+            if let Some(what) = changes(line).filter(|_| !(rust && line.contains("=>"))) {
+                wrong.push(format!("{name}:{number}: {what}"));
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn changing_commands_are_found() {
+    for line in [
+        "ip neigh flush to \"$1\"",
+        "[ -e x ] && rm -f x",
+        "echo 1 >/proc/sys/net/ipv4/ip_forward",
+        "if systemctl restart chrony; then",
+        "k get nodes | kubectl --kubeconfig /etc/x apply -f -",
+        "timeout 5 etcdctl --endpoints=a member remove 1",
+        "cat >\"$f\"",
+    ] {
+        assert!(changes(line).is_some(), "{line}");
+    }
+    for line in [
+        "systemctl is-active --quiet chrony && p chrony running",
+        "etcdctl \"$@\" member list -w json 2>/dev/null",
+        "# rm everything",
+        "nft -s list table ip slipway_vrrp | sha256sum",
+        "kubectl diff --server-side -f - >/dev/null 2>&1",
+    ] {
+        assert_eq!(changes(line), None, "{line}");
+    }
+}

@@ -78,6 +78,7 @@ impl World {
                 let store = there.filter(|_| machine.has("/etc/kubernetes/admin.conf"));
                 yes(store.is_some_and(|store| self.stores[store].objects.admin))
             }
+            ProbeKind::Registration => self.registration(machine),
             ProbeKind::Reach => yes(self.holder().is_some()),
             ProbeKind::ServerCertificate => {
                 let store = self.admin(machine);

@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::effects::Effect;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
-    CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun, File, Hostname, Images,
+    AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun, File, Hostname, Images,
     KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens, Packages,
-    Reset, Resource, StaticPod, Synchronised, Token, Undone, Unit, Upstream, VrrpFilter, sha256,
+    Registration, Reset, Resource, StaticPod, Synchronised, Token, Undone, Unit, Upstream,
+    VrrpFilter, sha256,
 };
 use crate::secret::Secret;
 
@@ -41,6 +42,7 @@ enum Text {
     MoveDns,
     Hold,
     Release,
+    Credential,
 }
 
 /// Each shell text, as the resource that uses it gives it.
@@ -90,8 +92,13 @@ fn texts() -> &'static [(String, Text)] {
         ];
         let guard = Reset { node: String::new(), what: Undone::Init }.guard().unwrap();
         let text = |cmd: &Cmd| cmd.words()[2].clone();
-        let mut texts =
-            vec![(text(&guard.hold.cmd), Text::Hold), (text(&guard.release.cmd), Text::Release)];
+        let registration = Registration::sample(AtHub::default(), true);
+        let credential = &registration.converge(&Output::default())[0].cmd;
+        let mut texts = vec![
+            (text(credential), Text::Credential),
+            (text(&guard.hold.cmd), Text::Hold),
+            (text(&guard.release.cmd), Text::Release),
+        ];
         for (resource, kinds) in known {
             // What kubeadm would write, where nothing is there; nothing, for those that ask nobody.
             let said = "==> etcd.yaml <==\n{}\n\n==> config.yaml <==\n{}\n\n\
@@ -120,6 +127,7 @@ pub(super) fn effects_of(cmd: &Cmd) -> Vec<Effect> {
             let (_, kind) = known.unwrap_or_else(|| panic!("an unknown shell text: {text}"));
             shell(*kind, &rest.iter().map(owned).collect::<Vec<_>>(), input(cmd))
         }
+        ["true"] => vec![Effect::Nothing],
         ["rm", "-f", "--", path] => vec![Effect::Remove(owned(path))],
         ["mkdir", "-p", "--", path] => vec![Effect::Folder(owned(path))],
         ["modprobe", "-a", names @ ..] => {
@@ -223,6 +231,7 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Effect> {
         Text::EndPods => vec![Effect::EndPods(word(1))],
         Text::MoveDns => vec![Effect::MoveDns],
         Text::Hold => vec![Effect::Stop("kubelet.service".to_owned())],
+        Text::Credential => vec![Effect::Credential(text_input().parse().unwrap())],
         Text::Release => vec![Effect::Start("kubelet.service".to_owned())],
         Text::RemoveMember => vec![Effect::RemoveMember(word(0))],
         Text::RemoveTokens => vec![Effect::RemoveTokens],

@@ -51,6 +51,7 @@ const RULES: &[(&str, Rule)] = &[
     ("a kubelet registers its node", register),
     ("a kubelet gets its serving certificate", serving),
     ("the pod network comes up", network),
+    ("the agent joins the hub", World::join_hub),
 ];
 
 impl World {

@@ -265,7 +265,7 @@ fn no_edit_of_an_inventory_undoes_what_lives() {
                 virtual_ip: rng.chance(70),
                 ..Shape::whole()
             };
-            let calm = undisturbed(World::new(shape.inventory()), *seed)?;
+            let calm = undisturbed(shape.world(), *seed)?;
             edited(calm.moments.last().unwrap(), &mut rng)
         },
     );

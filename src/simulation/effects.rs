@@ -52,6 +52,8 @@ pub(super) enum Effect {
     /// Bootstrap tokens of slipway's.
     RemoveTokens,
     RemoveBinding(String),
+    /// The agent gets this credential of the hub's.
+    Credential(u64),
 }
 
 /// Kind, namespace and name.
@@ -94,6 +96,10 @@ impl World {
                         .tokens
                         .retain(|_, about| !about.starts_with(JOINS_OF));
                 }
+            }
+            Effect::Credential(credential) => {
+                let Some(store) = self.admin(self.machine(name)) else { return Err(refused()) };
+                self.stores[store].objects.agent = Some(credential);
             }
             Effect::RemoveBinding(binding) => {
                 assert_eq!(binding, AUTO_APPROVAL);

@@ -42,7 +42,7 @@ pub(super) fn undisturbed(world: World, seed: u64) -> Result<Undisturbed, String
 /// Three control planes and two workers, from bare machines.
 pub(super) fn three_and_two() -> &'static Undisturbed {
     static RUN: OnceLock<Undisturbed> = OnceLock::new();
-    RUN.get_or_init(|| undisturbed(World::new(Shape::whole().inventory()), 1).unwrap())
+    RUN.get_or_init(|| undisturbed(Shape::whole().world(), 1).unwrap())
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod drifts;
 mod edits;
 mod effects;
 mod health;
+mod hub;
 mod joining;
 mod kills;
 mod kubeadm;

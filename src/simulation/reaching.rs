@@ -39,20 +39,20 @@ fn a_dead_worker_of_a_living_cluster_delays_nobody_and_is_named() {
 
 #[test]
 fn a_silent_control_plane_stops_the_run() {
-    for world in [drifted(), World::new(Shape::whole().inventory())] {
+    for world in [drifted(), Shape::whole().world()] {
         refused(without(world, "cp-2"), Kind::Connection);
     }
 }
 
 #[test]
 fn a_new_cluster_needs_all_of_its_nodes() {
-    refused(without(World::new(Shape::whole().inventory()), "w-1"), Kind::Connection);
+    refused(without(Shape::whole().world(), "w-1"), Kind::Connection);
 }
 
 #[test]
 fn a_new_cluster_is_refused_what_a_living_one_may_pass_through() {
     let two = Shape { control_planes: 2, ..Shape::whole() };
-    refused(World::new(two.inventory()), Kind::Inventory);
+    refused(two.world(), Kind::Inventory);
 }
 
 fn refused(world: World, kind: Kind) {

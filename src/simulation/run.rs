@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::commands::effects_of;
 use super::effects::Effect;
+use super::hub;
 use super::kubeadm::Went;
 use super::probes::{self, ProbeKind};
 use super::stage::stage;
@@ -111,7 +112,7 @@ impl Simulation {
     }
 
     /// Carries out `act`, then lets the controllers work until they have nothing left to do.
-    fn happens<R>(&self, act: impl FnOnce(&mut World) -> (Option<String>, R)) -> R {
+    pub(super) fn happens<R>(&self, act: impl FnOnce(&mut World) -> (Option<String>, R)) -> R {
         let mut world = self.world();
         let (event, result) = act(&mut world);
         let mut next = event;
@@ -206,7 +207,7 @@ impl Network for Simulated {
     }
 
     async fn registration(&self, _: &Cluster, _: &Bundle, _: &Pki) -> Result<Option<Registered>> {
-        Ok(None)
+        Ok(hub::registered(&self.0))
     }
 }
 

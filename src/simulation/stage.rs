@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
+use super::hub::Known;
+use super::world::World;
 use crate::bundle::Bundle;
 use crate::inventory::{self, Inventory};
 use crate::pki::Pki;
@@ -40,6 +42,7 @@ const IMAGES: &[&str] = &[
     "calico-cni",
     "calico-kube-controllers",
     "metrics-server",
+    "slipway-agent",
 ];
 
 /// Packages, and whether only a virtual IP needs them.
@@ -165,6 +168,7 @@ pub(super) struct Shape {
     pub(super) labels: u16,
     /// Bit by bit: which nodes have taints of their own, and which of these an empty list.
     pub(super) taints: (u16, u16),
+    pub(super) hub: bool,
 }
 
 impl Shape {
@@ -180,6 +184,7 @@ impl Shape {
             kubelet: true,
             labels: 0b01001,
             taints: (0b10010, 0b00010),
+            hub: true,
         }
     }
 
@@ -222,6 +227,13 @@ impl Shape {
             text += "}\n";
         }
         text
+    }
+
+    /// Bare machines, and the hub, if it has one.
+    pub(super) fn world(&self) -> World {
+        let mut world = World::new(self.inventory());
+        world.hub = self.hub.then(Known::default);
+        world
     }
 
     /// As slipway reads it.

@@ -30,6 +30,7 @@ impl Shape {
             kubelet: rng.chance(50),
             labels: bits(rng),
             taints: (bits(rng), bits(rng)),
+            hub: rng.chance(50),
         }
     }
 }
@@ -74,7 +75,7 @@ const HABITS: &[fn(&mut Machine)] = &[
 
 /// Bare machines, and such that are not quite.
 fn start(shape: &Shape, rng: &mut Rng) -> World {
-    let mut world = World::new(shape.inventory());
+    let mut world = shape.world();
     for machine in world.machines.values_mut() {
         let often = *rng.pick(&[0, 30]);
         HABITS.iter().filter(|_| rng.chance(often)).for_each(|habit| habit(machine));
@@ -130,7 +131,7 @@ fn from_any_state_an_apply_makes_what_is_meant_or_changes_nothing() {
 
 #[test]
 fn another_clusters_node_is_left_alone() {
-    let mut world = World::new(Shape::whole().inventory());
+    let mut world = Shape::whole().world();
     let theirs = Pki::generate().unwrap();
     world.machine_mut("w-2").write(&key("ca.crt"), 0o644, theirs.ca_pem());
     let simulation = Simulation::new(world, 1);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::hub::Known;
 use super::machine::Machine;
 use super::pod::Pod;
 use crate::cluster::{Cluster, Endpoint};
@@ -25,6 +26,8 @@ pub(super) struct World {
     pub(super) machines: BTreeMap<String, Machine>,
     /// What was ever started as an etcd cluster of its own.
     pub(super) stores: Vec<Store>,
+    /// What the hub knows of the cluster, where there is one.
+    pub(super) hub: Option<Known>,
     /// Nothing comes about by itself for now.
     pub(super) still: bool,
     /// What must never happen, and did.
@@ -71,6 +74,8 @@ pub(super) struct Objects {
     pub(super) made: BTreeSet<String>,
     /// A pod of CoreDNS was moved to another node.
     pub(super) spread: bool,
+    /// The credential of the hub's that the agent has.
+    pub(super) agent: Option<u64>,
     /// Whether `admin.conf` has rights.
     pub(super) admin: bool,
 }
@@ -101,6 +106,7 @@ impl World {
             file,
             dark: BTreeSet::new(),
             stores: Vec::new(),
+            hub: None,
             still: false,
             faults: Vec::new(),
             changes: 0,
@@ -294,6 +300,7 @@ impl World {
             let member = self.member(machine).map(|(_, m)| format!("learner {}", m.learner));
             lines.insert(format!("{}: etcd member", machine.name), format!("{member:?}"));
         }
+        lines.insert("registered".to_owned(), format!("{:?}", self.is_registered()));
         let Some(store) = self.endpoint().map(|store| &self.stores[store]) else { return lines };
         let mut names: Vec<&str> = store.members.iter().map(|m| m.name.as_str()).collect();
         names.sort_unstable();

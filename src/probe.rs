@@ -56,7 +56,8 @@ impl Probe {
         )
     }
 
-    /// A unit's `ActiveState`, `UnitFileState`, and slipway's stamp of what it was started with.
+    /// A unit's `ActiveState`, `UnitFileState`, and slipway's stamp of what it was started with, whose
+    /// lines come last.
     #[must_use]
     pub fn unit(name: &str) -> Self {
         Self::new(

@@ -65,6 +65,7 @@ pub fn plan_json(plan: &Plan, last: Option<&LastApply>) -> Value {
             "summary": one.diff.summary,
             "diff": one.diff.text,
             "restarts": restarts(one),
+            "why": one.diff.why,
             "awaited": one.wait_only,
         })
     };
@@ -151,8 +152,11 @@ impl View {
         let mark = self.paint(colour, mark);
         let [id, summary] = [&one.id, &one.diff.summary].map(|text| printable(text));
         let mut line = format!("    {mark} {id}  {summary}");
-        if let Some(unit) = restarts(one) {
-            line.push_str(&self.paint(YELLOW, &format!("  (restarts {unit})")));
+        let restarts = restarts(one).map(|unit| format!("restarts {unit}"));
+        let note: Vec<String> =
+            restarts.into_iter().chain(one.diff.why.as_deref().map(printable)).collect();
+        if !note.is_empty() {
+            line.push_str(&self.paint(YELLOW, &format!("  ({})", note.join(": "))));
         }
         if one.wait_only {
             line.push_str("  (wait only)");
@@ -182,7 +186,7 @@ pub(super) mod tests {
     use crate::steps::STEPS;
 
     pub(in crate::report) fn planned(id: &str, summary: &str, text: Option<&str>) -> Planned {
-        let diff = Diff { summary: summary.to_owned(), text: text.map(str::to_owned) };
+        let diff = Diff::new(summary).text(text.map(str::to_owned));
         Planned { id: id.to_owned(), diff, disruption: None, wait_only: false }
     }
 
@@ -258,6 +262,29 @@ etcd: 1 member may fail at the worst moment
     }
 
     #[test]
+    fn a_restart_explains_itself() {
+        let because = |one: Planned, why: &str| Planned {
+            diff: Diff { why: Some(why.to_owned()), ..one.diff },
+            ..one
+        };
+        let restart = Planned {
+            disruption: Some(Disruption::Restart("containerd.service".into())),
+            ..planned("unit containerd.service", "restart", None)
+        };
+        let restart = because(restart, "/etc/containerd/config.toml changed");
+        let reload = because(planned("unit haproxy.service", "reload", None), "/h\u{7} changed");
+        let text = text(&plan(vec![("n", vec![("os", vec![restart, reload])])]));
+        assert!(
+            text.contains(
+                "    ~ unit containerd.service  restart  (restarts containerd.service: \
+                 /etc/containerd/config.toml changed)
+    ~ unit haproxy.service  reload  (/h\\u{7} changed)\n"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn what_a_node_printed_cannot_steer_the_terminal() {
         let hostile = planned("x", "\u{1b}[2J", Some("-\u{1b}]0;title\u{7}\r+forged\n"));
         let text = text(&plan(vec![("n", vec![("os", vec![hostile])])]));
@@ -302,7 +329,7 @@ etcd: 1 member may fail at the worst moment
                 "schema": SCHEMA, "event": "plan", "changes": 1, "nodes": [
                     {"node": "n", "steps": [{"step": "os", "resources": [{
                         "id": "x", "summary": "new", "diff": "+a\n", "restarts": null,
-                        "awaited": false,
+                        "why": null, "awaited": false,
                     }]}]},
                     {"node": "m", "steps": []},
                 ],

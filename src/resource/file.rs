@@ -64,6 +64,12 @@ impl File {
         self
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The content's digest, hexadecimal SHA-256.
     #[must_use]
     pub fn digest(&self) -> String {
@@ -132,7 +138,7 @@ impl Resource for File {
         };
         if output.code == 1 {
             let text = (!new.is_empty()).then(|| unified("", new));
-            return Ok(Drift::Differs(Diff { summary: format!("new, {mode:0>4}"), text }));
+            return Ok(Drift::Differs(Diff::new(format!("new, {mode:0>4}")).text(text)));
         }
         let Some(seen) = (output.code == 0).then(|| Self::seen(output)).flatten() else {
             let message = format!("{} is there and is no regular file", self.path);
@@ -148,7 +154,7 @@ impl Resource for File {
             }
             let shown = !new.is_empty() && seen.text.len() < TEXT_LIMIT;
             let text = shown.then(|| unified(&seen.text, new));
-            return Ok(Drift::Differs(Diff { summary: "content".to_owned(), text }));
+            return Ok(Drift::Differs(Diff::new("content").text(text)));
         }
         let wanted = format!("{mode} root:root");
         Ok(Drift::unless(seen.attributes == wanted, format!("{} → {wanted}", seen.attributes)))

@@ -42,7 +42,7 @@ impl Resource for Manifest {
             1 if seen.stdout.starts_with(b"diff ") => {
                 let text = lasting(&seen.text());
                 let objects = text.lines().filter(|line| line.starts_with("diff ")).count();
-                Drift::Differs(Diff { summary: format!("{objects} objects"), text: Some(text) })
+                Drift::Differs(Diff::new(format!("{objects} objects")).text(Some(text)))
             }
             _ => Drift::differs("apply"),
         })

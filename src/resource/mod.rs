@@ -134,14 +134,30 @@ pub enum Drift {
 pub struct Diff {
     /// In a few words: `new, 0644`, `restart`.
     pub summary: String,
+    /// What brought it about, where that is something else: `/etc/containerd/config.toml changed`.
+    pub why: Option<String>,
     /// A unified diff, where there is text to show.
     pub text: Option<String>,
+}
+
+impl Diff {
+    /// A difference with this summary.
+    pub fn new(summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), why: None, text: None }
+    }
+
+    /// With a unified diff, if there is one.
+    #[must_use]
+    pub fn text(mut self, text: Option<String>) -> Self {
+        self.text = text;
+        self
+    }
 }
 
 impl Drift {
     /// A drift with this summary.
     pub fn differs(summary: impl Into<String>) -> Self {
-        Self::Differs(Diff { summary: summary.into(), text: None })
+        Self::Differs(Diff::new(summary))
     }
 
     /// [`Drift::None`] if `same`, else a drift with this summary.

@@ -8,6 +8,7 @@ use super::run::{Place, Simulation, apply, in_runtime, planned};
 use super::stage::stage;
 use super::world::World;
 use crate::diagnostic::Kind;
+use crate::engine::Planned;
 use crate::state::Saved;
 
 /// What came of a saved plan.
@@ -93,4 +94,38 @@ fn what_somebody_else_did_since_is_not_undone_by_a_saved_plan() {
     assert_eq!(carry_out(&whole, other), Ok(Came::Refused));
     let (_, planned) = plan_of(whole);
     assert!(planned.is_empty());
+}
+
+/// The summaries and reasons of a plan, by resource.
+fn reasons(world: World) -> Vec<(String, String, Option<String>)> {
+    let simulation = Simulation::new(world, 2);
+    let session = in_runtime(simulation.plan(Some(&stage().pki))).unwrap().unwrap();
+    let reason = |(node, _, one): (&str, _, &Planned)| {
+        (format!("{} on {node}", one.id), one.diff.summary.clone(), one.diff.why.clone())
+    };
+    session.plan.resources().map(reason).collect()
+}
+
+#[test]
+fn a_plan_says_which_file_restarts_a_unit_and_older_stamps_restart_nothing() {
+    let mut world = killed(three_and_two().moments.last().unwrap(), KILLS[0]);
+    let unit = "containerd.service".to_owned();
+    let config = "/etc/containerd/config.toml";
+    let stamp = world.machine("w-1").stamps[&unit].clone();
+    let line = stamp.lines().find(|line| line.ends_with(config)).unwrap();
+    let before = stamp.replace(line, &format!("{}  {config}", "0".repeat(64)));
+    let (digest, _) = before.split_once('\n').unwrap();
+    let before = before.replace(digest, &"1".repeat(64));
+    world.machine_mut("w-1").stamps.insert(unit.clone(), before);
+    let why = Some(format!("{config} changed"));
+    let expected = (format!("unit {unit} on w-1"), "restart".to_owned(), why);
+    assert_eq!(reasons(world.clone()), [expected]);
+    // Older stamps are the first line alone.
+    world.machine_mut("w-1").stamps.insert(unit, stamp);
+    for machine in ["cp-1", "cp-2", "cp-3", "w-1", "w-2"] {
+        for stamp in world.machine_mut(machine).stamps.values_mut() {
+            *stamp = stamp.lines().next().unwrap_or_default().to_owned();
+        }
+    }
+    assert_eq!(reasons(world), []);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Context, Pace, Step, artifacts, digests};
+use super::{Context, Pace, Step, artifacts};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{File, Resource, Unit, boxed};
@@ -41,7 +41,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     for name in PROGRAMS {
         files.push(artifacts::program(bundle, name, "/usr/local/bin")?);
     }
-    let unit = Unit::running("containerd.service", &digests(&files));
+    let unit = Unit::running("containerd.service", &files);
     for name in PLUGINS {
         files.push(artifacts::program(bundle, name, "/opt/cni/bin")?);
     }

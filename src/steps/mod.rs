@@ -258,11 +258,6 @@ impl Context {
     }
 }
 
-/// The digests of `files`, for the unit that must restart when they change.
-fn digests(files: &[File]) -> Vec<String> {
-    files.iter().map(File::digest).collect()
-}
-
 fn all(files: Vec<File>) -> impl Iterator<Item = Box<dyn Resource>> {
     files.into_iter().map(|file| Box::new(file) as Box<dyn Resource>)
 }

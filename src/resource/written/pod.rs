@@ -98,7 +98,7 @@ impl Resource for StaticPod {
         }
         let summary = if live.is_some() { "manifest" } else { "new" };
         let text = Some(difference(live.as_ref(), &wanted));
-        Ok(Drift::Differs(Diff { summary: summary.to_owned(), text }))
+        Ok(Drift::Differs(Diff::new(summary).text(text)))
     }
 
     fn converge(&self, seen: &Output) -> Vec<Change> {

@@ -13,6 +13,7 @@ mod beyond;
 mod facts;
 mod listed;
 mod membership;
+mod missing;
 mod preflight;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ pub use beyond::Beyond;
 pub use facts::{Credentials, Facts};
 pub use listed::{EtcdMember, Listed};
 pub use membership::{Membership, Otherwise, Partial, Remedy};
+pub use missing::Missing;
 pub use preflight::{
     CHECKS, Check, Finding, Machine, Severity, disputed, findings, questions, refuse, sort, synced,
 };
@@ -196,9 +198,11 @@ impl Survey {
     /// Whether a node has all that a member has, and is not listed yet.
     #[must_use]
     pub fn registers(&self) -> bool {
-        self.nodes.values().any(
-            |node| matches!(&node.membership, Membership::Partial(partial) if partial.registers()),
-        )
+        let missing = |node: &Surveyed| match &node.membership {
+            Membership::Partial(partial) => Some(&partial.missing) == Some(&Missing::NodeObject),
+            _ => false,
+        };
+        self.nodes.values().any(missing)
     }
 
     /// Whether any node of the inventory is a member.

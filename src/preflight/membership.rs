@@ -98,8 +98,8 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
                     format!("it belongs to another cluster ({theirs}), not to {own} ({ours})");
                 findings.push(OTHER_CLUSTER.on(name, what));
             }
-            Membership::Partial(Partial { what, remedy: Remedy::Refuse(why) }) => {
-                let what = format!("it is no whole member ({what}), and is not reset: {why}");
+            Membership::Partial(Partial { missing, remedy: Remedy::Refuse(why) }) => {
+                let what = format!("it is no whole member ({missing}), and is not reset: {why}");
                 findings.push(UNFINISHED.on(name, what));
             }
             Membership::Stale => {

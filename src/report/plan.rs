@@ -11,7 +11,7 @@ use super::{counted, radius};
 use crate::diagnostic::printable;
 use crate::engine::{Plan, Planned};
 use crate::event::SCHEMA;
-use crate::resource::Disruption;
+use crate::resource::{Action, Disruption};
 use crate::state::LastApply;
 
 /// How a plan is shown.
@@ -144,10 +144,10 @@ impl View {
     }
 
     fn resource(self, lines: &mut Vec<String>, one: &Planned) {
-        let (mark, colour) = match one.diff.summary.split([',', ' ']).next() {
-            Some("new") => ("+", GREEN),
-            Some("remove") => ("-", RED),
-            _ => ("~", YELLOW),
+        let (mark, colour) = match one.diff.action {
+            Action::Create => ("+", GREEN),
+            Action::Update => ("~", YELLOW),
+            Action::Delete => ("-", RED),
         };
         let mark = self.paint(colour, mark);
         let [id, summary] = [&one.id, &one.diff.summary].map(|text| printable(text));
@@ -186,8 +186,13 @@ pub(super) mod tests {
     use crate::steps::STEPS;
 
     pub(in crate::report) fn planned(id: &str, summary: &str, text: Option<&str>) -> Planned {
-        let diff = Diff::new(summary).text(text.map(str::to_owned));
+        let diff = Diff::update(summary).text(text.map(str::to_owned));
         Planned { id: id.to_owned(), diff, disruption: None, wait_only: false }
+    }
+
+    fn created(id: &str, summary: &str, text: &str) -> Planned {
+        let diff = Diff::create(summary).text(Some(text.to_owned()));
+        Planned { diff, ..planned(id, "", None) }
     }
 
     pub(in crate::report) type Steps = Vec<(&'static str, Vec<Planned>)>;
@@ -228,9 +233,10 @@ pub(super) mod tests {
             disruption: Some(Disruption::Restart("containerd".into())),
             ..planned("unit containerd", "restart", None)
         };
+        let gone = Planned { diff: Diff::delete("remove"), ..planned("absence of /x", "", None) };
         let plan = plan(vec![
             ("cp-1", vec![os("cp-1"), ("containerd", vec![unit])]),
-            ("w-1", vec![("leftovers", vec![planned("absence of /x", "remove", None)]), os("w-1")]),
+            ("w-1", vec![("leftovers", vec![gone]), os("w-1")]),
             ("w-2", vec![os("w-2")]),
         ]);
         assert_eq!(
@@ -307,7 +313,7 @@ etcd: 1 member may fail at the worst moment
 
     #[test]
     fn colours_are_only_there_when_asked_for() {
-        let plan = plan(vec![("n", vec![("os", vec![planned("x", "new", Some("+a\n"))])])]);
+        let plan = plan(vec![("n", vec![("os", vec![created("x", "new", "+a\n")])])]);
         assert!(!text(&plan).contains('\u{1b}'));
         let text = plan_text(&plan, None, View { colour: true, full: false });
         assert!(text.contains("    \u{1b}[32m+\u{1b}[0m x  new\n        \u{1b}[32m+a\u{1b}[0m\n"));

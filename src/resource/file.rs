@@ -138,7 +138,7 @@ impl Resource for File {
         };
         if output.code == 1 {
             let text = (!new.is_empty()).then(|| unified("", new));
-            return Ok(Drift::Differs(Diff::new(format!("new, {mode:0>4}")).text(text)));
+            return Ok(Drift::Differs(Diff::create(format!("new, {mode:0>4}")).text(text)));
         }
         let Some(seen) = (output.code == 0).then(|| Self::seen(output)).flatten() else {
             let message = format!("{} is there and is no regular file", self.path);
@@ -154,7 +154,7 @@ impl Resource for File {
             }
             let shown = !new.is_empty() && seen.text.len() < TEXT_LIMIT;
             let text = shown.then(|| unified(&seen.text, new));
-            return Ok(Drift::Differs(Diff::new("content").text(text)));
+            return Ok(Drift::Differs(Diff::update("content").text(text)));
         }
         let wanted = format!("{mode} root:root");
         Ok(Drift::unless(seen.attributes == wanted, format!("{} → {wanted}", seen.attributes)))
@@ -190,7 +190,7 @@ impl Resource for Absent {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        Ok(Drift::unless(seen.stdout.is_empty(), "remove"))
+        Ok(Drift::unless(seen.stdout.is_empty(), Diff::delete("remove")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
@@ -211,7 +211,7 @@ impl Resource for Directory {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        Ok(Drift::unless(!seen.stdout.is_empty(), "new"))
+        Ok(Drift::unless(!seen.stdout.is_empty(), Diff::create("new")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {

@@ -252,8 +252,8 @@ impl Resource for Healthy {
         };
         let Some((first, more)) = ill.split_first() else { return Ok(Drift::None) };
         Ok(Drift::Differs(match more.len() {
-            0 => Diff::new(first),
-            count => Diff::new(format!("{} problems", count + 1))
+            0 => Diff::update(first),
+            count => Diff::update(format!("{} problems", count + 1))
                 .text(Some(ill.iter().map(|one| format!("- {one}\n")).collect())),
         }))
     }

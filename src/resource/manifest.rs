@@ -42,7 +42,7 @@ impl Resource for Manifest {
             1 if seen.stdout.starts_with(b"diff ") => {
                 let text = lasting(&seen.text());
                 let objects = text.lines().filter(|line| line.starts_with("diff ")).count();
-                Drift::Differs(Diff::new(format!("{objects} objects")).text(Some(text)))
+                Drift::Differs(Diff::update(format!("{objects} objects")).text(Some(text)))
             }
             _ => Drift::differs("apply"),
         })
@@ -126,7 +126,7 @@ impl Resource for ServerKey {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        Ok(Drift::unless(seen.ok(), "new, for a year"))
+        Ok(Drift::unless(seen.ok(), Diff::create("new, for a year")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {

@@ -46,6 +46,8 @@ pub use kubernetes::{Init, SUPER_ADMIN, ServingCertificate, Synchronised, Token,
 pub use manifest::{Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
 pub use registration::{AtHub, Hub, Registration};
+#[cfg(test)]
+pub(crate) use reset::GONE;
 pub use reset::{Reset, Undone};
 pub use sandbox::{CalicoConfig, Component};
 pub use stale::{NoEtcdMember, NoNode, Recreated};
@@ -129,9 +131,11 @@ pub enum Drift {
     Differs(Diff),
 }
 
-/// What differs, for people.
+/// What differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diff {
+    /// What becomes of the thing.
+    pub action: Action,
     /// In a few words: `new, 0644`, `restart`.
     pub summary: String,
     /// What brought it about, where that is something else: `/etc/containerd/config.toml changed`.
@@ -140,10 +144,31 @@ pub struct Diff {
     pub text: Option<String>,
 }
 
+/// What becomes of a thing that differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It is not there, and will be.
+    Create,
+    /// It is there, and becomes another.
+    Update,
+    /// It is there, and goes.
+    Delete,
+}
+
 impl Diff {
-    /// A difference with this summary.
-    pub fn new(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), why: None, text: None }
+    /// A difference with this summary, of a thing that becomes another.
+    pub fn update(summary: impl Into<String>) -> Self {
+        Self { action: Action::Update, summary: summary.into(), why: None, text: None }
+    }
+
+    /// A difference with this summary, of a thing that is not there.
+    pub fn create(summary: impl Into<String>) -> Self {
+        Self { action: Action::Create, ..Self::update(summary) }
+    }
+
+    /// A difference with this summary, of a thing that must go.
+    pub fn delete(summary: impl Into<String>) -> Self {
+        Self { action: Action::Delete, ..Self::update(summary) }
     }
 
     /// With a unified diff, if there is one.
@@ -154,15 +179,21 @@ impl Diff {
     }
 }
 
+impl<T: Into<String>> From<T> for Diff {
+    fn from(summary: T) -> Self {
+        Self::update(summary)
+    }
+}
+
 impl Drift {
-    /// A drift with this summary.
-    pub fn differs(summary: impl Into<String>) -> Self {
-        Self::Differs(Diff::new(summary))
+    /// A drift with this difference; a text alone is the summary of an update.
+    pub fn differs(diff: impl Into<Diff>) -> Self {
+        Self::Differs(diff.into())
     }
 
-    /// [`Drift::None`] if `same`, else a drift with this summary.
-    pub fn unless(same: bool, summary: impl Into<String>) -> Self {
-        if same { Self::None } else { Self::differs(summary) }
+    /// [`Drift::None`] if `same`, else a drift with this difference.
+    pub fn unless(same: bool, diff: impl Into<Diff>) -> Self {
+        if same { Self::None } else { Self::differs(diff) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Stale entries: what the cluster still lists of a node after that node was reinstalled or its join was
 //! aborted. A step removes only what is provably that node's.
 
-use super::{Change, Disruption, Drift, Resource};
+use super::{Change, Diff, Disruption, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -39,7 +39,7 @@ impl Resource for NoEtcdMember {
             };
             !members.iter().any(id)
         });
-        Ok(Drift::unless(gone, format!("remove member {}", self.id)))
+        Ok(Drift::unless(gone, Diff::delete(format!("remove member {}", self.id))))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
@@ -72,7 +72,7 @@ impl Resource for NoNode {
     fn compare(&self, seen: &Output) -> Result<Drift> {
         let node: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
         let uid = node.pointer("/metadata/uid").and_then(|uid| uid.as_str());
-        Ok(Drift::unless(uid != Some(&self.uid), format!("remove, UID {}", self.uid)))
+        Ok(Drift::unless(uid != Some(&self.uid), Diff::delete(format!("remove, UID {}", self.uid))))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Change, Drift, Resource};
+use super::{Change, Diff, Drift, Resource};
 use crate::approver::client::{AUTO_APPROVAL, JOINS_OF};
 use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
@@ -48,7 +48,7 @@ impl Resource for NoTokens {
         let text = seen.text();
         let ours = |line: &&str| line.split(' ').nth(1).is_some_and(|d| d.starts_with(&mark()));
         let left = text.lines().filter(ours).count();
-        Ok(Drift::unless(seen.ok() && left == 0, "remove"))
+        Ok(Drift::unless(seen.ok() && left == 0, Diff::delete("remove")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
@@ -80,7 +80,7 @@ impl Resource for NoAutoApproval {
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
         // No answer proves nothing: `kubeadm init`, which comes before, makes it.
-        Ok(Drift::unless(seen.ok() && seen.stdout.is_empty(), "remove"))
+        Ok(Drift::unless(seen.ok() && seen.stdout.is_empty(), Diff::delete("remove")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {

@@ -127,7 +127,7 @@ impl Resource for Unit {
         if needs.is_empty() {
             return Ok(Drift::None);
         }
-        let diff = Diff::new(needs.join(", "));
+        let diff = Diff::update(needs.join(", "));
         let why = if state.current { None } else { self.why(seen) };
         Ok(Drift::Differs(Diff { why, ..diff }))
     }

@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use crate::probe::Probe;
+use crate::resource::{GONE, Reset};
 
 /// Which constructor made a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,45 +50,47 @@ pub(super) struct RecognisedProbe {
     pub(super) input: String,
 }
 
+/// Every probe that resources and surveys use.
+fn probes() -> Vec<(Probe, ProbeKind)> {
+    use ProbeKind::*;
+    vec![
+        (Probe::address(""), Address),
+        (Probe::alive(""), Alive),
+        (Probe::api_server(""), ApiServer),
+        (Probe::boot_id(), BootId),
+        (Probe::clock(), Clock),
+        (Probe::cluster_role_binding(""), ClusterRoleBinding),
+        (Probe::component(0), Component),
+        (Probe::dns("", ""), Dns),
+        (Probe::etcd_members(), EtcdMembers),
+        (Probe::exist(&[]), Exist),
+        (Probe::file("", false), File),
+        (Probe::health(""), Health),
+        (Probe::hostname(), Hostname),
+        (Probe::images(), Images),
+        (Probe::keys(&[]), Keys),
+        (Probe::manifest(""), Manifest),
+        (Probe::missing_modules(), MissingModules),
+        (Probe::object(""), Object),
+        (Probe::packages(&[]), Packages),
+        (Probe::reach("", 0), Reach),
+        (Probe::registration(), Registration),
+        (Probe::running(), Running),
+        (Probe::server_certificate(""), ServerCertificate),
+        (Probe::serving_certificate(), ServingCertificate),
+        (Probe::survey(&[]), Survey),
+        (Probe::swap(), Swap),
+        (Probe::sysctls(&[]), Sysctls),
+        (Probe::tokens(), Tokens),
+        (Probe::unit(""), Unit),
+        (Probe::vrrp_filter(), VrrpFilter),
+        (Probe::written("", true), Written),
+    ]
+}
+
 fn texts() -> &'static [(&'static str, ProbeKind)] {
     static TEXTS: OnceLock<Vec<(&'static str, ProbeKind)>> = OnceLock::new();
-    TEXTS.get_or_init(|| {
-        use ProbeKind::*;
-        let probes = [
-            (Probe::address(""), Address),
-            (Probe::alive(""), Alive),
-            (Probe::api_server(""), ApiServer),
-            (Probe::boot_id(), BootId),
-            (Probe::clock(), Clock),
-            (Probe::cluster_role_binding(""), ClusterRoleBinding),
-            (Probe::component(0), Component),
-            (Probe::dns("", ""), Dns),
-            (Probe::etcd_members(), EtcdMembers),
-            (Probe::exist(&[]), Exist),
-            (Probe::file("", false), File),
-            (Probe::health(""), Health),
-            (Probe::hostname(), Hostname),
-            (Probe::images(), Images),
-            (Probe::keys(&[]), Keys),
-            (Probe::manifest(""), Manifest),
-            (Probe::missing_modules(), MissingModules),
-            (Probe::object(""), Object),
-            (Probe::packages(&[]), Packages),
-            (Probe::registration(), Registration),
-            (Probe::reach("", 0), Reach),
-            (Probe::running(), Running),
-            (Probe::server_certificate(""), ServerCertificate),
-            (Probe::serving_certificate(), ServingCertificate),
-            (Probe::survey(&[]), Survey),
-            (Probe::swap(), Swap),
-            (Probe::sysctls(&[]), Sysctls),
-            (Probe::tokens(), Tokens),
-            (Probe::unit(""), Unit),
-            (Probe::vrrp_filter(), VrrpFilter),
-            (Probe::written("", true), Written),
-        ];
-        probes.map(|(probe, kind)| (probe.text(), kind)).to_vec()
-    })
+    TEXTS.get_or_init(|| probes().iter().map(|(probe, kind)| (probe.text(), *kind)).collect())
 }
 
 /// The probes of a script of [`crate::probe::script`], and the mark that separates their answers.
@@ -118,4 +121,12 @@ pub(super) fn read(script: &str) -> (Vec<RecognisedProbe>, String) {
         rest = after;
     }
     (probes, mark.to_owned())
+}
+
+#[test]
+fn a_probe_declares_what_its_text_reads_of_what_a_reset_takes_away() {
+    for (probe, kind) in probes() {
+        let named = GONE.iter().any(|path| probe.text().contains(path));
+        assert!(!named || Reset::takes_away(&probe), "{kind:?}: {}", probe.text());
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::Facts;
 use super::facts::Credentials;
 use super::listed::{EtcdMember, Listed};
+use super::missing::Missing;
 use crate::cluster::{Node, Role};
 use crate::diagnostic::printable;
 use crate::pki::Identity;
@@ -44,20 +45,10 @@ pub enum Otherwise {
 /// What is unfinished, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partial {
-    /// What was found, or is missing, in words.
-    pub what: String,
+    /// What keeps it from being a member.
+    pub missing: Missing,
     /// How it is resolved.
     pub remedy: Remedy,
-}
-
-/// What a node lacks whose kubelet may be about to show itself.
-const NO_NODE: &str = "no Node object in the cluster";
-
-impl Partial {
-    /// Whether only the Node object is missing, which the kubelet creates soon after it starts.
-    pub(super) fn registers(&self) -> bool {
-        self.what == NO_NODE
-    }
 }
 
 /// How an unfinished membership is resolved.
@@ -189,40 +180,40 @@ pub(super) fn judge(node: &Node, facts: &Facts, view: &View<'_>) -> Membership {
     }
     match unfinished(node, facts, view) {
         None => Membership::Member,
-        Some(what) => Membership::Partial(Partial { what, remedy: remedy(node, facts, view) }),
+        Some(missing) => {
+            Membership::Partial(Partial { missing, remedy: remedy(node, facts, view) })
+        }
     }
 }
 
 /// What keeps the node from being a member. Where no API answers, whole files are the best there
 /// is: never a reason to start over.
-fn unfinished(node: &Node, facts: &Facts, view: &View<'_>) -> Option<String> {
+fn unfinished(node: &Node, facts: &Facts, view: &View<'_>) -> Option<Missing> {
     let listed = view.nodes.map(|nodes| nodes.contains_key(&node.name));
     let needed = if node.role == Role::Worker { WORKER } else { CONTROL_PLANE };
-    let lacking: Vec<&str> = needed.iter().copied().filter(|file| !facts.has(file)).collect();
+    let lacking: Vec<&'static str> =
+        needed.iter().copied().filter(|file| !facts.has(file)).collect();
     if !lacking.is_empty() {
-        return Some(format!("{} missing", lacking.join(", ")));
+        return Some(Missing::Files(lacking));
     }
     if view.begun == Some(&node.name) {
-        return Some("`kubeadm init` did not finish".to_owned());
+        return Some(Missing::InitEnd);
     }
     match facts.credentials {
         Some(Credentials::Valid) => {}
-        Some(Credentials::Expired) => return Some("the kubelet's certificate expired".to_owned()),
-        None => return Some("the kubelet has no certificate".to_owned()),
+        Some(Credentials::Expired) => return Some(Missing::Validity),
+        None => return Some(Missing::Certificate),
     }
     if listed == Some(false) {
-        return Some(NO_NODE.to_owned());
+        return Some(Missing::NodeObject);
     }
     if node.role == Role::Worker {
         return None;
     }
     if view.etcd.is_some() && !view.member(facts).is_some_and(EtcdMember::votes) {
-        return Some("no voting etcd member".to_owned());
+        return Some(Missing::Voter);
     }
-    // kubeadm's last phase of a join does that.
-    view.listed(&node.name)
-        .is_some_and(|listed| !listed.control_plane)
-        .then(|| "not marked as a control plane".to_owned())
+    view.listed(&node.name).is_some_and(|listed| !listed.control_plane).then_some(Missing::Label)
 }
 
 /// Resetting a node that votes, that runs pods, or whose part is unknown could cost the cluster.
@@ -291,7 +282,7 @@ impl Membership {
     pub fn in_words(&self) -> String {
         match self {
             Self::Absent => "not in a cluster".to_owned(),
-            Self::Partial(partial) => format!("unfinished: {}", partial.what),
+            Self::Partial(partial) => format!("unfinished: {}", partial.missing),
             Self::Member => "member".to_owned(),
             Self::Foreign(identity) => format!("of another cluster, {identity}"),
             Self::Stale => "bare, yet listed by the cluster".to_owned(),

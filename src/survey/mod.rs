@@ -15,6 +15,7 @@ mod facts;
 mod listed;
 mod machine;
 mod membership;
+mod missing;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use facts::{Credentials, Facts};
 pub use listed::{EtcdMember, Listed};
 pub use machine::{Answer, Disk, Holder, Link, Listener, Machine, Mount, Other};
 pub use membership::{Membership, Otherwise, Partial, Remedy};
+pub use missing::Missing;
 
 use membership::View;
 
@@ -196,9 +198,11 @@ impl Survey {
     /// Whether a node has all that a member has, and is not listed yet.
     #[must_use]
     pub fn registers(&self) -> bool {
-        self.nodes.values().any(
-            |node| matches!(&node.membership, Membership::Partial(partial) if partial.registers()),
-        )
+        let missing = |node: &Surveyed| match &node.membership {
+            Membership::Partial(partial) => Some(&partial.missing) == Some(&Missing::NodeObject),
+            _ => false,
+        };
+        self.nodes.values().any(missing)
     }
 
     /// Whether any node of the inventory is a member.

@@ -103,9 +103,9 @@ fn word(survey: &Survey, node: &str) -> String {
         Membership::Stale => "stale".to_owned(),
         Membership::Otherwise(is) => is.in_words(),
         Membership::Taken(address) => format!("taken by {address}"),
-        Membership::Partial(Partial { what, remedy }) => match remedy {
-            Remedy::Reset => format!("reset: {what}"),
-            Remedy::Resume => format!("resume: {what}"),
+        Membership::Partial(Partial { missing, remedy }) => match remedy {
+            Remedy::Reset => format!("reset: {missing}"),
+            Remedy::Resume => format!("resume: {missing}"),
             Remedy::Refuse(why) => format!("refuse: {why}"),
         },
     }

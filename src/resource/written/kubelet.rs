@@ -96,7 +96,7 @@ impl Resource for KubeletFiles {
         }
         let names: Vec<&str> = differing.iter().map(|one| one.name).collect();
         let text = differing.iter().map(|one| one.shown.as_str()).collect();
-        Ok(Drift::Differs(Diff::new(names.join(", ")).text(Some(text))))
+        Ok(Drift::Differs(Diff::update(names.join(", ")).text(Some(text))))
     }
 
     fn converge(&self, seen: &Output) -> Vec<Change> {

@@ -244,7 +244,7 @@ impl Resource for Objects {
         }
         let names: Vec<String> = differing.iter().map(Differing::summary).collect();
         let text = differing.iter().map(Differing::shown).collect();
-        Ok(Drift::Differs(Diff::new(names.join(", ")).text(Some(text))))
+        Ok(Drift::Differs(Diff::update(names.join(", ")).text(Some(text))))
     }
 
     fn converge(&self, seen: &Output) -> Vec<Change> {

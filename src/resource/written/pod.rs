@@ -96,9 +96,9 @@ impl Resource for StaticPod {
         if live.as_ref() == Some(&wanted) {
             return Ok(Drift::None);
         }
-        let summary = if live.is_some() { "manifest" } else { "new" };
+        let diff = if live.is_some() { Diff::update("manifest") } else { Diff::create("new") };
         let text = Some(difference(live.as_ref(), &wanted));
-        Ok(Drift::Differs(Diff::new(summary).text(text)))
+        Ok(Drift::Differs(diff.text(text)))
     }
 
     fn converge(&self, seen: &Output) -> Vec<Change> {

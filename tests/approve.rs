@@ -1,6 +1,11 @@
 //! `slipway approve-certificates` as systemd runs it, on requests to a real API server. Needs a bundle.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 #![allow(dead_code, clippy::disallowed_methods, reason = "shares support with the agent's tests")]
 
 use std::fs;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -86,8 +87,8 @@ pub async fn build(request: &Request, progress: &(dyn Fn(Progress) + Sync)) -> R
     fs::create_dir_all(parent).map_err(|e| unwritable(parent, &e))?;
     let work = tempfile::Builder::new().prefix(".bundle-").tempdir_in(parent);
     let work = work.map_err(|e| unwritable(parent, &e))?;
-    let components = release.components().count();
-    let steps = Steps { report: progress, total: components + debian::RELEASES.len() + 3 };
+    let total = release.components().count() + debian::RELEASES.len() + 3;
+    let steps = Steps { report: progress, total, done: AtomicUsize::new(0) };
     let manifest = Assembly { release, arch, dir: work.path(), steps }.run(recipe, agent).await?;
     let text = serde_json::to_vec_pretty(&manifest)
         .map_err(|e| Error::new(Kind::Bug, format!("cannot write the manifest: {e}")))?;
@@ -123,14 +124,29 @@ fn recipe(release: &Release, arch: &str, agent: &Agent) -> String {
     sha256(format!("{components:?} {images} {base} {packages} {agent} {ADDONS:?}").as_bytes())
 }
 
+/// Several steps go on at once; whichever reports is shown.
 struct Steps<'a> {
     report: &'a (dyn Fn(Progress) + Sync),
     total: usize,
+    done: AtomicUsize,
 }
 
 impl Steps<'_> {
-    fn at(&self, done: usize, step: &str, elapsed: Duration) {
+    fn at(&self, step: &str, elapsed: Duration) {
+        let done = self.done.load(Ordering::Relaxed);
         (self.report)(Progress { done, total: self.total, step: step.to_owned(), elapsed });
+    }
+
+    /// Does a step, whose `work` may report how long it has taken.
+    async fn step<T, W: Future<Output = Result<T>>>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> W,
+    ) -> Result<T> {
+        self.at(name, Duration::ZERO);
+        let done = work().await?;
+        self.done.fetch_add(1, Ordering::Relaxed);
+        Ok(done)
     }
 }
 
@@ -143,31 +159,17 @@ struct Assembly<'a> {
 
 impl Assembly<'_> {
     async fn run(self, recipe: String, agent: Agent) -> Result<Manifest> {
-        let mut done = 0;
-        let mut built = BTreeMap::new();
-        for component in self.release.components() {
-            let step = format!("{} {}", component.name, component.version);
-            let tick = |elapsed| self.steps.at(done, &step, elapsed);
-            tick(Duration::ZERO);
-            built.insert(component.name, go::build(&component, self.arch, &tick).await?);
-            done += 1;
-        }
-        let mut packages = Vec::new();
-        for (release, codename) in debian::RELEASES {
-            self.steps.at(done, &format!("packages for {release}"), Duration::ZERO);
-            packages.extend(self.packages(release, codename).await?);
-            done += 1;
-        }
-        self.steps.at(done, "base layer", Duration::ZERO);
-        let (base, base_packages) = base::layer(self.arch).await?;
-        self.steps.at(done + 1, "image layers", Duration::ZERO);
+        // What waits for the network does so while Go compiles.
+        let base = self.steps.step("base layer", || base::layer(self.arch));
+        let (built, packages, (base, base_packages)) =
+            tokio::try_join!(self.components(), self.all_packages(), base)?;
         let mut layers = image::layers(|name| {
             built.get(name).ok_or_else(|| Error::new(Kind::Bug, format!("`{name}` is not built")))
         })?;
         layers.push(("base", base));
         layers.push((agent::NAME, agent.layer()));
-        let written = self.layers(layers, done + 1).await?;
-        self.steps.at(done + 2, "images and files", Duration::ZERO);
+        let written = self.steps.step("image layers", || self.layers(layers)).await?;
+        self.steps.at("images and files", Duration::ZERO);
         let specs = image::specs(self.release);
         let images = specs
             .iter()
@@ -196,6 +198,18 @@ impl Assembly<'_> {
         })
     }
 
+    /// One after another: each keeps all processors busy.
+    async fn components(&self) -> Result<BTreeMap<&'static str, Built>> {
+        let mut built = BTreeMap::new();
+        for component in self.release.components() {
+            let step = format!("{} {}", component.name, component.version);
+            let tick = |elapsed| self.steps.at(&step, elapsed);
+            let build = || go::build(&component, self.arch, &tick);
+            built.insert(component.name, self.steps.step(&step, build).await?);
+        }
+        Ok(built)
+    }
+
     fn files(&self, built: &BTreeMap<&str, Built>) -> Result<Vec<super::FileEntry>> {
         let mut all = Vec::new();
         for component in self.release.components() {
@@ -207,6 +221,15 @@ impl Assembly<'_> {
                     all.push(files::program(self.dir, self.arch, built, version, source)?);
                 }
             }
+        }
+        Ok(all)
+    }
+
+    async fn all_packages(&self) -> Result<Vec<PackageEntry>> {
+        let mut all = Vec::new();
+        for (release, codename) in debian::RELEASES {
+            let step = format!("packages for {release}");
+            all.extend(self.steps.step(&step, || self.packages(release, codename)).await?);
         }
         Ok(all)
     }
@@ -241,7 +264,6 @@ impl Assembly<'_> {
     async fn layers(
         &self,
         layers: Vec<(&'static str, Layer)>,
-        done: usize,
     ) -> Result<BTreeMap<&'static str, Written>> {
         let blobs = self.dir.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(|e| unwritable(&blobs, &e))?;
@@ -258,7 +280,7 @@ impl Assembly<'_> {
             let Some(finished) = running.join_next().await else { return Ok(written) };
             let (name, layer) = finished
                 .map_err(|e| Error::new(Kind::Bug, format!("a layer's writer ended: {e}")))??;
-            self.steps.at(done, &format!("image layers ({name} done)"), start.elapsed());
+            self.steps.at(&format!("image layers ({name} done)"), start.elapsed());
             written.insert(name, layer);
         }
     }

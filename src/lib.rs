@@ -9,8 +9,6 @@ pub mod command;
 pub mod diagnostic;
 pub mod engine;
 pub mod event;
-#[cfg(test)]
-mod fleet;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -26,6 +24,8 @@ pub mod report;
 pub mod resource;
 pub mod secret;
 pub mod session;
+#[cfg(test)]
+mod simulation;
 pub mod state;
 pub mod steps;
 pub mod survey;

@@ -1,7 +1,7 @@
-//! Questions to a node that change nothing.
+//! Probes: questions to a node that change nothing.
 //!
 //! A [`Probe`] can only be made by the constructors here, each a fixed shell text that reads; so a
-//! look that mutates cannot be written elsewhere. Probes are data: [`script`] bundles those of a
+//! look that mutates cannot be written in another module. Probes are data: [`script`] bundles those of a
 //! whole host into one text for one command, [`frames()`] takes the answers apart again.
 
 mod frames;

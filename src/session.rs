@@ -1,6 +1,6 @@
-//! What comes before steps: the inventory is read, every node is reached and looked at, the
-//! cluster's keys are found. Nothing is changed here, except that a host key which somebody accepts
-//! on the terminal is added to `known_hosts`.
+//! What happens before steps: a session reads the inventory, connects to every node, surveys it, and finds
+//! the cluster's keys. It changes nothing, except that a host key which a person accepts on the terminal
+//! is added to `known_hosts`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,13 +33,13 @@ pub use reached::{Reached, Run};
 /// Where the bundle's pins are kept, beside the inventory.
 const LOCK: &str = "slipway.lock";
 
-/// A run's beginning: what is meant, who was reached, what differs.
+/// The start of a run: the inventory, the nodes that were reached, and what differs.
 pub struct Session {
     /// The inventory.
     pub inventory: Inventory,
     /// Connections, by node.
     pub nodes: BTreeMap<String, Node<SshHost>>,
-    /// All that intent is computed from.
+    /// Everything that desired resources are computed from.
     pub context: Arc<Context>,
     /// What differs.
     pub plan: Plan,
@@ -55,7 +55,7 @@ impl Session {
     /// Reads the inventory, connects, surveys, and plans.
     ///
     /// # Errors
-    /// Whatever forbids a run: nothing was changed then.
+    /// Every reason to stop a run; nothing was changed then.
     pub async fn begin(
         path: &Path,
         run: Run,
@@ -163,7 +163,7 @@ pub(crate) fn saved(context: &Context, plan: &Plan, inventory: &str) -> Saved {
         resource: one.id.clone(),
         summary: one.diff.summary.clone(),
         diff: one.diff.text.as_ref().map(|text| sha256(text.as_bytes())),
-        awaited: one.awaited,
+        wait_only: one.wait_only,
     };
     Saved::now(basis, plan.resources().map(announced).collect())
 }

@@ -113,7 +113,7 @@ const ONE_USER: &[(&str, &str)] = &[
 ];
 
 /// Files and folders that are compiled for tests only.
-const TEST_FILES: &[&str] = &["bench", "fake", "fleet", "sample", "tests"];
+const TEST_FILES: &[&str] = &["bench", "fake", "sample", "simulation", "tests"];
 
 /// Longer files are two files.
 const LONGEST: usize = 350;

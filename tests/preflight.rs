@@ -1,4 +1,4 @@
-//! What preflight finds: whole fleets as transcripts, limits as tables, and the documentation.
+//! What preflight finds: whole inventories as transcripts, limits as tables, and the documentation.
 //!
 //! `tests/preflight/NAME.facts` is what the nodes of `NAME.yaml` print beside what good machines do,
 //! `NAME.txt` what is said of it. `SNAPSHOTS=overwrite cargo test --test preflight` blesses.
@@ -134,8 +134,8 @@ fn judge(cluster: &Cluster, printed: &BTreeMap<String, Vec<String>>) -> Vec<Find
     findings
 }
 
-/// The findings about a fleet whose facts lie in a file.
-fn fleet(name: &str) -> Vec<Finding> {
+/// The findings about an inventory whose nodes' facts lie in a file.
+fn findings_of(name: &str) -> Vec<Finding> {
     let text = fs::read_to_string(root().join(format!("{name}.facts"))).unwrap();
     let mut printed: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut node = String::new();
@@ -152,13 +152,13 @@ fn fleet(name: &str) -> Vec<Finding> {
     judge(&cluster(name), &printed)
 }
 
-const FLEETS: &[&str] = &["bare", "outside", "living", "silent", "used", "aged"];
+const CASES: &[&str] = &["bare", "outside", "living", "silent", "used", "aged"];
 
 /// What `slipway preflight` prints, then how `slipway apply` refuses.
 #[test]
 fn fleets_and_what_is_said_of_them() {
-    for name in FLEETS {
-        let findings = fleet(name);
+    for name in CASES {
+        let findings = findings_of(name);
         let refused = survey::refuse(&findings).unwrap_err();
         let said = format!("{}\n\n{refused}\n", findings_text(&findings));
         let expected = snapbox::Data::read_from(&root().join(format!("{name}.txt")), None);
@@ -169,7 +169,7 @@ fn fleets_and_what_is_said_of_them() {
 #[test]
 fn every_check_finds_something_in_a_fleet() {
     let found: BTreeSet<&str> =
-        FLEETS.iter().flat_map(|name| fleet(name)).map(|f| f.check).collect();
+        CASES.iter().flat_map(|name| findings_of(name)).map(|f| f.check).collect();
     let all: BTreeSet<&str> = CHECKS.iter().map(|check| check.name).collect();
     assert_eq!(CHECKS.len(), all.len(), "names are distinct");
     assert_eq!(found, all);
@@ -177,8 +177,10 @@ fn every_check_finds_something_in_a_fleet() {
 
 #[test]
 fn warnings_alone_refuse_nothing() {
-    let warnings: Vec<Finding> =
-        fleet("bare").into_iter().filter(|f| f.severity == survey::Severity::Warning).collect();
+    let warnings: Vec<Finding> = findings_of("bare")
+        .into_iter()
+        .filter(|f| f.severity == survey::Severity::Warning)
+        .collect();
     assert!(warnings.len() > 5);
     survey::refuse(&warnings).unwrap();
 }
@@ -191,7 +193,7 @@ fn found(name: &str, lines: &[&str]) -> Vec<String> {
         printed.entry(node.to_owned()).or_default().push(line.to_owned());
     }
     let findings = judge(&cluster(name), &printed);
-    let words = |f: &Finding| format!("{} {}", f.node.as_deref().unwrap_or("together"), f.check);
+    let words = |f: &Finding| format!("{} {}", f.node.as_deref().unwrap_or("cluster"), f.check);
     findings.iter().map(words).collect()
 }
 
@@ -298,7 +300,7 @@ fn limits() {
         (&["w-1 silent=10.77.0.11 6443", "w-2 silent=10.77.0.11 10250"], &["cp-1 filtered"]),
         (&["w-1 silent=10.9.9.9 6443", "w-1 lost=10.9.9.9 1500"], &[]),
         (&["w-1 lost=10.77.0.22 1500"], &["w-1 path-mtu"]),
-        (&["w-1 lost=10.77.0.22 1500", "w-2 link=eth0 1400 52:54:00:00:00:05"], &["together mtu"]),
+        (&["w-1 lost=10.77.0.22 1500", "w-2 link=eth0 1400 52:54:00:00:00:05"], &["cluster mtu"]),
         (&["w-1 synced=began", "w-1 synced=9"], &["w-1 slow-disk"]),
     ];
     for (printed, expected) in table {

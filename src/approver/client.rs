@@ -3,11 +3,11 @@
 //! Kubernetes can be told to approve such a request of everybody who has a bootstrap token (kubeadm's
 //! binding [`AUTO_APPROVAL`]); then whoever has seen the token can become any node, control planes
 //! included. So that binding is removed, and a request is approved here only if it names a node of the
-//! table that is joining now. Who is joining stands in the token's own object, so it ends with the
-//! token. A node that is a member has a kubelet that reports; nobody else becomes that node.
+//! table that is joining now. The token's own object lists the joining nodes, so the list ends with the
+//! token. A node that is a member has a kubelet that reports; no other machine can become that node.
 //!
-//! What no rule can tell is which machine asks: until a joining node has its certificate, whoever has
-//! the token can be faster. The node's own join fails then.
+//! No rule can know which machine asks: until a joining node has its certificate, a holder of the token
+//! can be faster. The node's own join fails then.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

@@ -62,7 +62,7 @@ pub struct Metadata {
 pub struct Spec {
     /// The PKCS#10 request: PEM in base64.
     pub request: String,
-    /// Who shall sign it.
+    /// The signer.
     pub signer_name: String,
     /// Wanted key usages.
     pub usages: Vec<String>,

@@ -1,4 +1,4 @@
-//! `slipway apply`: makes the machines what the inventory means.
+//! `slipway apply`: brings the machines to the state that the inventory describes.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ use crate::session::{self, Run, Session};
 use crate::state::{LastApply, Saved};
 use crate::survey;
 
-/// Make the machines what the inventory means
+/// Bring the machines to the state that the inventory describes
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     options: Options,
-    /// A plan that `slipway plan --out` saved: do what it announced, without asking, or nothing
+    /// A plan saved by `slipway plan --out`: carry out exactly that plan, without asking
     #[arg(value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Do not ask before changing anything
@@ -59,7 +59,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         let permit = plan.confirm(|_| args.yes || saved.is_some() || agrees());
         let permit = permit.ok_or_else(|| {
             Error::new(Kind::Declined, "nothing was changed")
-                .hint("answer `yes`, or give --yes where nobody can be asked")
+                .hint("answer `yes`, or give --yes where there is no terminal")
         })?;
         session.keep()?;
         engine::apply(&session.context, Arc::new(plan), permit, &session.nodes, &events).await
@@ -94,7 +94,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     // Standard output is for programs alone where they asked for it.
     let tell: fn(String) = if text { say } else { say_error };
     tell(format!(
-        "{} is as its inventory means it: {} changes in {:.1} s\nkubeconfig: {}",
+        "{} matches its inventory: {} changes in {:.1} s\nkubeconfig: {}",
         session.context.cluster.name,
         outcome.changed,
         began.elapsed().as_secs_f64(),

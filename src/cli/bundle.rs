@@ -11,7 +11,7 @@ use crate::bundle::{
 };
 use crate::diagnostic::{Error, Kind, Result};
 
-/// Build, verify and list what clusters are made of.
+/// Build, verify and list bundles, which clusters are made of.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -39,7 +39,7 @@ enum Command {
         #[arg(conflicts_with_all = ["kubernetes", "arch"])]
         dir: Option<PathBuf>,
     },
-    /// Show the Kubernetes versions that there can be bundles of, newest first.
+    /// List the Kubernetes versions that bundles can be built for, newest first.
     Versions,
     /// Show what a bundle holds.
     List {
@@ -59,7 +59,7 @@ struct Which {
     /// The Kubernetes version.
     #[arg(long, value_name = "VERSION", default_value = LATEST)]
     kubernetes: String,
-    /// The architecture of the nodes; there is amd64 alone yet.
+    /// The architecture of the nodes; only amd64 so far.
     #[arg(long, default_value = "amd64")]
     arch: String,
 }

@@ -13,7 +13,7 @@ use crate::lab::quantity::{Share, Size};
 use crate::lab::spec::Lab;
 use crate::lab::{self, Condition, Fault, State, Wanted};
 
-/// Make, look at, break and take down nodes on this machine.
+/// Create, inspect, break and remove nodes on this machine.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -22,9 +22,9 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a lab, or repair the one there is; write its inventory, key and known hosts.
+    /// Create or repair a lab; write its inventory, key and known hosts.
     Up(Up),
-    /// Show the nodes, how they are, and their faults.
+    /// Show the nodes, their state and their faults.
     Status {
         #[command(flatten)]
         lab: Name,
@@ -48,9 +48,9 @@ enum Command {
     Start(OneNode),
     /// Restart a node in an orderly way.
     Reboot(OneNode),
-    /// Cut a node's network: every packet to and from it is lost, and nobody is told.
+    /// Cut a node's network: drop every packet to and from it, silently.
     ///
-    /// With --for, the kernel mends it in time, whatever becomes of slipway.
+    /// With --for, the kernel ends it in time, whatever happens to slipway.
     Cut {
         #[command(flatten)]
         of: OneNode,

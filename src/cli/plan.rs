@@ -13,7 +13,7 @@ use crate::session::{Run, Session};
 /// The exit code of `--exit-code` for a plan with changes.
 const CHANGES: u8 = 2;
 
-/// Show what an apply would change, and change nothing
+/// Show what an apply would change, without changing anything
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -21,7 +21,7 @@ pub(super) struct Args {
     /// Save the plan in this file (0600), for `slipway apply FILE`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Exit with 2 when something differs, with 0 when nothing does
+    /// Exit with 2 when there are changes, with 0 when there are none
     #[arg(long)]
     exit_code: bool,
 }
@@ -35,7 +35,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     if let Some(path) = &args.out {
         session.saved().write(path)?;
         let (path, inventory) = (path.display(), args.options.inventory.as_argument());
-        say_error(format_args!("saved: `slipway apply {inventory}{path}` does this, or nothing"));
+        say_error(format_args!(
+            "saved: `slipway apply {inventory}{path}` carries out exactly this plan"
+        ));
     }
     if let Some(code) = tell_unreachable(&session.unreachable) {
         return Ok(code);

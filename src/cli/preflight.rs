@@ -1,4 +1,4 @@
-//! `slipway preflight`: may these machines become what the inventory means?
+//! `slipway preflight`: reports every error and warning about the machines.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -12,12 +12,12 @@ use crate::report::{self, Format};
 use crate::session::{Reached, Run};
 use crate::survey::Severity;
 
-/// Look at all machines, and tell everything that forbids a run or deserves a word
+/// Check all machines, and report every error and warning
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     inventory: InventoryArg,
-    /// How results are shown
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
 }

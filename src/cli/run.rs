@@ -13,16 +13,16 @@ use crate::state::LastApply;
 pub(super) struct Options {
     #[command(flatten)]
     pub(super) inventory: InventoryArg,
-    /// How results are shown
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     pub(super) output: Format,
-    /// Show every line of every difference
+    /// Show diffs in full
     #[arg(long)]
     full: bool,
 }
 
 impl Options {
-    /// Shows events, and remembers where the time goes.
+    /// Shows events, and records how long each step takes.
     pub(super) fn events(&self) -> Arc<Recorder> {
         let shown = report::sink(self.output, std::io::stderr().is_terminal());
         Arc::new(Recorder::new(shown))
@@ -37,7 +37,7 @@ impl Options {
     }
 }
 
-/// Whether somebody is there to be asked.
+/// Whether there is a terminal, so that a person can be asked.
 pub(super) fn interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }

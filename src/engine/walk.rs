@@ -1,5 +1,5 @@
-//! Applying: every node walks the steps by itself, as far as it can. A step waits only for what it
-//! names elsewhere; one node's failure holds back only those that need it.
+//! Applying: every node walks the steps independently, as far as it can. A step waits only for its gate;
+//! one node's failure holds back only those that need it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::persevere::persevere;
-use super::settle::millis;
+use super::reconcile::millis;
+use super::retry::reconcile_with_retries;
 use super::{Node, Permit, Plan};
 use crate::diagnostic::{Error, Kind};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
 use crate::steps::{Context, Gate, Pace, Step};
 
-/// What came of a walk.
+/// The result of an apply.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Resources that were changed.
@@ -189,7 +189,9 @@ impl<T: Transport> Walk<T> {
         }
         let began = Instant::now();
         let Some(node) = self.nodes.get(name) else { return Ok(0) };
-        let result = persevere(node, step.name, &desired, &self.permit, self.events.as_ref()).await;
+        let result =
+            reconcile_with_retries(node, step.name, &desired, &self.permit, self.events.as_ref())
+                .await;
         if let (Some(turn), Err(_)) = (turn.as_deref_mut(), &result) {
             *turn = Some(name.to_owned());
         }

@@ -56,11 +56,11 @@ fn judge(cluster: &Cluster, answers: &[Output], size: usize) -> Result<()> {
     for meant in &cluster.nodes {
         let part = survey.membership(&meant.name).map(survey::Membership::in_words);
         shown(&part.unwrap_or_default(), 0);
-        if let Some(member) = survey.dead_member(meant) {
+        if let Some(member) = survey.stale_member(meant) {
             let (id, node) = (member.id.clone(), meant.name.clone());
             node::look(&NoEtcdMember { id, node, voted: true }, &Output::default(), size);
         }
-        if let Some(uid) = survey.dead_node(meant) {
+        if let Some(uid) = survey.stale_node(meant) {
             let (uid, node) = (uid.to_owned(), meant.name.clone());
             node::look(&NoNode { uid, node }, &Output::default(), size);
         }

@@ -1,4 +1,4 @@
-//! Letting in a cluster that slipway did not make: its registration is there, its agent is not.
+//! Admits a cluster that slipway did not make: its registration is there, its agent is not.
 
 use kube::ResourceExt as _;
 use kube::api::Api;
@@ -44,7 +44,7 @@ impl Guest {
                 format!("the agent of `{name}` has joined and renews its own certificate");
             return refused(
                 message,
-                "to let another in, delete the registration and write it anew",
+                "to admit another, delete the registration and create it again",
             );
         }
         let labels: Vec<(&str, &str)> =

@@ -86,8 +86,8 @@ impl Group {
     pub(super) async fn kill(&self) -> Result<()> {
         if let Some(pid) = self.init() {
             let _ = kill_process(pid, Signal::KILL);
-            let patience = Duration::from_secs(3);
-            let _ = until("the container has ended", patience, async || !self.alive()).await;
+            let timeout = Duration::from_secs(3);
+            let _ = until("the container has ended", timeout, async || !self.alive()).await;
         }
         let gone = async || {
             for pid in self.processes().into_iter().filter_map(Pid::from_raw) {

@@ -44,7 +44,7 @@ use spec::{Lab, Role};
 const CONTROL_PLANES: u8 = 3;
 const WORKERS: u8 = 2;
 
-/// What `up` shall make. For a lab that is there, `None` means *as it is*.
+/// What `up` makes. For a lab that is there, `None` means *as it is*.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The lab's name.
@@ -131,7 +131,7 @@ async fn boot(lab: &Lab, say: &dyn Fn(&str)) -> Result<()> {
     Ok(())
 }
 
-/// The lab as it shall be, with images for all of its nodes.
+/// The desired lab, with images for all of its nodes.
 async fn planned(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
     let mut lab = match store::load(&wanted.name)? {
         Some(lab) => lab,
@@ -279,8 +279,8 @@ pub async fn down(name: &str, say: &dyn Fn(&str)) -> Result<()> {
     for group in supervisors.iter().chain(&others) {
         group.kill().await?;
     }
-    let patience = Duration::from_secs(20);
-    until("the lab's control groups are gone", patience, async || cgroup::remove_lab(name)).await?;
+    let timeout = Duration::from_secs(20);
+    until("the lab's control groups are gone", timeout, async || cgroup::remove_lab(name)).await?;
     if let Some(lab) = &lab {
         for node in &lab.nodes {
             node::tidy(lab, node);

@@ -15,16 +15,16 @@ use crate::process::Process;
 /// Waits until `done`, looking often.
 ///
 /// # Errors
-/// [`Kind::Timeout`] when it takes longer than `patience`.
+/// [`Kind::Timeout`] when it takes longer than `timeout`.
 pub(super) async fn until(
     what: &str,
-    patience: Duration,
+    timeout: Duration,
     done: impl AsyncFn() -> bool,
 ) -> Result<()> {
-    let end = Instant::now() + patience;
+    let end = Instant::now() + timeout;
     while !done().await {
         if Instant::now() > end {
-            let waited = format!("waited {} s in vain until {what}", patience.as_secs());
+            let waited = format!("timed out after {} s waiting until {what}", timeout.as_secs());
             return Err(Error::new(Kind::Timeout, waited));
         }
         sleep(Duration::from_millis(50)).await;

@@ -1,7 +1,6 @@
-//! What people and programs get to see: events while a run goes on, a plan before it, a picture of
-//! its time after it.
+//! What people and programs see: the plan before a run, events during it, a timeline after it.
 //!
-//! Reporters decide what is seen and how; that something happened is told by [`crate::event`].
+//! Reporters decide what to show and how; [`crate::event`] says what happened.
 
 use std::sync::Arc;
 use std::time::Duration;

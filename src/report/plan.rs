@@ -1,7 +1,7 @@
 //! A plan, as text and as JSON.
 //!
-//! The text goes step by step, in the order in which things are done. What is the same on several
-//! nodes is told once, under all their names: five equal machines are as long as one.
+//! The text goes step by step, in the order of execution. What is the same on several nodes is shown once,
+//! under all their names, so five equal machines take as much room as one.
 
 use std::cmp::Reverse;
 
@@ -65,7 +65,7 @@ pub fn plan_json(plan: &Plan, last: Option<&LastApply>) -> Value {
             "summary": one.diff.summary,
             "diff": one.diff.text,
             "restarts": restarts(one),
-            "awaited": one.awaited,
+            "awaited": one.wait_only,
         })
     };
     let nodes = plan.nodes.iter().map(|node| {
@@ -85,7 +85,7 @@ pub fn plan_json(plan: &Plan, last: Option<&LastApply>) -> Value {
     })
 }
 
-/// Nodes, and what shall change on each of them alike.
+/// Nodes, and what changes equally on each of them.
 type Group<'a> = (Vec<&'a str>, Vec<&'a Planned>);
 
 /// What differs in `step`: first what most nodes have in common, last what only one has.
@@ -127,7 +127,7 @@ fn restarts(one: &Planned) -> Option<&str> {
 /// How much changes, and what restarts.
 fn summary(plan: &Plan) -> String {
     if plan.changes() == 0 {
-        return "no changes: the cluster is as the inventory means it".to_owned();
+        return "No changes: the cluster matches the inventory".to_owned();
     }
     let touched = plan.nodes.iter().filter(|node| !node.steps.is_empty()).count();
     let restarts = radius::restarts(plan);
@@ -151,8 +151,8 @@ impl View {
         if let Some(unit) = restarts(one) {
             line.push_str(&self.paint(YELLOW, &format!("  (restarts {unit})")));
         }
-        if one.awaited {
-            line.push_str("  (waited for)");
+        if one.wait_only {
+            line.push_str("  (wait only)");
         }
         lines.push(line);
         let text: Vec<&str> = one.diff.text.iter().flat_map(|text| text.lines()).collect();
@@ -180,7 +180,7 @@ pub(super) mod tests {
 
     pub(in crate::report) fn planned(id: &str, summary: &str, text: Option<&str>) -> Planned {
         let diff = Diff { summary: summary.to_owned(), text: text.map(str::to_owned) };
-        Planned { id: id.to_owned(), diff, disruption: None, awaited: false }
+        Planned { id: id.to_owned(), diff, disruption: None, wait_only: false }
     }
 
     pub(in crate::report) type Steps = Vec<(&'static str, Vec<Planned>)>;
@@ -201,9 +201,9 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_only_waited_for_says_so() {
-        let ill = Planned { awaited: true, ..planned("cluster health", "coredns is gone", None) };
+        let ill = Planned { wait_only: true, ..planned("cluster health", "coredns is gone", None) };
         let plan = plan(vec![("cp-1", vec![("health", vec![ill])])]);
-        assert!(text(&plan).contains("    ~ cluster health  coredns is gone  (waited for)\n"));
+        assert!(text(&plan).contains("    ~ cluster health  coredns is gone  (wait only)\n"));
     }
 
     fn text(plan: &Plan) -> String {
@@ -285,7 +285,7 @@ etcd: 1 member may fail at the worst moment
     #[test]
     fn nothing_to_do_is_one_line() {
         let plan = plan(vec![("n", vec![])]);
-        assert_eq!(text(&plan), "\nno changes: the cluster is as the inventory means it\n");
+        assert_eq!(text(&plan), "\nNo changes: the cluster matches the inventory\n");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The cluster's DNS: that it answers on each node, and that one node's end does not end it.
+//! The cluster's DNS: that it answers on each node, and that it survives the loss of one node.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -79,7 +79,7 @@ impl Resource for ClusterDns {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // kube-proxy learns of a new pod within a second; a busy machine takes longer.
         Duration::from_secs(60)
     }
@@ -193,7 +193,7 @@ impl Resource for DnsSpread {
     }
 
     // Where no other node has room for it, it stays.
-    fn waived(&self, _seen: &Output) -> bool {
+    fn best_effort(&self, _seen: &Output) -> bool {
         true
     }
 }

@@ -39,7 +39,7 @@ impl File {
         Self { path: path.into(), content: Content::Text(text.into()), mode: 0o644, keep: false }
     }
 
-    /// A file that only root may read, 0600, and nobody sees in a plan.
+    /// A file that only root may read, 0600, and whose content no plan shows.
     pub fn secret(path: impl Into<String>, bytes: Secret<Vec<u8>>) -> Self {
         Self { path: path.into(), content: Content::Secret(bytes), mode: 0o600, keep: false }
     }
@@ -155,7 +155,7 @@ impl Resource for File {
     }
 
     // The command itself compares the digest of what arrived.
-    fn proven(&self) -> bool {
+    fn self_verifying(&self) -> bool {
         true
     }
 

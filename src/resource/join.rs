@@ -1,4 +1,4 @@
-//! How further nodes become members: what the parts of `kubeadm join` bring about.
+//! How further nodes become members: the parts of `kubeadm join` and what follows from each.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct Reachable {
 
 impl Resource for Reachable {
     fn id(&self) -> String {
-        format!("way to {}:{}", self.vip, self.port)
+        format!("connection to {}:{}", self.vip, self.port)
     }
 
     fn probe(&self) -> Probe {
@@ -41,7 +41,7 @@ impl Resource for Reachable {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // It may just have moved to another control plane, which takes seconds.
         Duration::from_secs(30)
     }
@@ -110,7 +110,7 @@ impl Resource for ApiServer {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // As long as kubeadm waits for one (`ControlPlaneComponentHealthCheckTimeout`).
         Duration::from_secs(240)
     }

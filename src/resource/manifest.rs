@@ -11,7 +11,7 @@ use crate::pki::Leaf;
 use crate::probe::Probe;
 use crate::secret::Secret;
 
-/// Objects that the cluster shall hold, by server-side apply. What differs is asked of the API
+/// Objects that the cluster must hold, by server-side apply. What differs is asked of the API
 /// server itself (a dry run), which knows its own defaults.
 pub struct Manifest {
     /// Names it in plans.
@@ -54,7 +54,7 @@ impl Resource for Manifest {
     }
 
     // The API server itself answers that it holds what was sent.
-    fn proven(&self) -> bool {
+    fn self_verifying(&self) -> bool {
         true
     }
 }

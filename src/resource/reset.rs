@@ -1,4 +1,4 @@
-//! What undoes a membership that did not come about, and what forbids it.
+//! Undoes an unfinished membership, and refuses to where something lives.
 
 use super::kubernetes::kubeadm;
 use super::{Change, Disruption, Drift, Guard, Resource};

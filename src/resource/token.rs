@@ -56,12 +56,12 @@ impl Resource for NoTokens {
         vec![Change::new("remove bootstrap tokens", cmd).repeatable()]
     }
 
-    fn goes_first(&self) -> bool {
+    fn recreated_earlier(&self) -> bool {
         self.makes_one
     }
 
     // Nobody answers who could be asked.
-    fn waived(&self, seen: &Output) -> bool {
+    fn best_effort(&self, seen: &Output) -> bool {
         !seen.ok()
     }
 }
@@ -114,7 +114,7 @@ mod tests {
             let compared = tokens.compare(&seen(code, &text)).unwrap();
             assert_eq!(compared != Drift::None, drift, "{code} {text}");
         }
-        assert!(tokens.waived(&seen(1, "")) && !tokens.waived(&seen(0, &ours)));
+        assert!(tokens.best_effort(&seen(1, "")) && !tokens.best_effort(&seen(0, &ours)));
     }
 
     #[test]

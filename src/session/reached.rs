@@ -193,7 +193,7 @@ pub(crate) async fn facts<H: Transport + 'static>(
     nodes: &BTreeMap<String, Node<H>>,
     events: &dyn Sink,
 ) -> Result<BTreeMap<String, Facts>> {
-    // Nobody is asked about those that nobody can reach.
+    // No node is asked whether it reaches an unreachable one.
     let mut there = cluster.clone();
     there.nodes.retain(|node| nodes.contains_key(&node.name));
     loop {
@@ -207,7 +207,7 @@ pub(crate) async fn facts<H: Transport + 'static>(
             node.booted(&facts.boot_id);
             let Some(unit) = facts.running.first() else { continue };
             quiet = false;
-            let about = format!("waits for {}, which an earlier run began", printable(unit));
+            let about = format!("waits for {}, which an earlier run started", printable(unit));
             events.take(Event::Connected { node: node.name().to_owned(), about });
             node.wait_for_units(EARLIER).await?;
         }

@@ -27,7 +27,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     ];
     if context.cluster.addons.calico {
         let text = api(&context.cluster.endpoint).to_string();
-        wanted.push(boxed(Manifest { name: "calico's way to the API", text }));
+        wanted.push(boxed(Manifest { name: "calico's API endpoint", text }));
         wanted.push(boxed(Manifest { name: "calico", text: context.bundle.addon("calico")? }));
     }
     if context.cluster.addons.metrics_server {

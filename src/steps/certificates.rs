@@ -17,7 +17,7 @@ pub const APPROVER: Step = Step {
     desired: approver,
 };
 
-/// Each node's own, once somebody approves them.
+/// Each node's own, once the approver runs.
 pub const STEP: Step = Step {
     name: "certificates",
     title: "kubelets' serving certificates",

@@ -1,6 +1,6 @@
 //! A machine's part in a cluster, judged by its own evidence (its files, its etcd member, its kubelet's
-//! certificate, its Node object), and only then compared with what the inventory says; and the way out
-//! of a part that is unfinished. What votes in etcd, or may, and what runs pods is never undone.
+//! certificate, its Node object), and only then compared with what the inventory says; and the remedy
+//! where it is unfinished. A machine that votes in etcd, or may, or that runs pods is never reset.
 
 use std::collections::BTreeMap;
 
@@ -46,27 +46,27 @@ pub enum Otherwise {
 pub struct Partial {
     /// What was found, or is missing, in words.
     pub what: String,
-    /// The way out.
-    pub way: Way,
+    /// How it is resolved.
+    pub remedy: Remedy,
 }
 
 /// What a node lacks whose kubelet may be about to show itself.
 const NO_NODE: &str = "no Node object in the cluster";
 
 impl Partial {
-    /// Whether all is there but the Node object, which a kubelet makes by itself soon after it started.
+    /// Whether only the Node object is missing, which the kubelet creates soon after it starts.
     pub(super) fn registers(&self) -> bool {
         self.what == NO_NODE
     }
 }
 
-/// The way out of an unfinished membership.
+/// How an unfinished membership is resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum Remedy {
     /// Undo it (`kubeadm reset`) and join again: it can cost the cluster nothing.
     Reset,
     /// Go on where the join stopped: the node votes in etcd already.
-    Finish,
+    Resume,
     /// A person must look, for this reason.
     Refuse(String),
 }
@@ -109,7 +109,7 @@ impl View<'_> {
         let member = self.etcd.into_iter().flatten().any(|member| member.is_of(node));
         match self.listed(&node.name) {
             // Two machines do not share an address: one that is bare and has it is the old one. One
-            // elsewhere may live, even if nobody hears of it now.
+            // elsewhere may live, even if it does not answer now.
             Some(listed) if !(at(listed, node) && facts.holds(node.internal)) => {
                 Membership::Taken(listed.internal.join(", "))
             }
@@ -189,7 +189,7 @@ pub(super) fn judge(node: &Node, facts: &Facts, view: &View<'_>) -> Membership {
     }
     match unfinished(node, facts, view) {
         None => Membership::Member,
-        Some(what) => Membership::Partial(Partial { what, way: way(node, facts, view) }),
+        Some(what) => Membership::Partial(Partial { what, remedy: remedy(node, facts, view) }),
     }
 }
 
@@ -225,15 +225,15 @@ fn unfinished(node: &Node, facts: &Facts, view: &View<'_>) -> Option<String> {
         .then(|| "not marked as a control plane".to_owned())
 }
 
-/// A reset of a node that votes, that runs pods, or whose part nobody can tell, could cost the cluster.
-fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
-    let refuse = |why: &str| Way::Refuse(why.to_owned());
+/// Resetting a node that votes, that runs pods, or whose part is unknown could cost the cluster.
+fn remedy(node: &Node, facts: &Facts, view: &View<'_>) -> Remedy {
+    let refuse = |why: &str| Remedy::Refuse(why.to_owned());
     if facts.identity.is_none() || facts.identity.as_ref() != view.identity {
-        return refuse("whose they are cannot be told: no CA certificate of ours is there");
+        return refuse("it has no CA certificate that says whose they are");
     }
     // An init that did not finish is no cluster, and nobody else has joined it.
     if view.begun.is_some() || view.nothing {
-        return Way::Reset;
+        return Remedy::Reset;
     }
     if view.nodes.is_none() {
         return refuse("no control plane's API answers to say whether it is a member");
@@ -242,7 +242,7 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     let listed = view.listed(&node.name);
     let works = listed
         .is_some_and(|listed| listed.ready && (listed.control_plane || node.role == Role::Worker));
-    let undo = || if works { refuse(WORKS) } else { Way::Reset };
+    let undo = || if works { refuse(WORKS) } else { Remedy::Reset };
     let traces = ["etcd-data", "manifests/etcd.yaml"];
     if node.role == Role::Worker && !traces.iter().any(|trace| facts.has(trace)) {
         return undo();
@@ -259,10 +259,10 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     let joined =
         ["admin.conf", "manifests/kube-apiserver.yaml", "manifests/etcd.yaml", "etcd-data"];
     if joined.iter().all(|file| facts.has(file)) {
-        return Way::Finish;
+        return Remedy::Resume;
     }
     let voters = members.iter().filter(|member| member.votes()).count();
-    Way::Refuse(format!(
+    Remedy::Refuse(format!(
         "it is one of etcd's {voters} voting members, of which {} answer and {} must",
         view.answering,
         voters / 2 + 1

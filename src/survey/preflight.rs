@@ -1,5 +1,5 @@
-//! Everything that forbids a run or deserves a word, found before anything is changed, on all nodes
-//! at once. Pure: [`questions`] says what to ask of the nodes, [`findings`] judges the answers.
+//! Finds every error and warning about the machines before anything is changed, on all nodes at once.
+//! Pure: [`questions`] says what to ask the nodes, [`findings`] judges the answers.
 
 use super::{Membership, Survey, Surveyed};
 use crate::cluster::{Cluster, Endpoint, Node, Role};
@@ -7,7 +7,6 @@ use crate::cluster::{Cluster, Endpoint, Node, Role};
 mod certificates;
 mod clock;
 mod finding;
-mod fleet;
 mod holders;
 mod left;
 mod machine;
@@ -19,6 +18,7 @@ mod sync;
 mod system;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 pub use finding::{Check, Finding, Severity, refuse};
 pub use machine::Machine;
@@ -52,11 +52,11 @@ pub const CHECKS: &[&Check] = &[
     &mounts::READ_ONLY,
     &mounts::NO_EXEC,
     &ports::PORT,
-    &fleet::SAME_MACHINE,
-    &fleet::MACHINE_ID,
-    &fleet::PRODUCT_UUID,
-    &fleet::MAC_ADDRESS,
-    &fleet::HOST_NAME,
+    &unique::SAME_MACHINE,
+    &unique::MACHINE_ID,
+    &unique::PRODUCT_UUID,
+    &unique::MAC_ADDRESS,
+    &unique::HOST_NAME,
     &clock::CLOCK,
     &clock::CLOCK_STUCK,
     &system::IPROUTE2,
@@ -92,7 +92,7 @@ pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Fi
     let mut all = system::findings(cluster, survey, glibc);
     all.extend(membership::findings(cluster, survey));
     all.extend(ports::findings(cluster, survey));
-    all.extend(fleet::findings(cluster, survey));
+    all.extend(unique::findings(cluster, survey));
     all.extend(clock::findings(cluster, survey));
     all.extend(network::findings(cluster, survey));
     all.extend(left::findings(cluster, survey));
@@ -119,7 +119,7 @@ pub fn sort(findings: &mut [Finding], cluster: &Cluster) {
 }
 
 /// How many workers a node asks whether they answer: not all, or the work would grow with the
-/// square of the fleet. Control planes are asked always.
+/// square of the number of nodes. Control planes are asked always.
 const ASKED: usize = 16;
 
 /// What to ask of `node` while it has not joined, as words of [`crate::probe::Probe::survey`].

@@ -19,14 +19,14 @@ mod support;
 
 mod attacks;
 mod edits;
-mod fleet;
 mod interruptions;
+mod lab_cluster;
 mod membership;
 mod preflight;
 mod report;
 mod running;
 
-use fleet::Fleet;
+use lab_cluster::LabCluster;
 use support::Turn;
 
 /// One thing that goes wrong.
@@ -42,7 +42,7 @@ pub struct Case {
     /// What the lab is at its begin.
     pub start: Start,
     /// Breaks it and looks; panics when slipway does anything else. Gives figures worth telling.
-    pub run: fn(&Fleet) -> String,
+    pub run: fn(&LabCluster) -> String,
 }
 
 /// All cases, as the report shows them.
@@ -71,9 +71,9 @@ fn what_goes_wrong_is_mended_by_the_next_apply() {
     cases.retain(|case| !report.has_passed(case));
     if !cases.is_empty() {
         let _turn = Turn::take();
-        let mut fleet = Fleet::up(all);
+        let mut cluster = LabCluster::up(all);
         for case in cases {
-            let result = fleet.attempt(case);
+            let result = cluster.attempt(case);
             report.add(case, result);
         }
     }

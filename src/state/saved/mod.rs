@@ -1,5 +1,5 @@
-//! A plan in a file: what somebody reviewed, for an apply that does exactly that or nothing. It
-//! lies where its maker wants it, and holds no secrets: differences are there as digests.
+//! A plan in a file: what a person reviewed, for an apply that carries out exactly that or nothing. The
+//! file holds no secrets: differences are there as digests.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -68,8 +68,9 @@ pub struct Announced {
     pub summary: String,
     /// SHA-256 of the difference's text, in hexadecimal, where there is text.
     pub diff: Option<String>,
-    /// Whether it is only waited for.
-    pub awaited: bool,
+    /// Whether slipway only waits for it.
+    #[serde(rename = "awaited")]
+    pub wait_only: bool,
 }
 
 impl Basis {
@@ -179,15 +180,14 @@ impl Saved {
         let planned: BTreeSet<&Announced> = self.changes.iter().collect();
         let now: BTreeSet<&Announced> = fresh.changes.iter().collect();
         // A wait changes nothing, so it needs no review.
-        let new = fresh.changes.iter().filter(|one| !one.awaited && !planned.contains(one));
+        let new = fresh.changes.iter().filter(|one| !one.wait_only && !planned.contains(one));
         let new: Vec<&Announced> = new.collect();
         let gone: Vec<&Announced> = self.changes.iter().filter(|one| !now.contains(one)).collect();
         let moved = self.basis.moved(&fresh.basis);
         if moved.is_empty() && new.is_empty() {
             return Ok(gone.len());
         }
-        let message =
-            format!("the plan of {} does not hold any more; nothing was changed", self.made);
+        let message = format!("the plan of {} is out of date; nothing was changed", self.made);
         let error = list(Error::new(Kind::Outdated, message), &moved);
         let added: Vec<String> = new
             .iter()

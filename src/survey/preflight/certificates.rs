@@ -1,4 +1,4 @@
-//! When the certificates end that kubeadm makes for control planes: a year after it made them.
+//! When the certificates that kubeadm makes for control planes expire: a year after it made them.
 
 use super::finding::{Check, Finding, Severity};
 use super::{list, membership};
@@ -9,22 +9,22 @@ pub(super) const ENDING: Check = Check {
     name: "certificates-end",
     severity: Severity::Warning,
     of: "control planes",
-    about: "Certificates that kubeadm made on a control plane end within 30 days, by the node's own \
+    about: "Certificates that kubeadm made on a control plane expire within 30 days, by the node's own \
             clock. slipway does not renew them yet.",
-    todo: "run `kubeadm certs renew all` on the node, then let its static pods begin anew: move the \
-           files of /etc/kubernetes/manifests elsewhere for half a minute, and back; one control \
+    todo: "run `kubeadm certs renew all` on the node, then restart its static pods: move the \
+           files of /etc/kubernetes/manifests to another directory for half a minute, and back; one control \
            plane after the other",
 };
 pub(super) const ENDED: Check = Check {
     name: "certificates-ended",
     severity: Severity::Error,
     of: "control planes",
-    about: "Certificates that kubeadm made on a control plane have ended: its API server, its etcd \
+    about: "Certificates that kubeadm made on a control plane have expired: its API server, its etcd \
             member or what talks to them is refused.",
     todo: ENDING.todo,
 };
 
-/// How long before the end it is told, in seconds.
+/// How long before expiry it is reported, in seconds.
 const EARLY: i64 = 30 * 86_400;
 
 pub(super) fn findings(survey: &Survey) -> Vec<Finding> {
@@ -36,13 +36,13 @@ pub(super) fn findings(survey: &Survey) -> Vec<Finding> {
             facts.certificates.iter().partition(|(_, end)| *end <= now);
         let ending: Vec<_> = rest.into_iter().filter(|(_, end)| *end <= now + EARLY).collect();
         if !ended.is_empty() {
-            let what = format!("the certificates of {} have ended", files(&ended));
+            let what = format!("the certificates of {} have expired", files(&ended));
             findings.push(ENDED.on(name, what));
         }
         if let Some(first) = ending.iter().map(|(_, end)| end - now).min() {
             let days = first / 86_400;
             let what =
-                format!("the certificates of {} end, the first in {days} days", files(&ending));
+                format!("the certificates of {} expire, the first in {days} days", files(&ending));
             findings.push(ENDING.on(name, what));
         }
     }
@@ -53,10 +53,10 @@ fn files(certificates: &[&(String, i64)]) -> String {
     list(&certificates.iter().map(|(file, _)| printable(file)).collect::<Vec<_>>())
 }
 
-/// Control planes whose certificates have ended run, and nobody can ask them: starting them is no help.
+/// Control planes with expired certificates run but do not answer: starting them does not help.
 pub(super) fn advise(findings: &mut [Finding]) {
     if findings.iter().any(|one| one.check == ENDED.name) {
         let silent = findings.iter_mut().filter(|one| one.check == membership::NO_API.name);
-        silent.for_each(|one| "renew the certificates that have ended".clone_into(&mut one.todo));
+        silent.for_each(|one| "renew the expired certificates".clone_into(&mut one.todo));
     }
 }

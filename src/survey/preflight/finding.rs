@@ -106,8 +106,8 @@ pub fn refuse(findings: &[Finding]) -> Result<()> {
     let of = |severity| findings.iter().filter(move |one| one.severity == severity);
     let message = match of(Severity::Error).count() {
         0 => return Ok(()),
-        1 => "1 finding forbids this run; nothing was changed".to_owned(),
-        count => format!("{count} findings forbid this run; nothing was changed"),
+        1 => "1 error stops this run; nothing was changed".to_owned(),
+        count => format!("{count} errors stop this run; nothing was changed"),
     };
     let all = of(Severity::Error).chain(of(Severity::Warning));
     let error = all.fold(Error::new(Kind::Preflight, message), |e, one| e.note(one.to_string()));

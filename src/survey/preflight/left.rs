@@ -1,5 +1,5 @@
-//! What other clusters and other people left on a machine. What slipway's own unfinished work leaves,
-//! and what its Calico writes, is none of it.
+//! What other clusters and other people left on a machine; not what slipway's own unfinished work leaves,
+//! nor what its Calico writes.
 
 use super::finding::{ALL, Check, Finding, JOINING, JOINING_CONTROL_PLANES, Severity};
 use super::{joining, list};
@@ -22,7 +22,7 @@ pub(super) const OTHER_POD_NETWORK: Check = Check {
     of: ALL,
     about: "On a node that has joined, or begun to, a configuration of another pod network lies in \
             `/etc/cni/net.d`, beside Calico's.",
-    todo: "remove the file, and then the pods that began with it: containerd takes the first one by name",
+    todo: "remove the file, and then the pods that started with it: containerd takes the first one by name",
 };
 pub(super) const ETCD_DATA: Check = Check {
     name: "etcd-data",
@@ -96,7 +96,7 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
     findings
 }
 
-/// Whether nothing of our cluster is on the node: all that is there is somebody else's.
+/// Whether nothing on the node belongs to our cluster.
 fn bare(surveyed: &Surveyed) -> bool {
     matches!(surveyed.membership, Membership::Absent | Membership::Stale)
 }

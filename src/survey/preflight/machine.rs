@@ -87,7 +87,7 @@ pub struct Disk {
     pub free: u64,
 }
 
-/// What the mount that a directory lies in, or will, forbids.
+/// The mount options that restrict a directory which is there, or will be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     /// The directory.
@@ -129,11 +129,11 @@ pub struct Listener {
 pub enum Answer {
     /// Connected.
     Open,
-    /// Somebody is there, and nobody listens.
+    /// A machine answers, and no program listens.
     Refused,
     /// Nothing came back in time.
     Silent,
-    /// There is no way there.
+    /// There is no route.
     Beyond,
     /// The name has no address.
     Unresolved,

@@ -6,7 +6,7 @@ use super::finding::{ALL, Check, Finding, Severity};
 use crate::cluster::{Cluster, Network, Role};
 use crate::diagnostic::printable;
 use crate::kubernetes::kubelet::{self, Fields};
-use crate::survey::{EtcdMember, Membership, Otherwise, Partial, Survey, Way};
+use crate::survey::{EtcdMember, Membership, Otherwise, Partial, Remedy, Survey};
 
 pub(super) const OTHER_CLUSTER: Check = Check {
     name: "other-cluster",
@@ -98,7 +98,7 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
                     format!("it belongs to another cluster ({theirs}), not to {own} ({ours})");
                 findings.push(OTHER_CLUSTER.on(name, what));
             }
-            Membership::Partial(Partial { what, way: Way::Refuse(why) }) => {
+            Membership::Partial(Partial { what, remedy: Remedy::Refuse(why) }) => {
                 let what = format!("it is no whole member ({what}), and is not reset: {why}");
                 findings.push(UNFINISHED.on(name, what));
             }
@@ -196,9 +196,9 @@ fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
 }
 
 /// Other names in the API's certificate than the inventory wants, beside those that always are in it:
-/// the certificates would have to be made anew.
+/// the certificates would have to be issued again.
 fn other_cert_names(cluster: &Cluster, live: &serde_json::Value) -> Option<String> {
-    // Another cluster's name is refused as such, and not told of here.
+    // Another cluster's name is refused as such, and not reported here.
     let name = live.get("clusterName").and_then(|name| name.as_str()).unwrap_or(&cluster.name);
     let always =
         Cluster { name: name.to_owned(), cert_sans: Vec::new(), ..cluster.clone() }.cert_names();

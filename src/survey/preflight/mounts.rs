@@ -1,4 +1,4 @@
-//! Mounts that forbid what slipway and Kubernetes do in them.
+//! Mounts with options that break what slipway and Kubernetes do in them.
 
 use std::collections::BTreeMap;
 

@@ -35,7 +35,7 @@ pub(super) const PATH_MTU: Check = Check {
     of: JOINING,
     about: "The largest packets that an interface sends do not reach another node, while small ones \
             do (`ping -M do`). Pods would connect, and then hang.",
-    todo: "set the interface's MTU to what the way there carries",
+    todo: "set the interface's MTU to what the path carries",
 };
 pub(super) const VIRTUAL_IP: Check = Check {
     name: "virtual-ip",
@@ -171,7 +171,7 @@ fn mtu(cluster: &Cluster, survey: &Survey) -> Option<Finding> {
 
 fn path_mtu(cluster: &Cluster, survey: &Survey, node: &Node) -> Option<Finding> {
     let lost = &survey.facts(&node.name)?.machine.lost;
-    // A peer that is smaller itself is told by `mtu`.
+    // A peer whose own MTU is smaller is reported by `mtu`.
     let peers = lost.iter().filter_map(|(to, size)| {
         let peer = cluster.nodes.iter().find(|peer| peer.internal == *to)?;
         own_mtu(survey, peer).is_none_or(|own| own >= *size).then_some((peer.name.as_str(), *size))

@@ -1,4 +1,4 @@
-//! The machine by itself: its operating system, its size, what else is installed.
+//! A single machine: its operating system, its size, what else is installed.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) const OPERATING_SYSTEM: Check = Check {
     name: "operating-system",
     severity: Severity::Error,
     of: ALL,
-    about: "The operating system is none that the bundle has packages for.",
+    about: "The bundle has no packages for this operating system.",
     todo: "install Debian 12 or 13",
 };
 pub(super) const ARCHITECTURE: Check = Check {
@@ -27,7 +27,7 @@ pub(super) const INIT: Check = Check {
     name: "init",
     severity: Severity::Error,
     of: ALL,
-    about: "Process 1 is not systemd, which starts everything that slipway brings.",
+    about: "Process 1 is not systemd, which starts everything that slipway installs.",
     todo: "boot the machine with systemd",
 };
 pub(super) const C_LIBRARY: Check = Check {
@@ -35,7 +35,7 @@ pub(super) const C_LIBRARY: Check = Check {
     severity: Severity::Error,
     of: ALL,
     about: "The C library is older than this slipway needs, which itself stays on control planes.",
-    todo: "build slipway on the oldest system that it shall serve",
+    todo: "build slipway on the oldest system that it must run on",
 };
 pub(super) const INTERNAL_ADDRESS: Check = Check {
     name: "internal-address",
@@ -48,8 +48,7 @@ pub(super) const IPROUTE2: Check = Check {
     name: "iproute2",
     severity: Severity::Error,
     of: ALL,
-    about: "`ip` is missing, by which slipway sees addresses, neighbours and who listens, before it \
-            brings anything.",
+    about: "`ip` is missing, by which slipway sees addresses, neighbours and who listens, before it installs anything.",
     todo: "run `apt-get install iproute2` there",
 };
 pub(super) const UNSEEN: Check = Check {

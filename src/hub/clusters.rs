@@ -55,20 +55,20 @@ pub async fn clusters(client: &Client) -> Result<Vec<Known>> {
     let agents = ListParams::default().fields(&format!("metadata.name={AGENT}"));
     let leases = leases.list(&agents).await;
     let leases = leases.map_err(|cause| reach::api("listing the agents' Leases", cause))?;
-    let beats = beats(&leases.items);
-    let beat = |one: &ClusterRegistration| beats.get(&one.name_any()).copied();
-    let mut known: Vec<Known> = found.items.iter().map(|one| known(one, beat(one))).collect();
+    let heartbeats = heartbeats(&leases.items);
+    let heartbeat = |one: &ClusterRegistration| heartbeats.get(&one.name_any()).copied();
+    let mut known: Vec<Known> = found.items.iter().map(|one| known(one, heartbeat(one))).collect();
     known.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(known)
 }
 
 /// When each cluster's agent last renewed its Lease, which lies in the cluster's own namespace.
-fn beats(leases: &[Lease]) -> BTreeMap<String, Timestamp> {
-    let beat = |lease: &Lease| {
+fn heartbeats(leases: &[Lease]) -> BTreeMap<String, Timestamp> {
+    let heartbeat = |lease: &Lease| {
         let cluster = access::cluster(lease.metadata.namespace.as_deref()?)?.to_owned();
         Some((cluster, lease.spec.as_ref()?.renew_time.as_ref()?.0))
     };
-    leases.iter().filter_map(beat).collect()
+    leases.iter().filter_map(heartbeat).collect()
 }
 
 fn known(found: &ClusterRegistration, last_beat: Option<Timestamp>) -> Known {
@@ -210,11 +210,11 @@ mod tests {
             // Whatever lies elsewhere is no member's.
             lease("default", json!({"renewTime": "2026-11-21T12:01:59.000000Z"})),
         ];
-        let beats = beats(&leases);
+        let heartbeats = heartbeats(&leases);
         let clusters: Vec<Known> = ["one", "two"]
             .iter()
             .map(|name| {
-                known(&registration(name, "2026-11-21T12:00:05Z"), beats.get(*name).copied())
+                known(&registration(name, "2026-11-21T12:00:05Z"), heartbeats.get(*name).copied())
             })
             .collect();
         let table = table(&clusters, "2026-11-21T12:02:00Z".parse().unwrap());

@@ -1,4 +1,4 @@
-//! What the bundle gives to nodes, as streams that are verified while they are read.
+//! The bundle's files for nodes, as streams that are verified while they are read.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

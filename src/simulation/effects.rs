@@ -1,11 +1,58 @@
-//! What commands do to the world, one deed at a time.
+//! The effects that commands have on the world, one at a time.
 
 use serde_json::Value;
 
-use super::deeds::Deed;
 use super::machine::{CREDENTIALS, Machine, is_swap};
 use super::world::World;
 use crate::approver::client::{AUTO_APPROVAL, JOINS_OF};
+
+/// One thing that a command does.
+#[derive(Debug, Clone)]
+pub(super) enum Effect {
+    Write {
+        path: String,
+        mode: u32,
+        bytes: Vec<u8>,
+    },
+    Folder(String),
+    Remove(String),
+    KernelHostname(String),
+    SwapOff,
+    NoFstabSwap,
+    Module(String),
+    Sysctl(String, String),
+    Install(String),
+    Enable(String),
+    /// Starts a unit anew, or reloads it.
+    Start(String),
+    Stop(String),
+    Stamp(String, String),
+    Import(String, String),
+    WaitForClock,
+    /// kubeadm's words and configuration; its phases follow. Nothing `unless` that is no valid
+    /// certificate.
+    Kubeadm {
+        unless: Option<String>,
+        words: Vec<String>,
+        config: String,
+    },
+    AskAgain,
+    Apply(Value),
+    /// A change of CoreDNS' Corefile: from what, to what.
+    Corefile(String, String),
+    Taint(String, Vec<String>),
+    /// Pods whose label has that value are made anew.
+    EndPods(String),
+    /// A pod of CoreDNS is made on another node.
+    MoveDns,
+    /// Nothing that matters here.
+    Nothing,
+    RemoveMember(String),
+    DeleteNode(String, Value),
+    /// Bootstrap tokens of slipway's.
+    RemoveTokens,
+    RemoveBinding(String),
+}
 
 /// Kind, namespace and name.
 pub(super) fn name_of(object: &Value) -> String {
@@ -18,10 +65,10 @@ fn refused() -> String {
 }
 
 impl World {
-    /// Does one deed; all but kubeadm's phases.
-    pub(super) fn carry_out(&mut self, name: &str, deed: &Deed) -> Result<(), String> {
-        match deed.clone() {
-            Deed::Kubeadm { unless, words, config } => {
+    /// Carries out one effect; all but kubeadm's phases.
+    pub(super) fn carry_out(&mut self, name: &str, effect: &Effect) -> Result<(), String> {
+        match effect.clone() {
+            Effect::Kubeadm { unless, words, config } => {
                 if unless
                     .is_some_and(|certificate| self.machine(name).text(&certificate) == "valid")
                 {
@@ -29,17 +76,17 @@ impl World {
                 }
                 return self.begin_kubeadm(name, &words, &config);
             }
-            Deed::Apply(object) => return self.apply(name, object),
-            Deed::Corefile(from, to) => return self.corefile(name, &from, to),
-            Deed::Taint(node, taints) => return self.taint(name, &node, &taints),
-            Deed::EndPods(value) => self.end_pods(name, &value),
-            Deed::MoveDns => match self.admin(self.machine(name)) {
+            Effect::Apply(object) => return self.apply(name, object),
+            Effect::Corefile(from, to) => return self.corefile(name, &from, to),
+            Effect::Taint(node, taints) => return self.taint(name, &node, &taints),
+            Effect::EndPods(value) => self.end_pods(name, &value),
+            Effect::MoveDns => match self.admin(self.machine(name)) {
                 Some(store) => self.stores[store].objects.spread = true,
                 None => return Err(refused()),
             },
-            Deed::RemoveMember(id) => return self.remove_member(name, &id),
-            Deed::DeleteNode(node, options) => return self.delete_node(name, &node, &options),
-            Deed::RemoveTokens => {
+            Effect::RemoveMember(id) => return self.remove_member(name, &id),
+            Effect::DeleteNode(node, options) => return self.delete_node(name, &node, &options),
+            Effect::RemoveTokens => {
                 // It tries for a while, and leaves them where nobody answers.
                 if let Some(store) = self.admin(self.machine(name)) {
                     self.stores[store]
@@ -48,12 +95,12 @@ impl World {
                         .retain(|_, about| !about.starts_with(JOINS_OF));
                 }
             }
-            Deed::RemoveBinding(binding) => {
+            Effect::RemoveBinding(binding) => {
                 assert_eq!(binding, AUTO_APPROVAL);
                 let Some(store) = self.admin(self.machine(name)) else { return Err(refused()) };
                 self.stores[store].objects.auto_approval = false;
             }
-            Deed::Write { path, mode, bytes } => {
+            Effect::Write { path, mode, bytes } => {
                 let old = self.machine(name).files.get(&path);
                 if path.starts_with("/etc/kubernetes/pki/")
                     && old.is_some_and(|o| *o.bytes != *bytes)
@@ -145,34 +192,36 @@ impl World {
 }
 
 impl Machine {
-    fn do_one(&mut self, deed: Deed) -> Result<(), String> {
-        match deed {
-            Deed::Folder(path) => drop(self.folders.insert(path)),
-            Deed::Remove(path) => self.remove(&path),
-            Deed::KernelHostname(name) => self.hostname = name,
-            Deed::SwapOff => self.swap = false,
-            Deed::NoFstabSwap => {
+    fn do_one(&mut self, effect: Effect) -> Result<(), String> {
+        match effect {
+            Effect::Folder(path) => drop(self.folders.insert(path)),
+            Effect::Remove(path) => self.remove(&path),
+            Effect::KernelHostname(name) => self.hostname = name,
+            Effect::SwapOff => self.swap = false,
+            Effect::NoFstabSwap => {
                 let line =
                     |line: &str| format!("{}{line}\n", if is_swap(line) { "# " } else { "" });
                 let text: String = self.text("/etc/fstab").lines().map(line).collect();
                 self.write("/etc/fstab", 0o644, text.as_bytes());
             }
-            Deed::Module(name) => self.load(&name),
-            Deed::Sysctl(key, value) => drop(self.sysctls.insert(key, value)),
-            Deed::Install(package) => self.install(&package),
-            Deed::Enable(unit) if !self.has_unit(&unit) => return Err(format!("{unit} not found")),
-            Deed::Enable(unit) => self.units.entry(unit).or_default().enabled = true,
-            Deed::Start(unit) => self.start(&unit)?,
-            Deed::Stop(unit) => self.stop(&unit),
-            Deed::Stamp(unit, stamp) => drop(self.stamps.insert(unit, stamp)),
-            Deed::Import(..) if !self.active("containerd.service") => {
+            Effect::Module(name) => self.load(&name),
+            Effect::Sysctl(key, value) => drop(self.sysctls.insert(key, value)),
+            Effect::Install(package) => self.install(&package),
+            Effect::Enable(unit) if !self.has_unit(&unit) => {
+                return Err(format!("{unit} not found"));
+            }
+            Effect::Enable(unit) => self.units.entry(unit).or_default().enabled = true,
+            Effect::Start(unit) => self.start(&unit)?,
+            Effect::Stop(unit) => self.stop(&unit),
+            Effect::Stamp(unit, stamp) => drop(self.stamps.insert(unit, stamp)),
+            Effect::Import(..) if !self.active("containerd.service") => {
                 return Err("cannot dial /run/containerd/containerd.sock".to_owned());
             }
-            Deed::Import(reference, digest) => drop(self.images.insert(reference, digest)),
-            Deed::Nothing => {}
-            Deed::WaitForClock => self.on_time = self.active("chrony.service"),
-            Deed::AskAgain if self.has(CREDENTIALS) => {}
-            Deed::AskAgain => self.start("kubelet.service")?,
+            Effect::Import(reference, digest) => drop(self.images.insert(reference, digest)),
+            Effect::Nothing => {}
+            Effect::WaitForClock => self.on_time = self.active("chrony.service"),
+            Effect::AskAgain if self.has(CREDENTIALS) => {}
+            Effect::AskAgain => self.start("kubelet.service")?,
             other => panic!("not a machine's: {other:?}"),
         }
         Ok(())

@@ -1,12 +1,12 @@
-//! What the cluster still lists of a node's earlier life, after the node was reinstalled or its
-//! join was aborted. Only ever desired for what is provably that node's.
+//! Stale entries: what the cluster still lists of a node after that node was reinstalled or its join was
+//! aborted. A step removes only what is provably that node's.
 
 use super::{Change, Disruption, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
-/// An etcd member that will never come back is gone from the list.
+/// Removes an etcd member that will never come back.
 pub struct NoEtcdMember {
     /// The member's id, hexadecimal.
     pub id: String,
@@ -16,14 +16,14 @@ pub struct NoEtcdMember {
     pub voted: bool,
 }
 
-/// That somebody else was faster (`kubeadm reset` on the node removes its own) is success, too.
+/// It succeeds, too, where the member is gone already (`kubeadm reset` on the node removes its own).
 const REMOVE: &str = r#"set -- "$1" --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key
 id=$1; shift
 etcdctl "$@" member remove "$id" || ! etcdctl "$@" member list | grep -q "^$id""#;
 
 impl Resource for NoEtcdMember {
     fn id(&self) -> String {
-        format!("etcd without the dead member of {}", self.node)
+        format!("etcd without the stale member of {}", self.node)
     }
 
     fn probe(&self) -> Probe {
@@ -43,7 +43,7 @@ impl Resource for NoEtcdMember {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        let what = format!("remove the dead etcd member of {}", self.node);
+        let what = format!("remove the stale etcd member of {}", self.node);
         vec![Change::new(what, Cmd::shell(REMOVE).arg(&self.id)).repeatable()]
     }
 
@@ -62,7 +62,7 @@ pub struct NoNode {
 
 impl Resource for NoNode {
     fn id(&self) -> String {
-        format!("cluster without the old node {}", self.node)
+        format!("cluster without the stale node {}", self.node)
     }
 
     fn probe(&self) -> Probe {
@@ -85,15 +85,16 @@ impl Resource for NoNode {
         let cmd = Cmd::shell(DELETE)
             .arg(&self.node)
             .stdin(Input::Bytes(options.to_string().into_bytes()));
-        vec![Change::new(format!("delete the old Node object {}", self.node), cmd).repeatable()]
+        vec![Change::new(format!("delete the stale Node object {}", self.node), cmd).repeatable()]
     }
 }
 
-/// A resource that lives in such an object, and goes with it. For those that disturb nothing and come
-/// about at once: what [`Resource`] says of others by default is not asked of it.
-pub struct Anew<R>(pub R);
+/// A resource in a Node object that an earlier step of the same run deletes and a kubelet recreates, so a
+/// plan treats it as absent. Only for resources without a disruption, guard or timeout: the wrapper keeps
+/// [`Resource`]'s defaults for these.
+pub struct Recreated<R>(pub R);
 
-impl<R: Resource> Resource for Anew<R> {
+impl<R: Resource> Resource for Recreated<R> {
     fn id(&self) -> String {
         self.0.id()
     }
@@ -110,11 +111,11 @@ impl<R: Resource> Resource for Anew<R> {
         self.0.converge(seen)
     }
 
-    fn proven(&self) -> bool {
-        self.0.proven()
+    fn self_verifying(&self) -> bool {
+        self.0.self_verifying()
     }
 
-    fn goes_first(&self) -> bool {
+    fn recreated_earlier(&self) -> bool {
         true
     }
 }

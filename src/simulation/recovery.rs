@@ -1,4 +1,4 @@
-//! What a kill leaves, and whether applying again makes the cluster that was meant.
+//! What a kill leaves, and whether applying again ends in the cluster that the inventory asks for.
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::run::{Fleet, Moment};
+use super::run::{Moment, Simulation};
 use super::stage::stage;
 use super::world::World;
 use crate::diagnostic::Kind;
@@ -18,58 +18,58 @@ enum Kubeadm {
     GoesOn,
     /// It ends where it is.
     Ends,
-    /// As every machine does, which are off and on again.
+    /// All machines are switched off and on again.
     LosesPower,
 }
 
 /// What else a kill brings with it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Way {
+pub(super) struct Kill {
     pub(super) name: &'static str,
     kubeadm: Kubeadm,
     /// The next run comes hours later: tokens have expired.
     later: bool,
-    /// The next run finds the world as it was that moment; else all has come about that can.
+    /// The next run finds the world as it was that moment; else the controllers have done all they can.
     at_once: bool,
     /// The operator's machine has lost the keys.
     lost: bool,
 }
 
-const PLAIN: Way =
-    Way { name: "all ends", kubeadm: Kubeadm::Ends, later: false, at_once: false, lost: false };
+const PLAIN: Kill =
+    Kill { name: "all ends", kubeadm: Kubeadm::Ends, later: false, at_once: false, lost: false };
 
-pub(super) const WAYS: &[Way] = &[
+pub(super) const KILLS: &[Kill] = &[
     PLAIN,
-    Way { name: "all ends, and is seen at once", at_once: true, ..PLAIN },
-    Way { name: "all ends, and hours pass", later: true, at_once: true, ..PLAIN },
-    Way { name: "all ends, and the keys are lost", lost: true, ..PLAIN },
-    Way { name: "kubeadm goes on", kubeadm: Kubeadm::GoesOn, ..PLAIN },
-    Way { name: "all machines lose power", kubeadm: Kubeadm::LosesPower, ..PLAIN },
+    Kill { name: "all ends, and is seen at once", at_once: true, ..PLAIN },
+    Kill { name: "all ends, and hours pass", later: true, at_once: true, ..PLAIN },
+    Kill { name: "all ends, and the keys are lost", lost: true, ..PLAIN },
+    Kill { name: "kubeadm goes on", kubeadm: Kubeadm::GoesOn, ..PLAIN },
+    Kill { name: "all machines lose power", kubeadm: Kubeadm::LosesPower, ..PLAIN },
 ];
 
 /// What a kill after `moment` leaves.
-pub(super) fn killed(moment: &Moment, way: Way) -> World {
+pub(super) fn killed(moment: &Moment, kill: Kill) -> World {
     let mut world = moment.world.clone();
-    match way.kubeadm {
+    match kill.kubeadm {
         Kubeadm::GoesOn => {}
         Kubeadm::Ends => world.end_kubeadm(),
         Kubeadm::LosesPower => world.lose_power(),
     }
-    if way.later {
+    if kill.later {
         world.pass_hours();
     }
-    world.still = way.at_once;
+    world.still = kill.at_once;
     while !world.still
-        && let Some(event) = world.nature()
+        && let Some(event) = world.run_controller()
     {
         world.check(&event);
     }
     world
 }
 
-/// How a world became what was meant.
+/// How the cluster recovered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Healed {
+pub(super) enum Recovered {
     /// By that many runs.
     By(usize),
     /// By one, after a refusal that asked for the lost keys and changed nothing.
@@ -78,55 +78,58 @@ pub(super) enum Healed {
     Refused,
 }
 
-/// Applies until nothing is left to do, and compares with `whole`. Once is enough, but where things
-/// come about between what a run sees and what it does, faster than they could: there it is twice.
-pub(super) fn heal(
-    fleet: &Arc<Fleet>,
-    way: Way,
+/// Applies until nothing is left to do, and compares with `whole`. One run is enough, except where the
+/// controllers change the world between what a run sees and what it does: there it takes two.
+pub(super) fn recover(
+    simulation: &Arc<Simulation>,
+    kill: Kill,
     whole: &BTreeMap<String, String>,
-) -> Result<Healed, String> {
+) -> Result<Recovered, String> {
     let own = &stage().pki;
-    let mut kept = (!way.lost).then_some(own);
-    let mut healed = None;
-    let most = if way.at_once { 2 } else { 1 } + usize::from(way.lost);
+    let mut kept = (!kill.lost).then_some(own);
+    let mut recovered = None;
+    let most = if kill.at_once { 2 } else { 1 } + usize::from(kill.lost);
     for runs in 1..=most {
-        let changes = fleet.world().changes;
-        let beyond_help = fleet.world().lost_quorum();
-        match fleet.run(kept) {
+        let changes = simulation.world().changes;
+        let beyond_help = simulation.world().lost_quorum();
+        match simulation.run(kept) {
             Err(e) if e.kind() == Kind::Preflight && (beyond_help || kept.is_none()) => {
-                if fleet.world().changes != changes {
+                if simulation.world().changes != changes {
                     return Err(format!("a refusal changed something: {e}"));
                 }
                 if beyond_help {
-                    return Ok(Healed::Refused);
+                    return Ok(Recovered::Refused);
                 }
                 kept = Some(own);
-                healed = Some(Healed::WithKeys);
+                recovered = Some(Recovered::WithKeys);
             }
             Err(e) => return Err(format!("run {runs} was refused: {e}")),
             Ok(run) if !run.unannounced().is_empty() => {
                 return Err(format!("not announced: {:?}", run.unannounced()));
             }
             Ok(run) if run.outcome.failures.is_empty() => {
-                healed = healed.or(Some(Healed::By(runs)));
+                recovered = recovered.or(Some(Recovered::By(runs)));
                 break;
             }
             Ok(run) if runs == most => return Err(format!("still failing: {:?}", run.outcome)),
-            Ok(_) => fleet.world().pass_a_minute(),
+            Ok(_) => simulation.world().pass_a_minute(),
         }
     }
-    same(fleet, whole)?;
-    healed.ok_or_else(|| "no end".to_owned())
+    same(simulation, whole)?;
+    recovered.ok_or_else(|| "no end".to_owned())
 }
 
 /// Whether one more run finds nothing to do, nothing went wrong on the way, and all is as in `whole`.
-pub(super) fn same(fleet: &Arc<Fleet>, whole: &BTreeMap<String, String>) -> Result<(), String> {
-    let changes = fleet.world().changes;
-    let again = fleet.run(Some(&stage().pki)).map_err(|e| format!("the last look: {e}"))?;
-    if !again.planned.is_empty() || fleet.world().changes != changes {
+pub(super) fn same(
+    simulation: &Arc<Simulation>,
+    whole: &BTreeMap<String, String>,
+) -> Result<(), String> {
+    let changes = simulation.world().changes;
+    let again = simulation.run(Some(&stage().pki)).map_err(|e| format!("the last look: {e}"))?;
+    if !again.planned.is_empty() || simulation.world().changes != changes {
         return Err(format!("not empty afterwards: {:?}", again.planned));
     }
-    let world = fleet.world();
+    let world = simulation.world();
     if !world.faults.is_empty() {
         return Err(world.faults.join("; "));
     }

@@ -1,12 +1,12 @@
-//! What may pass by itself is waited for: a lost connection, an API server that is busy. The node is
-//! looked at again then, so nothing is repeated blindly.
+//! Retries steps whose error may pass: a lost connection, a busy API server. Each attempt looks at the node
+//! again first, so no command is repeated blindly.
 
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::settle::{Differing, settle};
+use super::reconcile::{Differing, reconcile};
 use super::{Node, Permit};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::event::{Event, Sink};
@@ -14,7 +14,7 @@ use crate::host::Transport;
 use crate::probe::Probe;
 use crate::resource::Resource;
 
-/// How long one step may be troubled before its error counts.
+/// How long a step is retried before its error counts.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// How long a command that outlived its connection may take: as long as kubeadm may.
@@ -23,11 +23,12 @@ const UNITS: Duration = Duration::from_secs(900);
 /// A lease that this run lost with its connection is free again after 15 s.
 const OWN_LEASE: Duration = Duration::from_secs(20);
 
-/// [`settle`], again and again while what fails may pass. Gives also whether it was tried again.
+/// [`reconcile`], retried with growing pauses while its error may pass. Returns also whether there was a
+/// retry.
 ///
 /// # Errors
-/// As [`settle`]; a passing error after 180 s, and then it says so.
-pub(super) async fn persevere<'a, T: Transport>(
+/// As [`reconcile`]; an error that may pass counts after 180 s, with a note that says so.
+pub(super) async fn reconcile_with_retries<'a, T: Transport>(
     node: &Node<T>,
     step: &'static str,
     wants: &'a [Box<dyn Resource>],
@@ -36,16 +37,15 @@ pub(super) async fn persevere<'a, T: Transport>(
 ) -> Result<(Vec<Differing<'a>>, bool)> {
     let began = Instant::now();
     let mut pause = Duration::from_secs(1);
-    let mut again = false;
+    let mut retried = false;
     loop {
-        let error = match settle(node, step, wants, permit, events).await {
-            Ok(changed) => return Ok((changed, again)),
+        let error = match reconcile(node, step, wants, permit, events).await {
+            Ok(changed) => return Ok((changed, retried)),
             Err(error) if !error.is_passing() => return Err(error),
             Err(error) => error,
         };
-        again = true;
-        let late =
-            |error: Error| error.note(format!("it did not pass within {} s", LIMIT.as_secs()));
+        retried = true;
+        let late = |error: Error| error.note(format!("it kept failing for {} s", LIMIT.as_secs()));
         if began.elapsed() > LIMIT {
             return Err(late(error));
         }
@@ -53,12 +53,12 @@ pub(super) async fn persevere<'a, T: Transport>(
             events.take(Event::Waiting { node: node.name().to_owned(), step, reason });
         };
         if error.kind() == Kind::Connection {
-            tell("its connection, which was lost".to_owned());
+            tell("its lost connection".to_owned());
             let left = LIMIT.saturating_sub(began.elapsed());
-            match tokio::time::timeout(left, node.reach_again()).await {
+            match tokio::time::timeout(left, node.reconnect()).await {
                 Err(_) | Ok(Err(_)) => return Err(late(error)),
                 Ok(Ok(rebooted)) if rebooted => {
-                    tell("nothing more: it rebooted, and the step begins again".to_owned());
+                    tell("the step to start again: the node rebooted".to_owned());
                 }
                 Ok(Ok(_)) => {}
             }
@@ -72,12 +72,12 @@ pub(super) async fn persevere<'a, T: Transport>(
 }
 
 impl<T: Transport> Node<T> {
-    /// Connects again, as often as it takes, and takes the lease again; gives whether the node has
-    /// rebooted since [`Node::booted`]. Ends only with success or an error that does not pass.
-    async fn reach_again(&self) -> Result<bool> {
+    /// Reconnects, as often as it takes, and retakes the lease. Returns whether the node has rebooted since
+    /// [`Node::booted`]; ends only with success or an error that does not pass.
+    async fn reconnect(&self) -> Result<bool> {
         let mut pause = Duration::from_secs(1);
         loop {
-            match self.try_again().await {
+            match self.try_reconnect().await {
                 Err(error) if error.is_passing() => {}
                 result => return result,
             }
@@ -86,7 +86,7 @@ impl<T: Transport> Node<T> {
         }
     }
 
-    async fn try_again(&self) -> Result<bool> {
+    async fn try_reconnect(&self) -> Result<bool> {
         self.transport.reconnect().await?;
         let answer = self.look(&[Probe::boot_id()]).await?;
         let now = answer.first().map(crate::command::Output::text).unwrap_or_default();
@@ -100,12 +100,12 @@ impl<T: Transport> Node<T> {
         Ok(rebooted)
     }
 
-    /// Notes the node's boot id, so that a reboot is recognised.
+    /// Records the node's boot id, so that a reboot is recognised.
     pub fn booted(&self, boot_id: &str) {
         *self.boot.lock().unwrap_or_else(PoisonError::into_inner) = Some(boot_id.to_owned());
     }
 
-    /// Waits until no command that outlived its connection works on the node any more.
+    /// Waits until every command that outlived its connection has ended on the node.
     ///
     /// # Errors
     /// `Timeout` after `limit`, and what still works.
@@ -119,7 +119,7 @@ impl<T: Transport> Node<T> {
             if began.elapsed() > limit {
                 let unit = crate::diagnostic::printable(unit);
                 let message =
-                    format!("{unit}, begun by an earlier run, still works on {}", self.name);
+                    format!("{unit}, started by an earlier run, still runs on {}", self.name);
                 return Err(Error::new(Kind::Timeout, message)
                     .hint("its output is in /run/slipway on the node; `systemctl stop` ends it"));
             }

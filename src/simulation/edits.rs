@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::dice::Dice;
-use super::heal::{WAYS, all, killed};
 use super::kills::{three_and_two, undisturbed};
 use super::machine::{Machine, second};
-use super::run::{Fleet, Moment};
+use super::recovery::{KILLS, all, killed};
+use super::rng::Rng;
+use super::run::{Moment, Simulation};
 use super::stage::{Shape, stage};
 use super::world::World;
 use crate::cluster::{Cluster, Endpoint, Node, Role};
@@ -73,10 +73,10 @@ enum Came {
 impl Edit {
     /// Edits `cluster`; new machines come into the world with it. `None` where there is nothing to
     /// edit in this way.
-    fn make(self, cluster: &mut Cluster, world: &mut World, dice: &mut Dice) -> Option<()> {
+    fn make(self, cluster: &mut Cluster, world: &mut World, rng: &mut Rng) -> Option<()> {
         let count = cluster.nodes.len();
-        let one = dice.below(count);
-        let two = (one + 1 + dice.below(count.max(2) - 1)) % count;
+        let one = rng.below(count);
+        let two = (one + 1 + rng.below(count.max(2) - 1)) % count;
         match self {
             Renames => cluster.nodes[one].name.insert(0, 'x'),
             SwapsNames | SwapsAddresses if one == two => return None,
@@ -167,22 +167,22 @@ fn add(cluster: &mut Cluster, world: &mut World, role: Role, name: Option<String
 }
 
 /// One apply of an edited inventory; gives the world after it.
-fn apply(world: World, edit: Edit, dice: &mut Dice) -> Result<(Came, World), String> {
-    let fleet = Fleet::new(world, dice.next());
-    fleet.keep_history();
-    let changes = fleet.world().changes;
-    let before = fleet.world().tolerance();
+fn apply(world: World, edit: Edit, rng: &mut Rng) -> Result<(Came, World), String> {
+    let simulation = Simulation::new(world, rng.next());
+    simulation.keep_history();
+    let changes = simulation.world().changes;
+    let before = simulation.world().tolerance();
     // A copy of another cluster's inventory lies in another directory, which has no keys.
     let kept = (edit != CopiesFromAnother).then_some(&stage().pki);
-    let result = fleet.run(kept);
-    let history = fleet.history();
-    let faults = &fleet.world().faults.clone();
+    let result = simulation.run(kept);
+    let history = simulation.history();
+    let faults = &simulation.world().faults.clone();
     if !faults.is_empty() {
         return Err(faults.join("; "));
     }
     let run = match result {
-        Err(e) if e.kind() == Kind::Preflight && fleet.world().changes == changes => {
-            return Ok((Came::Refused, fleet.world().clone()));
+        Err(e) if e.kind() == Kind::Preflight && simulation.world().changes == changes => {
+            return Ok((Came::Refused, simulation.world().clone()));
         }
         Err(e) => return Err(format!("{e}; or something was changed")),
         Ok(run) => run,
@@ -194,12 +194,12 @@ fn apply(world: World, edit: Edit, dice: &mut Dice) -> Result<(Came, World), Str
     if before.is_some() && run.may_fail > least {
         return Err(format!("the plan said {:?} may fail, it was {least:?}", run.may_fail));
     }
-    let world = fleet.world().clone();
+    let world = simulation.world().clone();
     Ok(match (run.outcome.failures.is_empty(), run.changed.is_empty()) {
         (false, _) => (Came::FailedInPart, world),
         (true, true) => (Came::NothingToDo, world),
-        (true, false) if dice.chance(50) => {
-            (Came::AppliedAndKilled, killed(dice.pick(&history), *dice.pick(WAYS)))
+        (true, false) if rng.chance(50) => {
+            (Came::AppliedAndKilled, killed(rng.pick(&history), *rng.pick(KILLS)))
         }
         (true, false) => (Came::Applied, world),
     })
@@ -207,36 +207,36 @@ fn apply(world: World, edit: Edit, dice: &mut Dice) -> Result<(Came, World), Str
 
 /// With an inventory that tells the truth, an apply has an end, and the next has nothing to do.
 fn ends_well(world: World) -> Result<(), String> {
-    let fleet = Fleet::new(world, 1);
+    let simulation = Simulation::new(world, 1);
     for _ in 0..3 {
-        let run = fleet.run(Some(&stage().pki)).map_err(|e| format!("in the end: {e}"))?;
+        let run = simulation.run(Some(&stage().pki)).map_err(|e| format!("in the end: {e}"))?;
         if run.outcome.failures.is_empty() {
             break;
         }
-        fleet.world().pass_a_minute();
+        simulation.world().pass_a_minute();
     }
-    let again = fleet.run(Some(&stage().pki)).map_err(|e| format!("the last look: {e}"))?;
+    let again = simulation.run(Some(&stage().pki)).map_err(|e| format!("the last look: {e}"))?;
     if !again.planned.is_empty() {
         return Err(format!("not empty in the end: {:?}", again.planned));
     }
-    let faults = &fleet.world().faults;
+    let faults = &simulation.world().faults;
     if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
 }
 
 /// Up to three edits, each applied; those that are refused are taken back.
-fn edited(moment: &Moment, dice: &mut Dice) -> Result<Vec<(Edit, Came)>, String> {
-    let mut world = killed(moment, WAYS[0]);
+fn edited(moment: &Moment, rng: &mut Rng) -> Result<Vec<(Edit, Came)>, String> {
+    let mut world = killed(moment, KILLS[0]);
     let mut truth = Arc::clone(&world.meant);
     let mut tried = Vec::new();
-    for _ in 0..1 + dice.below(3) {
-        let edit = *dice.pick(EDITS);
+    for _ in 0..1 + rng.below(3) {
+        let edit = *rng.pick(EDITS);
         let mut cluster = (*truth).clone();
-        if edit.make(&mut cluster, &mut world, dice).is_none() {
+        if edit.make(&mut cluster, &mut world, rng).is_none() {
             continue;
         }
         world.meant = Arc::new(cluster);
-        let (came, after) = apply(world.clone(), edit, dice)
-            .map_err(|why| format!("{tried:?}, {edit:?}: {why}"))?;
+        let (came, after) =
+            apply(world.clone(), edit, rng).map_err(|why| format!("{tried:?}, {edit:?}: {why}"))?;
         world = after;
         if came == Came::Refused {
             world.meant = Arc::clone(&truth);
@@ -258,22 +258,22 @@ fn no_edit_of_an_inventory_undoes_what_lives() {
         &seeds,
         |seed| format!("seed {seed}"),
         |seed| {
-            let mut dice = Dice::new(*seed);
+            let mut rng = Rng::new(*seed);
             let shape = Shape {
-                control_planes: *dice.pick(&[1, 3, 3, 3, 5]),
-                workers: dice.below(4),
-                virtual_ip: dice.chance(70),
+                control_planes: *rng.pick(&[1, 3, 3, 3, 5]),
+                workers: rng.below(4),
+                virtual_ip: rng.chance(70),
                 ..Shape::whole()
             };
             let calm = undisturbed(World::new(shape.cluster()), *seed)?;
-            edited(calm.moments.last().unwrap(), &mut dice)
+            edited(calm.moments.last().unwrap(), &mut rng)
         },
     );
 }
 
 #[test]
 fn an_addition_that_was_killed_after_any_change_may_be_taken_back() {
-    let whole = killed(three_and_two().moments.last().unwrap(), WAYS[0]);
+    let whole = killed(three_and_two().moments.last().unwrap(), KILLS[0]);
     let mut bigger = whole.clone();
     let mut cluster = (*whole.meant).clone();
     add(&mut cluster, &mut bigger, Role::Worker, None);
@@ -286,7 +286,7 @@ fn an_addition_that_was_killed_after_any_change_may_be_taken_back() {
         &moments,
         |moment| format!("killed after: {:.90}", moment.event),
         |moment| {
-            let mut world = killed(moment, WAYS[0]);
+            let mut world = killed(moment, KILLS[0]);
             world.meant = Arc::clone(&whole.meant);
             ends_well(world).map(|()| vec![()])
         },

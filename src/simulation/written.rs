@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::deeds::documents;
+use super::commands::documents;
 use super::effects::name_of;
 use super::machine::{KUBELET_CONFIG, Machine};
 use super::world::World;

@@ -4,12 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::asked::{Asked, Question};
-use super::deeds::documents;
+use super::commands::documents;
 use super::effects::name_of;
 use super::kubeadm::key;
 use super::machine::{CREDENTIALS, KUBELET_CONF, Machine, SERVING, is_swap};
 use super::pod::Pod;
+use super::probes::{ProbeKind, RecognisedProbe};
 use super::world::{NodeObject, World};
 use crate::approver::client::AUTO_APPROVAL;
 
@@ -26,64 +26,64 @@ fn lines(lines: impl IntoIterator<Item = String>) -> Answer {
 
 impl World {
     /// The answer of the machine `name`.
-    pub(super) fn answer(&self, name: &str, asked: &Asked) -> Answer {
+    pub(super) fn answer(&self, name: &str, probe: &RecognisedProbe) -> Answer {
         let machine = self.machine(name);
-        let words = &asked.words;
-        match asked.question {
-            Question::File => file(machine, words),
-            Question::Exist => lines(words.iter().filter(|path| machine.exists(path)).cloned()),
-            Question::Packages => {
+        let words = &probe.words;
+        match probe.kind {
+            ProbeKind::File => file(machine, words),
+            ProbeKind::Exist => lines(words.iter().filter(|path| machine.exists(path)).cloned()),
+            ProbeKind::Packages => {
                 let there = words.iter().filter(|name| machine.packages.contains(*name));
                 lines(there.map(|name| format!("{name} 1 installed")))
             }
-            Question::Unit => unit(machine, &words[0]),
-            Question::Sysctls => {
+            ProbeKind::Unit => unit(machine, &words[0]),
+            ProbeKind::Sysctls => {
                 let value = |key: &String| Some(format!("{key}={}", machine.sysctls.get(key)?));
                 lines(words.iter().filter_map(value))
             }
-            Question::Swap => {
+            ProbeKind::Swap => {
                 let on = machine.swap.then(|| "/dev/vda2 partition 1 0 -2".to_owned());
                 let fstab = machine.text("/etc/fstab");
                 let later = fstab.lines().filter(|line| is_swap(line)).map(str::to_owned);
                 lines(on.into_iter().chain(later))
             }
-            Question::Hostname => {
+            ProbeKind::Hostname => {
                 let file = machine.text("/etc/hostname");
                 lines([machine.hostname.clone(), file.trim_end().to_owned()])
             }
-            Question::MissingModules => {
+            ProbeKind::MissingModules => {
                 let missing = |name: &&str| !machine.modules.contains(*name);
                 lines(["overlay", "br_netfilter"].into_iter().filter(missing).map(str::to_owned))
             }
-            Question::Clock => clock(machine),
-            Question::Images => {
+            ProbeKind::Clock => clock(machine),
+            ProbeKind::Images => {
                 let runs = machine.active("containerd.service");
                 let pinned = "io.cri-containerd.image=managed,io.cri-containerd.pinned=pinned";
                 let images = machine.images.iter().filter(|_| runs);
                 lines(images.map(|(reference, digest)| format!("{reference} {digest} {pinned}")))
             }
-            Question::ServingCertificate => {
+            ProbeKind::ServingCertificate => {
                 yes(machine.has(SERVING) && machine.has(&key("ca.crt")))
             }
-            Question::EtcdMembers => self.members(machine),
-            Question::Object => self.object(machine, &words[0]),
-            Question::Alive => self.alive(machine, &words[0]),
-            Question::ApiServer => {
+            ProbeKind::EtcdMembers => self.members(machine),
+            ProbeKind::Object => self.object(machine, &words[0]),
+            ProbeKind::Alive => self.alive(machine, &words[0]),
+            ProbeKind::ApiServer => {
                 let own = |other: &&Machine| other.node_ip.to_string() == words[0];
                 let there = self.machines.values().find(own).and_then(|other| self.api(other));
                 let store = there.filter(|_| machine.has("/etc/kubernetes/admin.conf"));
                 yes(store.is_some_and(|store| self.stores[store].objects.admin))
             }
-            Question::Reach => {
+            ProbeKind::Reach => {
                 let holds =
                     |m: &Machine| m.active("haproxy.service") && m.active("keepalived.service");
                 yes(self.machines.values().any(holds))
             }
-            Question::ServerCertificate => {
+            ProbeKind::ServerCertificate => {
                 let store = self.admin(machine);
                 yes(store.is_some_and(|s| self.stores[s].objects.secrets.contains(&words[0])))
             }
-            Question::Component => {
+            ProbeKind::Component => {
                 let pod = match words[0].as_str() {
                     "10257" => Pod::ControllerManager,
                     _ => Pod::Scheduler,
@@ -91,23 +91,23 @@ impl World {
                 let well = machine.pods.contains(&pod);
                 (0, if well { "HTTP/1.0 200 OK\r\n\r\nok" } else { "" }.to_owned())
             }
-            Question::Dns => self.dns(machine),
-            Question::Health => self.health(machine),
-            Question::Written => self.written(machine, &asked.input, &words[0]),
-            Question::Manifest => self.differences(machine, &asked.input),
-            Question::Tokens => {
+            ProbeKind::Dns => self.dns(machine),
+            ProbeKind::Health => self.health(machine),
+            ProbeKind::Written => self.written(machine, &probe.input, &words[0]),
+            ProbeKind::Manifest => self.differences(machine, &probe.input),
+            ProbeKind::Tokens => {
                 let Some(store) = self.admin(machine) else { return yes(false) };
                 lines(self.stores[store].objects.tokens.iter().map(|(token, about)| {
                     let (id, _) = token.split_once('.').unwrap();
                     format!("bootstrap-token-{id} {}", BASE64.encode(about))
                 }))
             }
-            Question::ClusterRoleBinding => {
+            ProbeKind::ClusterRoleBinding => {
                 assert_eq!(words[0], AUTO_APPROVAL);
                 let Some(store) = self.admin(machine) else { return yes(false) };
                 lines(self.stores[store].objects.auto_approval.then(|| words[0].clone()))
             }
-            Question::VrrpFilter => {
+            ProbeKind::VrrpFilter => {
                 let enabled = machine.unit("slipway-vrrp.service").enabled;
                 let loaded = machine.vrrp.clone().unwrap_or_default();
                 lines([
@@ -117,10 +117,10 @@ impl World {
                     "a".into(),
                 ])
             }
-            Question::BootId => (0, format!("{name}-{}\n", machine.boots)),
-            Question::Running => lines(running(machine)),
-            Question::Survey => (0, self.survey(machine, words)),
-            Question::Keys => keys(machine, words),
+            ProbeKind::BootId => (0, format!("{name}-{}\n", machine.boots)),
+            ProbeKind::Running => lines(running(machine)),
+            ProbeKind::Survey => (0, self.survey(machine, words)),
+            ProbeKind::Keys => keys(machine, words),
         }
     }
 

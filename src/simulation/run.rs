@@ -1,4 +1,4 @@
-//! Runs: the fleet behind a [`Transport`], and what a session does between connecting and applying.
+//! Runs: simulated machines behind a [`Transport`], and what a session does between connecting and applying.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::asked;
-use super::deeds::{Deed, deeds};
+use super::commands::effects_of;
+use super::effects::Effect;
 use super::kubeadm::Went;
+use super::probes;
 use super::stage::stage;
 use super::world::World;
 use crate::command::{Cmd, Input, Output};
@@ -26,10 +27,10 @@ const LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// kubeadm looks twice a second, for five minutes (`cmd/kubeadm/app/constants/constants.go`).
 const POLL: Duration = Duration::from_millis(500);
-const PATIENCE: usize = 600;
+const POLLS: usize = 600;
 
-/// Machines that runs work on.
-pub(super) struct Fleet {
+/// The machines that runs work on, their history, and the seed of their pauses.
+pub(super) struct Simulation {
     world: Mutex<World>,
     /// What happened and the world after it, if that is kept.
     history: Mutex<Option<Vec<Moment>>>,
@@ -44,10 +45,10 @@ pub(super) struct Moment {
     pub(super) world: World,
 }
 
-/// One machine of a fleet, as a run reaches it.
+/// One simulated machine, as a run reaches it.
 pub(super) struct Host {
     name: String,
-    fleet: Arc<Fleet>,
+    simulation: Arc<Simulation>,
 }
 
 /// A node, a step, a resource.
@@ -91,7 +92,7 @@ pub(super) fn in_runtime<T>(future: impl Future<Output = T>) -> Option<T> {
     runtime.block_on(async { tokio::time::timeout(LIMIT, future).await }).ok()
 }
 
-impl Fleet {
+impl Simulation {
     pub(super) fn new(world: World, seed: u64) -> Arc<Self> {
         let (world, history) = (Mutex::new(world), Mutex::new(None));
         Arc::new(Self { world, history, seed, pauses: AtomicU64::new(0) })
@@ -112,7 +113,7 @@ impl Fleet {
         self.history.lock().unwrap().take().unwrap_or_default()
     }
 
-    /// Something happens, and then all that comes about by itself.
+    /// Carries out `act`, then lets the controllers work until they have nothing left to do.
     fn happens<R>(&self, act: impl FnOnce(&mut World) -> (Option<String>, R)) -> R {
         let mut world = self.world();
         let (event, result) = act(&mut world);
@@ -122,7 +123,7 @@ impl Fleet {
             if let Some(history) = self.history.lock().unwrap().as_mut() {
                 history.push(Moment { event, world: world.clone() });
             }
-            next = if world.still { None } else { world.nature() };
+            next = if world.still { None } else { world.run_controller() };
         }
         result
     }
@@ -153,7 +154,7 @@ impl Fleet {
         let masked = Arc::from([token.secret.clone()]);
         let node = |node: &crate::cluster::Node| {
             let name = self.world().at(&node.ssh.host).name.clone();
-            let host = Host { name, fleet: Arc::clone(self) };
+            let host = Host { name, simulation: Arc::clone(self) };
             (node.name.clone(), Node::new(&node.name, Arc::new(host), Arc::clone(&masked)))
         };
         let nodes: BTreeMap<String, Node<Host>> = cluster.nodes.iter().map(node).collect();
@@ -183,7 +184,7 @@ impl Fleet {
 impl Planned {
     pub(super) fn planned(&self) -> BTreeMap<Place, bool> {
         let place = |(node, step, one): (&str, &'static str, &engine::Planned)| {
-            ((node.to_owned(), step, one.id.clone()), one.awaited)
+            ((node.to_owned(), step, one.id.clone()), one.wait_only)
         };
         self.plan.resources().map(place).collect()
     }
@@ -214,7 +215,7 @@ impl Run {
     pub(super) fn announced(&self) -> BTreeSet<Place> {
         self.planned
             .iter()
-            .filter(|(_, awaited)| !**awaited)
+            .filter(|(_, wait_only)| !**wait_only)
             .map(|(place, _)| place.clone())
             .collect()
     }
@@ -227,20 +228,20 @@ impl Run {
 
 impl Transport for Host {
     async fn run(&self, cmd: &Cmd) -> Result<Output> {
-        self.fleet.dawdle().await;
+        self.simulation.dawdle().await;
         if let (["sh", "-s"], Input::Bytes(script)) =
             (cmd.words().iter().map(String::as_str).collect::<Vec<_>>().as_slice(), cmd.input())
         {
             return Ok(self.look(std::str::from_utf8(script).unwrap()));
         }
         {
-            let mut world = self.fleet.world();
+            let mut world = self.simulation.world();
             world.changes += 1;
             world.still = false;
         }
-        for deed in deeds(cmd) {
-            self.fleet.dawdle().await;
-            if let Err(why) = self.carry_out(&deed).await {
+        for effect in effects_of(cmd) {
+            self.simulation.dawdle().await;
+            if let Err(why) = self.carry_out(&effect).await {
                 let stderr = format!("{why}\n").into_bytes();
                 return Ok(Output { code: 1, stderr, ..Output::default() });
             }
@@ -259,19 +260,19 @@ impl Transport for Host {
 }
 
 impl Host {
-    async fn carry_out(&self, deed: &Deed) -> Result<(), String> {
-        self.fleet.happens(|world| {
-            let result = world.carry_out(&self.name, deed);
-            (Some(format!("{} does {deed:?}", self.name)), result)
+    async fn carry_out(&self, effect: &Effect) -> Result<(), String> {
+        self.simulation.happens(|world| {
+            let result = world.carry_out(&self.name, effect);
+            (Some(format!("{} does {effect:?}", self.name)), result)
         })?;
-        if self.fleet.world().machine(&self.name).kubeadm.is_none()
-            || !matches!(deed, Deed::Kubeadm { .. })
+        if self.simulation.world().machine(&self.name).kubeadm.is_none()
+            || !matches!(effect, Effect::Kubeadm { .. })
         {
             return Ok(());
         }
         loop {
-            self.fleet.dawdle().await;
-            match self.kubeadm(PATIENCE) {
+            self.simulation.dawdle().await;
+            match self.kubeadm(POLLS) {
                 Went::On(_) => {}
                 Went::NotYet => tokio::time::sleep(POLL).await,
                 Went::Ended(result) => return result,
@@ -279,9 +280,9 @@ impl Host {
         }
     }
 
-    fn kubeadm(&self, patience: usize) -> Went {
-        self.fleet.happens(|world| {
-            let went = world.kubeadm(&self.name, patience);
+    fn kubeadm(&self, polls: usize) -> Went {
+        self.simulation.happens(|world| {
+            let went = world.kubeadm(&self.name, polls);
             let event = match &went {
                 Went::On(phase) => Some(format!("{} goes through {phase}", self.name)),
                 Went::Ended(result) => Some(format!("{} ends kubeadm: {result:?}", self.name)),
@@ -292,14 +293,14 @@ impl Host {
     }
 
     fn look(&self, script: &str) -> Output {
-        let (probes, mark) = asked::read(script);
+        let (probes, mark) = probes::read(script);
         let mut stdout = format!("\n{mark}\n");
         for probe in &probes {
-            let (code, text) = self.fleet.world().answer(&self.name, probe);
+            let (code, text) = self.simulation.world().answer(&self.name, probe);
             stdout.push_str(&format!("{text}\n{mark} {code}\n"));
         }
         // Nobody looks while the own run's kubeadm works: it is an earlier run's, and goes on.
-        while self.fleet.world().machine(&self.name).kubeadm.is_some() {
+        while self.simulation.world().machine(&self.name).kubeadm.is_some() {
             if matches!(self.kubeadm(3), Went::NotYet) {
                 break;
             }

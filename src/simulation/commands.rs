@@ -1,66 +1,19 @@
-//! The real commands, taken apart into what they do one after the other. A command is recognised by
-//! the shell text that its resource gives, so nothing is written down twice.
+//! Recognises the real commands and gives their effects, in order. A command is recognised by the shell
+//! text that its resource gives, so nothing is written down twice.
 
 use std::io::Read as _;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
+use super::effects::Effect;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
-    Asked, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, File, Hostname, Images,
+    CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun, File, Hostname, Images,
     KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens, Packages,
     Reset, Resource, StaticPod, Synchronised, Token, Undone, Unit, Upstream, VrrpFilter, sha256,
 };
 use crate::secret::Secret;
-
-/// One thing that a command does.
-#[derive(Debug, Clone)]
-pub(super) enum Deed {
-    Write {
-        path: String,
-        mode: u32,
-        bytes: Vec<u8>,
-    },
-    Folder(String),
-    Remove(String),
-    KernelHostname(String),
-    SwapOff,
-    NoFstabSwap,
-    Module(String),
-    Sysctl(String, String),
-    Install(String),
-    Enable(String),
-    /// Starts a unit anew, or reloads it.
-    Start(String),
-    Stop(String),
-    Stamp(String, String),
-    Import(String, String),
-    WaitForClock,
-    /// kubeadm's words and configuration; its phases follow. Nothing `unless` that is no valid
-    /// certificate.
-    Kubeadm {
-        unless: Option<String>,
-        words: Vec<String>,
-        config: String,
-    },
-    AskAgain,
-    Apply(Value),
-    /// A change of CoreDNS' Corefile: from what, to what.
-    Corefile(String, String),
-    Taint(String, Vec<String>),
-    /// Pods whose label has that value are made anew.
-    EndPods(String),
-    /// A pod of CoreDNS is made on another node.
-    MoveDns,
-    /// Nothing that matters here.
-    Nothing,
-    RemoveMember(String),
-    DeleteNode(String, Value),
-    /// Bootstrap tokens of slipway's.
-    RemoveTokens,
-    RemoveBinding(String),
-}
 
 /// Fixed shell texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,8 +54,8 @@ fn texts() -> &'static [(String, Text)] {
         let member = NoEtcdMember { id: String::new(), node: String::new(), voted: true };
         let reset = Reset { node: String::new(), what: Undone::Join(None) };
         let node = NoNode { node: String::new(), uid: String::new() };
-        let asked = Asked { configuration: String::new(), objects: false };
-        let pod = StaticPod { name: "etcd", node: String::new(), asked: asked.clone() };
+        let dry_run = DryRun { configuration: String::new(), objects: false };
+        let pod = StaticPod { name: "etcd", node: String::new(), dry_run: dry_run.clone() };
         let [component, _] = Component::ALL;
         let known: Vec<(Box<dyn Resource>, &[Text])> = vec![
             (Box::new(File::text("", "")), &[Text::Write]),
@@ -130,7 +83,7 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(member), &[Text::RemoveMember]),
             (Box::new(node), &[Text::DeleteNode]),
             (Box::new(pod), &[Text::Pod]),
-            (Box::new(KubeletFiles { asked }), &[Text::Kubelet]),
+            (Box::new(KubeletFiles { dry_run }), &[Text::Kubelet]),
             (Box::new(component), &[Text::EndPods]),
             (Box::new(CalicoConfig), &[Text::EndPods]),
             (Box::new(DnsSpread { nodes: Vec::new() }), &[Text::MoveDns]),
@@ -157,8 +110,8 @@ fn texts() -> &'static [(String, Text)] {
     })
 }
 
-/// What `cmd` does, step by step.
-pub(super) fn deeds(cmd: &Cmd) -> Vec<Deed> {
+/// The effects of `cmd`, in order.
+pub(super) fn effects_of(cmd: &Cmd) -> Vec<Effect> {
     let words: Vec<&str> = cmd.words().iter().map(String::as_str).collect();
     let owned = |word: &&str| (*word).to_owned();
     match words.as_slice() {
@@ -167,19 +120,19 @@ pub(super) fn deeds(cmd: &Cmd) -> Vec<Deed> {
             let (_, kind) = known.unwrap_or_else(|| panic!("an unknown shell text: {text}"));
             shell(*kind, &rest.iter().map(owned).collect::<Vec<_>>(), input(cmd))
         }
-        ["rm", "-f", "--", path] => vec![Deed::Remove(owned(path))],
-        ["mkdir", "-p", "--", path] => vec![Deed::Folder(owned(path))],
+        ["rm", "-f", "--", path] => vec![Effect::Remove(owned(path))],
+        ["mkdir", "-p", "--", path] => vec![Effect::Folder(owned(path))],
         ["modprobe", "-a", names @ ..] => {
-            names.iter().map(|name| Deed::Module(owned(name))).collect()
+            names.iter().map(|name| Effect::Module(owned(name))).collect()
         }
         ["sysctl", "-qw", settings @ ..] => {
             let pairs = settings.iter().map(|setting| setting.split_once('=').unwrap());
-            pairs.map(|(key, value)| Deed::Sysctl(key.into(), value.into())).collect()
+            pairs.map(|(key, value)| Effect::Sysctl(key.into(), value.into())).collect()
         }
         ["kubectl", "--kubeconfig", _, "taint", "--overwrite", "nodes", node, taints @ ..] => {
-            vec![Deed::Taint(owned(node), taints.iter().map(owned).collect())]
+            vec![Effect::Taint(owned(node), taints.iter().map(owned).collect())]
         }
-        ["kubectl", .., "rollout", "restart", "daemonset/kube-proxy"] => vec![Deed::Nothing],
+        ["kubectl", .., "rollout", "restart", "daemonset/kube-proxy"] => vec![Effect::Nothing],
         _ => panic!("an unknown command: {cmd}"),
     }
 }
@@ -198,31 +151,33 @@ fn input(cmd: &Cmd) -> Vec<u8> {
     }
 }
 
-fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Deed> {
+fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Effect> {
     let word = |at: usize| words[at].clone();
     let text_input = || String::from_utf8(input.clone()).unwrap();
     match text {
         Text::Write => {
             assert_eq!(sha256(&input), words[2], "what arrives has the digest");
             let mode = u32::from_str_radix(&words[1], 8).unwrap();
-            vec![Deed::Write { path: word(0), mode, bytes: input }]
+            vec![Effect::Write { path: word(0), mode, bytes: input }]
         }
         Text::Hostname => {
             let bytes = format!("{}\n", words[0]).into_bytes();
-            let file = Deed::Write { path: "/etc/hostname".to_owned(), mode: 0o644, bytes };
-            vec![file, Deed::KernelHostname(word(0))]
+            let file = Effect::Write { path: "/etc/hostname".to_owned(), mode: 0o644, bytes };
+            vec![file, Effect::KernelHostname(word(0))]
         }
-        Text::Swap => vec![Deed::SwapOff, Deed::NoFstabSwap],
+        Text::Swap => vec![Effect::SwapOff, Effect::NoFstabSwap],
         Text::Install => {
             let names = entries(&input).into_iter().map(|(path, _)| path);
-            names.map(|path| Deed::Install(path.strip_suffix(".deb").unwrap().to_owned())).collect()
+            names
+                .map(|path| Effect::Install(path.strip_suffix(".deb").unwrap().to_owned()))
+                .collect()
         }
         Text::Settle => {
-            let mut deeds = Vec::new();
-            deeds.extend((words[2] != "enabled").then(|| Deed::Enable(word(0))));
-            deeds.extend((words[3] != "-").then(|| Deed::Start(word(0))));
-            deeds.push(Deed::Stamp(word(0), word(1)));
-            deeds
+            let mut effects = Vec::new();
+            effects.extend((words[2] != "enabled").then(|| Effect::Enable(word(0))));
+            effects.extend((words[3] != "-").then(|| Effect::Start(word(0))));
+            effects.push(Effect::Stamp(word(0), word(1)));
+            effects
         }
         Text::Import => {
             let entries = entries(&input);
@@ -231,50 +186,50 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Deed> {
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             let image = |image: &Value| {
                 let reference = text(&image["annotations"]["io.containerd.image.name"]);
-                Deed::Import(reference, text(&image["digest"]))
+                Effect::Import(reference, text(&image["digest"]))
             };
             index["manifests"].as_array().unwrap().iter().map(image).collect()
         }
-        Text::Clock => vec![Deed::WaitForClock],
+        Text::Clock => vec![Effect::WaitForClock],
         Text::Kubeadm => {
             let unless = Some(word(0)).filter(|certificate| certificate != "-");
-            vec![Deed::Kubeadm { unless, words: words[1..].to_vec(), config: text_input() }]
+            vec![Effect::Kubeadm { unless, words: words[1..].to_vec(), config: text_input() }]
         }
-        Text::AskAgain => vec![Deed::AskAgain],
+        Text::AskAgain => vec![Effect::AskAgain],
         Text::Apply | Text::ApplySecret => {
-            documents(&text_input()).into_iter().map(Deed::Apply).collect()
+            documents(&text_input()).into_iter().map(Effect::Apply).collect()
         }
         Text::Corefile => {
             let patch: Value = serde_json::from_str(&text_input()).unwrap();
             let value = |at: usize| patch[at]["value"].as_str().unwrap().to_owned();
-            vec![Deed::Corefile(value(0), value(1))]
+            vec![Effect::Corefile(value(0), value(1))]
         }
         Text::Pod => {
             assert_eq!(sha256(&input), words[2], "what arrives has the digest");
-            vec![Deed::Write { path: word(0), mode: 0o600, bytes: input }]
+            vec![Effect::Write { path: word(0), mode: 0o600, bytes: input }]
         }
         Text::Kubelet => {
             let mut rest = input.as_slice();
-            let mut deeds = Vec::new();
+            let mut effects = Vec::new();
             for file in words[1..].chunks(2) {
                 let (bytes, after) = rest.split_at(file[1].parse().unwrap());
                 let (path, bytes) = (file[0].clone(), bytes.to_vec());
-                deeds.push(Deed::Write { path, mode: 0o600, bytes });
+                effects.push(Effect::Write { path, mode: 0o600, bytes });
                 rest = after;
             }
-            deeds.push(Deed::Start("kubelet.service".to_owned()));
-            deeds
+            effects.push(Effect::Start("kubelet.service".to_owned()));
+            effects
         }
-        Text::EndPods => vec![Deed::EndPods(word(1))],
-        Text::MoveDns => vec![Deed::MoveDns],
-        Text::Hold => vec![Deed::Stop("kubelet.service".to_owned())],
-        Text::Release => vec![Deed::Start("kubelet.service".to_owned())],
-        Text::RemoveMember => vec![Deed::RemoveMember(word(0))],
-        Text::RemoveTokens => vec![Deed::RemoveTokens],
-        Text::RemoveBinding => vec![Deed::RemoveBinding(word(0))],
-        Text::LoadFilter => vec![Deed::Enable(word(0)), Deed::Start(word(0))],
+        Text::EndPods => vec![Effect::EndPods(word(1))],
+        Text::MoveDns => vec![Effect::MoveDns],
+        Text::Hold => vec![Effect::Stop("kubelet.service".to_owned())],
+        Text::Release => vec![Effect::Start("kubelet.service".to_owned())],
+        Text::RemoveMember => vec![Effect::RemoveMember(word(0))],
+        Text::RemoveTokens => vec![Effect::RemoveTokens],
+        Text::RemoveBinding => vec![Effect::RemoveBinding(word(0))],
+        Text::LoadFilter => vec![Effect::Enable(word(0)), Effect::Start(word(0))],
         Text::DeleteNode => {
-            vec![Deed::DeleteNode(word(0), serde_json::from_slice(&input).unwrap())]
+            vec![Effect::DeleteNode(word(0), serde_json::from_slice(&input).unwrap())]
         }
     }
 }

@@ -2,12 +2,12 @@
 //! changes.
 
 use super::MARK;
-use super::dice::Dice;
-use super::heal::{all, same};
 use super::kills::three_and_two;
 use super::machine::KUBELET_CONFIG;
 use super::pod::Pod;
-use super::run::{Fleet, in_runtime};
+use super::recovery::{all, same};
+use super::rng::Rng;
+use super::run::{Simulation, in_runtime};
 use super::stage::stage;
 use super::world::World;
 
@@ -16,15 +16,15 @@ use super::world::World;
 struct Drift {
     name: &'static str,
     shown: &'static str,
-    make: fn(&mut World, &mut Dice),
+    make: fn(&mut World, &mut Rng),
 }
 
-fn control_plane(dice: &mut Dice) -> String {
-    (*dice.pick(&["cp-1", "cp-2", "cp-3"])).to_owned()
+fn control_plane(rng: &mut Rng) -> String {
+    (*rng.pick(&["cp-1", "cp-2", "cp-3"])).to_owned()
 }
 
-fn node(dice: &mut Dice) -> String {
-    (*dice.pick(&["cp-1", "cp-2", "cp-3", "w-1", "w-2"])).to_owned()
+fn node(rng: &mut Rng) -> String {
+    (*rng.pick(&["cp-1", "cp-2", "cp-3", "w-1", "w-2"])).to_owned()
 }
 
 fn edit(world: &mut World, node: &str, path: &str, from: &str, to: &str) {
@@ -54,9 +54,9 @@ const DRIFTS: &[Drift] = &[
     Drift {
         name: "a ConfigMap that joins read is deleted",
         shown: "kubeadm's objects",
-        make: |world, dice| {
+        make: |world, rng| {
             let store = world.endpoint().unwrap();
-            let config = *dice.pick(&["cluster-info", "coredns", "kube-proxy"]);
+            let config = *rng.pick(&["cluster-info", "coredns", "kube-proxy"]);
             assert!(world.stores[store].objects.configs.remove(config).is_some());
         },
     },
@@ -72,32 +72,32 @@ const DRIFTS: &[Drift] = &[
     Drift {
         name: "a static pod's flag is edited",
         shown: "static pod kube-apiserver",
-        make: |world, dice| {
-            let node = control_plane(dice);
+        make: |world, rng| {
+            let node = control_plane(rng);
             edit(world, &node, &Pod::ApiServer.manifest(), "--cluster=proof", "--cluster=other");
         },
     },
     Drift {
         name: "a flag of etcd is edited",
         shown: "static pod etcd",
-        make: |world, dice| {
-            let node = control_plane(dice);
+        make: |world, rng| {
+            let node = control_plane(rng);
             edit(world, &node, &Pod::Etcd.manifest(), "--cluster=proof", "--cluster=other");
         },
     },
     Drift {
         name: "the scheduler's manifest is deleted",
         shown: "static pod kube-scheduler",
-        make: |world, dice| {
-            let node = control_plane(dice);
+        make: |world, rng| {
+            let node = control_plane(rng);
             world.machine_mut(&node).remove(&Pod::Scheduler.manifest());
         },
     },
     Drift {
         name: "the scheduler cannot start",
         shown: "kube-scheduler",
-        make: |world, dice| {
-            let node = control_plane(dice);
+        make: |world, rng| {
+            let node = control_plane(rng);
             let machine = world.machine_mut(&node);
             machine.pods.remove(&Pod::Scheduler);
             machine.broken.insert(Pod::Scheduler);
@@ -106,8 +106,8 @@ const DRIFTS: &[Drift] = &[
     Drift {
         name: "a kubelet rotates no certificates",
         shown: "kubelet's configuration",
-        make: |world, dice| {
-            let node = node(dice);
+        make: |world, rng| {
+            let node = node(rng);
             let (from, to) = ("\"rotateCertificates\":true", "\"rotateCertificates\":false");
             edit(world, &node, KUBELET_CONFIG, from, to);
         },
@@ -115,18 +115,18 @@ const DRIFTS: &[Drift] = &[
     Drift {
         name: "the pod network's configuration is removed",
         shown: "10-calico.conflist",
-        make: |world, dice| {
-            let node = node(dice);
+        make: |world, rng| {
+            let node = node(rng);
             world.machine_mut(&node).remove("/etc/cni/net.d/10-calico.conflist");
         },
     },
 ];
 
 /// Makes some of them on the whole cluster, and what comes about by itself.
-fn drifted(chosen: &[&Drift], dice: &mut Dice) -> World {
+fn drifted(chosen: &[&Drift], rng: &mut Rng) -> World {
     let mut world = three_and_two().moments.last().unwrap().world.clone();
-    chosen.iter().for_each(|drift| (drift.make)(&mut world, dice));
-    while let Some(event) = world.nature() {
+    chosen.iter().for_each(|drift| (drift.make)(&mut world, rng));
+    while let Some(event) = world.run_controller() {
         world.check(&event);
     }
     world
@@ -134,22 +134,23 @@ fn drifted(chosen: &[&Drift], dice: &mut Dice) -> World {
 
 fn mended(chosen: &[&Drift], seed: u64) -> Result<Vec<&'static str>, String> {
     let whole = &three_and_two().whole;
-    let fleet = Fleet::new(drifted(chosen, &mut Dice::new(seed)), seed);
-    let planned = in_runtime(fleet.plan(Some(&stage().pki))).unwrap().map_err(|e| e.to_string())?;
+    let simulation = Simulation::new(drifted(chosen, &mut Rng::new(seed)), seed);
+    let planned =
+        in_runtime(simulation.plan(Some(&stage().pki))).unwrap().map_err(|e| e.to_string())?;
     let planned = planned.planned();
     for drift in chosen {
-        let shows = |(place, awaited): (&super::run::Place, &bool)| {
-            place.2.ends_with(drift.shown) && !awaited
+        let shows = |(place, wait_only): (&super::run::Place, &bool)| {
+            place.2.ends_with(drift.shown) && !wait_only
         };
         if !planned.iter().any(shows) {
             return Err(format!("the plan does not show that {}: {planned:?}", drift.name));
         }
     }
-    let run = fleet.run(Some(&stage().pki)).map_err(|e| e.to_string())?;
+    let run = simulation.run(Some(&stage().pki)).map_err(|e| e.to_string())?;
     if !run.outcome.failures.is_empty() || !run.unannounced().is_empty() {
         return Err(format!("{:?}, not announced: {:?}", run.outcome, run.unannounced()));
     }
-    same(&fleet, whole)?;
+    same(&simulation, whole)?;
     Ok(vec![if chosen.len() == 1 { "one" } else { "many" }])
 }
 

@@ -15,7 +15,7 @@ pub const INVENTORY: &str = "slipway.yaml";
 /// What a reinstalled node must get again.
 const TAINT: &str = "taints: [{key: example.com/own, effect: PreferNoSchedule}]";
 
-pub struct Fleet {
+pub struct LabCluster {
     pub lab: Lab,
     /// What it is now; `None` after a case has used it.
     is: Option<Start>,
@@ -25,7 +25,7 @@ pub struct Fleet {
     kept: bool,
 }
 
-impl Fleet {
+impl LabCluster {
     /// Machines, and a snapshot of them. `keeps` says whether a whole cluster is kept as well.
     pub fn up(keeps: bool) -> Self {
         let lab = Lab::up("t-faults", 3, 2, &["--disk", "8G"]);

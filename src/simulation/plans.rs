@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::heal::{WAYS, all, killed};
 use super::kills::three_and_two;
-use super::run::{Fleet, Place, in_runtime};
+use super::recovery::{KILLS, all, killed};
+use super::run::{Place, Simulation, in_runtime};
 use super::stage::stage;
 use super::world::World;
 use crate::diagnostic::Kind;
@@ -32,21 +32,22 @@ fn meddle(world: &mut World) {
 /// The plan that `world` would get, as it is saved.
 fn plan_of(world: World) -> (Saved, BTreeMap<Place, bool>) {
     let before = world.changes;
-    let fleet = Fleet::new(world, 2);
-    let plan = in_runtime(fleet.plan(Some(&stage().pki))).unwrap().unwrap();
-    assert_eq!(fleet.world().changes, before, "a plan changes nothing");
+    let simulation = Simulation::new(world, 2);
+    let plan = in_runtime(simulation.plan(Some(&stage().pki))).unwrap().unwrap();
+    assert_eq!(simulation.world().changes, before, "a plan changes nothing");
     (saved(&plan.context, &plan.plan, "the inventory"), plan.planned())
 }
 
 fn carry_out(then: &World, now: World) -> Result<Came, String> {
     let (review, reviewed) = plan_of(then.clone());
-    let fleet = Fleet::new(now, 3);
-    let before = fleet.world().portrait();
-    let plan = in_runtime(fleet.plan(Some(&stage().pki))).unwrap().map_err(|e| e.to_string())?;
+    let simulation = Simulation::new(now, 3);
+    let before = simulation.world().portrait();
+    let plan =
+        in_runtime(simulation.plan(Some(&stage().pki))).unwrap().map_err(|e| e.to_string())?;
     let fresh = saved(&plan.context, &plan.plan, "the inventory");
     let gone = match review.check(&fresh) {
         Ok(gone) => gone,
-        Err(e) if e.kind() == Kind::Outdated && fleet.world().portrait() == before => {
+        Err(e) if e.kind() == Kind::Outdated && simulation.world().portrait() == before => {
             return Ok(Came::Refused);
         }
         Err(e) => return Err(format!("{e}, or something changed")),
@@ -68,7 +69,7 @@ fn a_saved_plan_does_what_it_announced_or_nothing() {
         cases.extend([0, 1, 5, 60].map(|later| (at, at + later)));
     }
     cases.retain(|(_, later)| *later < moments.len());
-    let world = |at: usize| killed(&moments[at], WAYS[0]);
+    let world = |at: usize| killed(&moments[at], KILLS[0]);
     all(
         "saved plans",
         &cases,
@@ -87,7 +88,7 @@ fn a_saved_plan_does_what_it_announced_or_nothing() {
 #[test]
 fn what_somebody_else_did_since_is_not_undone_by_a_saved_plan() {
     let last = three_and_two().moments.last().unwrap();
-    let whole = killed(last, WAYS[0]);
+    let whole = killed(last, KILLS[0]);
     let mut other = whole.clone();
     meddle(&mut other);
     assert_eq!(carry_out(&whole, other), Ok(Came::Refused));

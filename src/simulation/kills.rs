@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::heal::{WAYS, Way, all, heal, killed, same, tell};
-use super::run::{Fleet, Moment, Place};
+use super::recovery::{KILLS, Kill, all, killed, recover, same, tell};
+use super::run::{Moment, Place, Simulation};
 use super::stage::{Shape, stage};
 use super::world::World;
 
@@ -18,10 +18,10 @@ pub(super) struct Undisturbed {
 
 /// Applies to `world`, which nothing disturbs, and once more.
 pub(super) fn undisturbed(world: World, seed: u64) -> Result<Undisturbed, String> {
-    let fleet = Fleet::new(world, seed);
-    fleet.keep_history();
-    let run = fleet.run(Some(&stage().pki)).map_err(|e| e.to_string())?;
-    let moments = fleet.history();
+    let simulation = Simulation::new(world, seed);
+    simulation.keep_history();
+    let run = simulation.run(Some(&stage().pki)).map_err(|e| e.to_string())?;
+    let moments = simulation.history();
     if !run.outcome.failures.is_empty() || !run.outcome.held_back.is_empty() {
         return Err(format!("{:?}", run.outcome));
     }
@@ -34,8 +34,8 @@ pub(super) fn undisturbed(world: World, seed: u64) -> Result<Undisturbed, String
     if !differing.is_empty() {
         return Err(format!("announced or done, not both: {differing:?}"));
     }
-    let whole = fleet.world().portrait();
-    same(&fleet, &whole)?;
+    let whole = simulation.world().portrait();
+    same(&simulation, &whole)?;
     Ok(Undisturbed { moments, whole })
 }
 
@@ -51,20 +51,20 @@ fn an_apply_killed_after_any_change_is_finished_by_the_next() {
     let kubeadm_works =
         |moment: &Moment| moment.world.machines.values().any(|m| m.kubeadm.is_some());
     // What slipway can least count on after each moment, one of the others after every third.
-    let ways = |(at, moment)| {
-        let others = WAYS[1..].iter().cycle().skip(at / 3).take(usize::from(at % 3 == 0));
-        WAYS[..1].iter().chain(others).map(move |way| (moment, *way))
+    let kills = |(at, moment)| {
+        let others = KILLS[1..].iter().cycle().skip(at / 3).take(usize::from(at % 3 == 0));
+        KILLS[..1].iter().chain(others).map(move |kill| (moment, *kill))
     };
-    let cases: Vec<(&Moment, Way)> = moments.iter().enumerate().flat_map(ways).collect();
+    let cases: Vec<(&Moment, Kill)> = moments.iter().enumerate().flat_map(kills).collect();
     let within = moments.iter().filter(|moment| kubeadm_works(moment)).count();
     tell(format_args!("{} moments, {within} of them within kubeadm", moments.len()));
     all(
         "kills",
         &cases,
-        |(moment, way)| format!("{}; killed after: {:.90}", way.name, moment.event),
-        |(moment, way)| {
-            let fleet = Fleet::new(killed(moment, *way), 1);
-            Ok(vec![(way.name, heal(&fleet, *way, whole)?)])
+        |(moment, kill)| format!("{}; killed after: {:.90}", kill.name, moment.event),
+        |(moment, kill)| {
+            let simulation = Simulation::new(killed(moment, *kill), 1);
+            Ok(vec![(kill.name, recover(&simulation, *kill, whole)?)])
         },
     );
 }
@@ -78,10 +78,10 @@ fn the_first_control_plane_may_be_installed_anew_after_any_change() {
         moments,
         |moment| format!("after: {:.90}", moment.event),
         |moment| {
-            let plain = WAYS[0];
+            let plain = KILLS[0];
             let mut world = killed(moment, plain);
             world.reinstall("cp-1", bare.machine("cp-1"));
-            Ok(vec![heal(&Fleet::new(world, 1), plain, whole)?])
+            Ok(vec![recover(&Simulation::new(world, 1), plain, whole)?])
         },
     );
 }

@@ -1,13 +1,13 @@
-//! Looks: the framed script of a look is taken apart into its probes, each recognised by the shell
+//! Recognises probes: the framed script of a look is split into its probes, each recognised by the shell
 //! text that its constructor gives.
 
 use std::sync::OnceLock;
 
 use crate::probe::Probe;
 
-/// What a probe asks.
+/// Which constructor made a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
+pub(super) enum ProbeKind {
     Alive,
     ApiServer,
     BootId,
@@ -39,18 +39,18 @@ pub(super) enum Question {
     Written,
 }
 
-/// A probe as it stands in a script.
+/// A probe of a script, recognised.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) question: Question,
+pub(super) struct RecognisedProbe {
+    pub(super) kind: ProbeKind,
     pub(super) words: Vec<String>,
     pub(super) input: String,
 }
 
-fn texts() -> &'static [(&'static str, Question)] {
-    static TEXTS: OnceLock<Vec<(&'static str, Question)>> = OnceLock::new();
+fn texts() -> &'static [(&'static str, ProbeKind)] {
+    static TEXTS: OnceLock<Vec<(&'static str, ProbeKind)>> = OnceLock::new();
     TEXTS.get_or_init(|| {
-        use Question::*;
+        use ProbeKind::*;
         let probes = [
             (Probe::alive(""), Alive),
             (Probe::api_server(""), ApiServer),
@@ -82,21 +82,21 @@ fn texts() -> &'static [(&'static str, Question)] {
             (Probe::vrrp_filter(), VrrpFilter),
             (Probe::written("", true), Written),
         ];
-        probes.map(|(probe, question)| (probe.text(), question)).to_vec()
+        probes.map(|(probe, kind)| (probe.text(), kind)).to_vec()
     })
 }
 
 /// The probes of a script of [`crate::probe::script`], and the mark that separates their answers.
-pub(super) fn read(script: &str) -> (Vec<Asked>, String) {
+pub(super) fn read(script: &str) -> (Vec<RecognisedProbe>, String) {
     let (_, mut rest) = script.split_once('\n').unwrap();
     let mut probes = Vec::new();
     let mut mark = "";
     while !rest.is_empty() {
         let (words, after) = rest.strip_prefix("(set -- ").unwrap().split_once('\n').unwrap();
-        let known = texts().iter().find_map(|(text, question)| {
-            Some((after.strip_prefix(text)?.strip_prefix("\n) 2>/dev/null ")?, *question))
+        let known = texts().iter().find_map(|(text, kind)| {
+            Some((after.strip_prefix(text)?.strip_prefix("\n) 2>/dev/null ")?, *kind))
         });
-        let (after, question) = known.unwrap_or_else(|| panic!("an unknown probe: {after}"));
+        let (after, kind) = known.unwrap_or_else(|| panic!("an unknown probe: {after}"));
         let (input, after) = match after.strip_prefix("<<'") {
             None => ("", after.strip_prefix("</dev/null\n").unwrap()),
             Some(document) => {
@@ -106,8 +106,8 @@ pub(super) fn read(script: &str) -> (Vec<Asked>, String) {
         };
         let (answer, after) = after.split_once('\n').unwrap();
         mark = answer.strip_prefix("printf '\\n").unwrap().split(' ').next().unwrap();
-        probes.push(Asked {
-            question,
+        probes.push(RecognisedProbe {
+            kind,
             words: shlex::split(words).unwrap(),
             input: input.to_owned(),
         });

@@ -1,5 +1,5 @@
-//! Bringing about what one step wants of one node. It looks and compares as a plan does
-//! ([`differing`] serves both), changes what differs, and looks again.
+//! Reconciles one node with one step: looks and compares as a plan does ([`differing`] serves both), changes
+//! what differs, and looks again.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ pub struct Differing<'a> {
     pub diff: Diff,
 }
 
-/// Looks at all `wants` of one step at once, changes what differs, in order, and looks again until
-/// all is as meant or the patience of a resource ends. Gives those that differed.
+/// Looks at all `wants` of one step at once, changes what differs, in order, and looks again until every
+/// resource matches or its timeout has passed. Returns those that differed.
 ///
 /// # Errors
-/// When something differs that the plan did not announce: nothing is changed then. When a look or a
-/// command fails, or something did not come about.
-pub async fn settle<'a, T: Transport>(
+/// When something differs that the plan did not announce; nothing is changed then. When a look or a command
+/// fails, or a resource still differs after its timeout.
+pub async fn reconcile<'a, T: Transport>(
     node: &Node<T>,
     step: &'static str,
     wants: &'a [Box<dyn Resource>],
@@ -43,7 +43,7 @@ pub async fn settle<'a, T: Transport>(
     for one in &differing {
         let changes = one.want.converge(&one.seen);
         refuse_forbidden(node, one.want, permit).await?;
-        // What is only waited for comes about after the changes before it, and before those after.
+        // A resource without changes is only waited for: after the changes before it, before those after.
         if changes.is_empty() {
             verify(node, &group, permit).await?;
             group.clear();
@@ -65,7 +65,7 @@ pub async fn settle<'a, T: Transport>(
             let (name, id) = about();
             events.take(Event::Changed { node: name, step, resource: id, millis: millis(began) });
         }
-        if !one.want.proven() {
+        if !one.want.self_verifying() {
             group.push(one.want);
         }
     }
@@ -82,7 +82,7 @@ fn refuse_unannounced(
     permit: &Permit,
 ) -> Result<()> {
     let unannounced = |one: &&Differing<'_>| {
-        !permit.covers(node, step, one.want.id()) && !one.want.awaited(&one.seen)
+        !permit.covers(node, step, one.want.id()) && !one.want.wait_only(&one.seen)
     };
     let found: Vec<&Differing<'_>> = differing.iter().filter(unannounced).collect();
     let Some(first) = found.first() else { return Ok(()) };
@@ -97,7 +97,7 @@ fn refuse_unannounced(
     Err(found.iter().fold(error, note).hint("find out what changed it, and plan again"))
 }
 
-/// The last guard of what lives: the node is asked once more, whatever the plan said.
+/// Asks the node once more, whatever the plan said, before a change that could undo a living member.
 async fn refuse_forbidden<T: Transport>(
     node: &Node<T>,
     want: &dyn Resource,
@@ -145,7 +145,7 @@ pub(super) fn differing<'a, T: Transport>(
     Ok(differing)
 }
 
-/// Looks again until all is as meant. The wait between looks grows from 0.2 s to 1 s: a look costs
+/// Looks again until every resource matches. The wait between looks grows from 0.2 s to 1 s: a look costs
 /// the node something.
 async fn verify<T: Transport>(node: &Node<T>, wants: &[&dyn Resource], _: &Permit) -> Result<()> {
     let began = Instant::now();
@@ -154,9 +154,10 @@ async fn verify<T: Transport>(node: &Node<T>, wants: &[&dyn Resource], _: &Permi
     loop {
         let seen = node.look_at(&left).await?;
         let open = differing(node, &left, seen)?;
-        let open: Vec<_> = open.into_iter().filter(|one| !one.want.waived(&one.seen)).collect();
-        if let Some(late) = open.iter().find(|one| began.elapsed() >= one.want.patience()) {
-            return Err(not_come_about(node.name(), late));
+        let open: Vec<_> =
+            open.into_iter().filter(|one| !one.want.best_effort(&one.seen)).collect();
+        if let Some(late) = open.iter().find(|one| began.elapsed() >= one.want.timeout()) {
+            return Err(still_differs(node.name(), late));
         }
         if open.is_empty() {
             return Ok(());
@@ -167,16 +168,16 @@ async fn verify<T: Transport>(node: &Node<T>, wants: &[&dyn Resource], _: &Permi
     }
 }
 
-fn not_come_about(node: &str, late: &Differing<'_>) -> Error {
+fn still_differs(node: &str, late: &Differing<'_>) -> Error {
     let Differing { want, seen, diff } = late;
-    let (kind, when) = match want.patience() {
+    let (kind, when) = match want.timeout() {
         Duration::ZERO => (Kind::Command, "after its commands".to_owned()),
-        patience => (Kind::Timeout, format!("after {} s", patience.as_secs())),
+        timeout => (Kind::Timeout, format!("after {} s", timeout.as_secs())),
     };
     let message =
-        format!("{} on {node} is not as meant {when}: {}", want.id(), printable(&diff.summary));
+        format!("{} on {node} still differs {when}: {}", want.id(), printable(&diff.summary));
     let error = Error::new(kind, message)
-        .hint("once that is mended, run the same command again: what is done is not repeated");
+        .hint("fix the cause, then run the same command again: what is done is not repeated");
     match want.explain(seen) {
         Some(why) => error.note(why),
         None => error,

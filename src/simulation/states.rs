@@ -1,12 +1,12 @@
 //! From any state an apply converges, or refuses and changes nothing: generated inventories,
 //! machines as somebody may have left them, kills and reinstallations at random.
 
-use super::dice::Dice;
-use super::heal::{Healed, WAYS, all, heal, killed};
 use super::kills::{Undisturbed, undisturbed};
 use super::kubeadm::key;
 use super::machine::{BOOTSTRAP, Machine};
-use super::run::Fleet;
+use super::recovery::{KILLS, Recovered, all, killed, recover};
+use super::rng::Rng;
+use super::run::Simulation;
 use super::stage::{Shape, reference, stage};
 use super::world::World;
 use crate::diagnostic::Kind;
@@ -17,19 +17,19 @@ use crate::template;
 const INVENTORIES: u64 = 200;
 
 impl Shape {
-    fn random(dice: &mut Dice) -> Self {
-        let bits = |dice: &mut Dice| u16::try_from(dice.below(1 << 9)).unwrap();
+    fn random(rng: &mut Rng) -> Self {
+        let bits = |rng: &mut Rng| u16::try_from(rng.below(1 << 9)).unwrap();
         Self {
             // Five take long.
-            control_planes: *dice.pick(&[1, 1, 1, 3, 3, 3, 3, 5]),
-            workers: dice.below(5),
-            virtual_ip: dice.chance(60),
-            calico: dice.chance(80),
-            metrics: dice.chance(50),
-            time_server: dice.chance(50),
-            kubelet: dice.chance(50),
-            labels: bits(dice),
-            taints: (bits(dice), bits(dice)),
+            control_planes: *rng.pick(&[1, 1, 1, 3, 3, 3, 3, 5]),
+            workers: rng.below(5),
+            virtual_ip: rng.chance(60),
+            calico: rng.chance(80),
+            metrics: rng.chance(50),
+            time_server: rng.chance(50),
+            kubelet: rng.chance(50),
+            labels: bits(rng),
+            taints: (bits(rng), bits(rng)),
         }
     }
 }
@@ -73,40 +73,41 @@ const HABITS: &[fn(&mut Machine)] = &[
 ];
 
 /// Bare machines, and such that are not quite.
-fn start(shape: &Shape, dice: &mut Dice) -> World {
+fn start(shape: &Shape, rng: &mut Rng) -> World {
     let mut world = World::new(shape.cluster());
     for machine in world.machines.values_mut() {
-        let often = *dice.pick(&[0, 30]);
-        HABITS.iter().filter(|_| dice.chance(often)).for_each(|habit| habit(machine));
+        let often = *rng.pick(&[0, 30]);
+        HABITS.iter().filter(|_| rng.chance(often)).for_each(|habit| habit(machine));
     }
     world
 }
 
 /// An apply is killed, up to three times, each time at a random moment; now and then a machine is
 /// installed anew meanwhile. In the end one comes to its end.
-fn disturbed(start: &World, calm: &Undisturbed, dice: &mut Dice) -> Result<Healed, String> {
-    let kills = 1 + dice.below(3);
+fn disturbed(start: &World, calm: &Undisturbed, rng: &mut Rng) -> Result<Recovered, String> {
+    let kills = 1 + rng.below(3);
     let mut later = Vec::new();
     let mut went = String::new();
-    for kill in 1.. {
+    for round in 1.. {
         let moments = if later.is_empty() { &calm.moments } else { &later };
-        let (moment, way) = (dice.pick(moments), *dice.pick(WAYS));
-        let mut world = killed(moment, way);
-        went += &format!("{} after: {:.90}; ", way.name, moment.event);
-        if dice.chance(20) {
+        let (moment, kill) = (rng.pick(moments), *rng.pick(KILLS));
+        let mut world = killed(moment, kill);
+        went += &format!("{} after: {:.90}; ", kill.name, moment.event);
+        if rng.chance(20) {
             let names: Vec<&String> = start.machines.keys().collect();
-            let name = dice.pick(&names);
+            let name = rng.pick(&names);
             world.reinstall(name, start.machine(name));
             went += &format!("{name} is installed anew; ");
         }
-        let fleet = Fleet::new(world, dice.next());
-        if kill == kills {
-            return heal(&fleet, way, &calm.whole).map_err(|why| format!("{went}\n    {why}"));
+        let simulation = Simulation::new(world, rng.next());
+        if round == kills {
+            return recover(&simulation, kill, &calm.whole)
+                .map_err(|why| format!("{went}\n    {why}"));
         }
-        fleet.keep_history();
+        simulation.keep_history();
         // It may be refused: the next one may not.
-        let _ = fleet.run(Some(&stage().pki));
-        later = fleet.history();
+        let _ = simulation.run(Some(&stage().pki));
+        later = simulation.history();
     }
     unreachable!()
 }
@@ -117,12 +118,12 @@ fn from_any_state_an_apply_makes_what_is_meant_or_changes_nothing() {
     all(
         "inventories",
         &seeds,
-        |seed| format!("seed {seed}: {:?}", Shape::random(&mut Dice::new(*seed))),
+        |seed| format!("seed {seed}: {:?}", Shape::random(&mut Rng::new(*seed))),
         |seed| {
-            let mut dice = Dice::new(*seed);
-            let start = start(&Shape::random(&mut dice), &mut dice);
+            let mut rng = Rng::new(*seed);
+            let start = start(&Shape::random(&mut rng), &mut rng);
             let calm = undisturbed(start.clone(), *seed)?;
-            Ok(vec![disturbed(&start, &calm, &mut dice)?])
+            Ok(vec![disturbed(&start, &calm, &mut rng)?])
         },
     );
 }
@@ -132,9 +133,9 @@ fn another_clusters_node_is_left_alone() {
     let mut world = World::new(Shape::whole().cluster());
     let theirs = Pki::generate().unwrap();
     world.machine_mut("w-2").write(&key("ca.crt"), 0o644, theirs.ca_pem());
-    let fleet = Fleet::new(world, 1);
-    let before = fleet.world().portrait();
-    let refused = fleet.run(Some(&stage().pki)).unwrap_err();
+    let simulation = Simulation::new(world, 1);
+    let before = simulation.world().portrait();
+    let refused = simulation.run(Some(&stage().pki)).unwrap_err();
     assert_eq!(refused.kind(), Kind::Preflight, "{refused}");
-    assert_eq!(fleet.world().portrait(), before);
+    assert_eq!(simulation.world().portrait(), before);
 }

@@ -198,8 +198,8 @@ impl World {
         Ok(())
     }
 
-    /// kubeadm's next phase on that machine; it waits no more than `patience` times.
-    pub(super) fn kubeadm(&mut self, name: &str, patience: usize) -> Went {
+    /// kubeadm's next phase on that machine; it waits no more than `polls` times.
+    pub(super) fn kubeadm(&mut self, name: &str, polls: usize) -> Went {
         let Some(mut process) = self.machine_mut(name).kubeadm.take() else {
             return Went::Ended(Err("it was ended".to_owned()));
         };
@@ -214,7 +214,7 @@ impl World {
                 self.machine_mut(name).kubeadm = Some(process);
                 Went::On(phase)
             }
-            Ok(false) if process.waited < patience => {
+            Ok(false) if process.waited < polls => {
                 process.waited += 1;
                 process.left.push_front(phase);
                 self.machine_mut(name).kubeadm = Some(process);

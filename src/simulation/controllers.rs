@@ -1,5 +1,5 @@
-//! What comes about by itself: kubelets start pods, get certificates and register their nodes; etcd
-//! and API servers come up; a pod network makes nodes Ready. One event at a time.
+//! What goes on without slipway: kubelets start pods, get certificates and register their nodes; etcd and
+//! API servers come up; a pod network makes nodes Ready. One event at a time.
 
 use super::machine::{BOOTSTRAP, CREDENTIALS, Data, ETCD_MANIFEST, KUBELET_CONF};
 use super::machine::{Machine, SERVING};
@@ -8,10 +8,10 @@ use super::world::{Member, NodeObject, Store, World};
 use super::written::{FLAGS, registers_with};
 use crate::approver::client::JOINS_OF;
 
-/// Looks at one machine and does one thing there, or nothing.
+/// Looks at one machine and changes one thing there, or nothing; says whether it did.
 type Rule = fn(&mut World, &str) -> bool;
 
-/// What comes about, and how.
+/// What happens without slipway, and how.
 const RULES: &[(&str, Rule)] = &[
     ("etcd without data or membership ends", |world, name| {
         let machine = world.machine(name);
@@ -54,8 +54,8 @@ const RULES: &[(&str, Rule)] = &[
 ];
 
 impl World {
-    /// Lets one thing come about by itself; gives what.
-    pub(super) fn nature(&mut self) -> Option<String> {
+    /// Lets one controller make its next change; gives what it changed.
+    pub(super) fn run_controller(&mut self) -> Option<String> {
         let names: Vec<String> = self.machines.keys().cloned().collect();
         for name in names {
             for (what, rule) in RULES {

@@ -9,9 +9,8 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 use slipway_agent::access::{self, AGENT};
-use slipway_agent::api::{ClusterRegistration, ConditionStatus, find};
+use slipway_agent::api::{ClusterRegistration, ConditionStatus, REGION, ZONE, find};
 use slipway_agent::install::HUB_NAMESPACE;
-use slipway_agent::registration::{REGION, ZONE};
 
 use super::reach;
 use crate::diagnostic::{Result, printable};

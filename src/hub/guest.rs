@@ -3,7 +3,7 @@
 use kube::ResourceExt as _;
 use kube::api::Api;
 use slipway_agent::api::ClusterRegistration;
-use slipway_agent::credential::Endpoint;
+use slipway_agent::credential::{Endpoint, IssuedToken};
 use slipway_agent::registration;
 
 use super::{agent, error, list, reach};
@@ -14,7 +14,7 @@ use crate::diagnostic::{Error, Kind, Result};
 pub struct Guest {
     registration: ClusterRegistration,
     endpoint: Endpoint,
-    bootstrap: registration::Bootstrap,
+    bootstrap: IssuedToken,
     /// When its credential stops being good.
     pub expires: jiff::Timestamp,
 }

@@ -1,34 +1,33 @@
-//! SIG-Multicluster's ClusterProfile, at the hub itself, for whoever reads inventories of clusters.
+//! SIG-Multicluster's ClusterProfile, written to the hub itself, for tools that read inventories of clusters.
 
 use kube::Resource as _;
 use kube::ResourceExt as _;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::{Neighbour, marked};
-use crate::api::{ClusterRegistration, ConditionStatus, find};
+use super::{Adapter, labelled};
+use crate::api::{ClusterRegistration, ConditionStatus, REGION, ZONE, find, is_true};
 use crate::install::HUB_NAMESPACE;
-use crate::registration::{REGION, ZONE};
 
 /// The cluster manager that the profiles name.
 const CLUSTER_MANAGER: &str = "mcp";
-/// The one condition that the API itself names.
+/// The only condition that the API defines.
 const HEALTHY: &str = "ControlPlaneHealthy";
 
 /// The ClusterProfile API.
 pub(super) struct Profile;
 
-impl Neighbour for Profile {
+impl Adapter for Profile {
     fn resource(&self) -> ApiResource {
         let kind = GroupVersionKind::gvk("multicluster.x-k8s.io", "v1alpha1", "ClusterProfile");
         ApiResource::from_gvk_with_plural(&kind, "clusterprofiles")
     }
 
-    fn home(&self) -> Option<&'static str> {
+    fn hub_namespace(&self) -> Option<&'static str> {
         Some(HUB_NAMESPACE)
     }
 
-    fn missing(&self) -> &'static str {
+    fn install_hint(&self) -> &'static str {
         "install the definition of ClusterProfile at the hub, from sigs.k8s.io/cluster-inventory-api: \
          config/crd/bases/multicluster.x-k8s.io_clusterprofiles.yaml"
     }
@@ -38,11 +37,11 @@ impl Neighbour for Profile {
             "displayName": registration.name_any(),
             "clusterManager": { "name": CLUSTER_MANAGER },
         });
-        let mut object = marked(self, registration, &spec);
+        let mut object = labelled(self, registration, &spec);
         object
             .labels_mut()
             .insert("x-k8s.io/cluster-manager".to_owned(), CLUSTER_MANAGER.to_owned());
-        // Whatever becomes of the controller, the hub's garbage collector knows what to do.
+        // The hub's garbage collector removes it, even where no controller runs any more.
         object.metadata.owner_references = registration.owner_ref(&()).map(|owner| vec![owner]);
         object
     }
@@ -58,7 +57,7 @@ impl Neighbour for Profile {
             (REGION, labels.get(REGION).map(String::as_str)),
             (ZONE, labels.get(ZONE).map(String::as_str)),
         ];
-        // The API has no room for an empty value.
+        // The API refuses empty values.
         let properties = properties.into_iter().filter_map(|(name, value)| {
             let value = value.filter(|value| !value.is_empty())?;
             Some(json!({ "name": name, "value": value }))
@@ -71,26 +70,23 @@ impl Neighbour for Profile {
     }
 }
 
-/// What the agent last said of the control plane, as long as it lives.
+/// What the agent last reported of the control plane; `Unknown` while the cluster is not Ready.
 fn healthy(registration: &ClusterRegistration) -> Value {
-    let conditions = registration.status.as_ref().map(|status| status.conditions.as_slice());
-    let conditions = conditions.unwrap_or_default();
-    let ready = find(conditions, "Ready");
-    let lives = ready.is_some_and(|ready| ready.status == ConditionStatus::True);
-    let told = if lives { find(conditions, HEALTHY) } else { ready };
-    match told {
-        Some(told) => json!({
+    let conditions = registration.conditions();
+    let ready = is_true(conditions, "Ready");
+    match find(conditions, if ready { HEALTHY } else { "Ready" }) {
+        Some(source) => json!({
             "type": HEALTHY,
-            "status": if lives { told.status } else { ConditionStatus::Unknown },
-            "reason": told.reason,
-            "message": told.message,
-            "lastTransitionTime": told.last_transition_time,
+            "status": if ready { source.status } else { ConditionStatus::Unknown },
+            "reason": source.reason,
+            "message": source.message,
+            "lastTransitionTime": source.last_transition_time,
         }),
         None => json!({
             "type": HEALTHY,
             "status": ConditionStatus::Unknown,
             "reason": "NotReported",
-            "message": "the cluster's agent has said nothing yet",
+            "message": "the cluster's agent has reported nothing yet",
             "lastTransitionTime": registration.metadata.creation_timestamp,
         }),
     }

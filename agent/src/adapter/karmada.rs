@@ -1,5 +1,5 @@
-//! Karmada, in push mode: its control plane reaches the cluster's API server with a token that whoever
-//! registered the cluster made for it.
+//! Karmada, in push mode: its control plane reaches the cluster's API server with a token, which whoever
+//! registers the cluster makes for it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,11 +10,10 @@ use kube::ResourceExt as _;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::json;
 
-use super::{Companions, Held, MEMBER_TOKEN, Neighbour, marked, present};
+use super::{Adapter, AdapterSecret, Companions, MEMBER_TOKEN, labelled, without_nulls};
 use crate::access::CLUSTER_LABEL;
-use crate::api::ClusterRegistration;
+use crate::api::{ClusterRegistration, REGION, ZONE};
 use crate::error::{Error, Result};
-use crate::registration::{REGION, ZONE};
 
 /// Where Karmada keeps its clusters' credentials; `karmadactl` writes there, too.
 const NAMESPACE: &str = "karmada-cluster";
@@ -27,13 +26,13 @@ fn secret_name(cluster: &str, impersonator: bool) -> String {
     format!("mcp.{cluster}{}", if impersonator { ".impersonator" } else { "" })
 }
 
-impl Neighbour for Karmada {
+impl Adapter for Karmada {
     fn resource(&self) -> ApiResource {
         let kind = GroupVersionKind::gvk("cluster.karmada.io", "v1alpha1", "Cluster");
         ApiResource::from_gvk_with_plural(&kind, "clusters")
     }
 
-    fn missing(&self) -> &'static str {
+    fn install_hint(&self) -> &'static str {
         "the kubeconfig must lead to Karmada's own API server, not to the cluster that Karmada runs in"
     }
 
@@ -43,7 +42,7 @@ impl Neighbour for Karmada {
             let name = secret_name(&cluster, impersonator);
             json!({ "namespace": NAMESPACE, "name": name })
         };
-        let wanted = present(json!({
+        let wanted = without_nulls(json!({
             "id": spec.cluster_id,
             "syncMode": "Push",
             "apiEndpoint": spec.api_endpoint,
@@ -52,30 +51,30 @@ impl Neighbour for Karmada {
             "region": registration.labels().get(REGION),
             "zones": registration.labels().get(ZONE).map(|zone| [zone]),
         }));
-        marked(self, registration, &wanted)
+        labelled(self, registration, &wanted)
     }
 
     fn companions(
         &self,
         registration: &ClusterRegistration,
-        held: &Held,
+        secret: &AdapterSecret,
     ) -> Result<Option<Companions>> {
         let cluster = registration.name_any();
         let ca = registration.spec.ca_data.as_deref().unwrap_or_default();
         let ca = BASE64.decode(ca).ok().filter(|ca| !ca.is_empty()).ok_or_else(|| {
             Error::Refused(
-                "spec.caData has no certificates: Karmada trusts an API server by them alone"
+                "spec.caData has no certificates: Karmada trusts an API server by those alone"
                     .to_owned(),
             )
         })?;
-        let token = held.member_token.as_ref().ok_or_else(|| {
+        let token = secret.member_token.as_ref().ok_or_else(|| {
             Error::Refused(format!(
                 "the Secret has no key {MEMBER_TOKEN}: a token of the cluster with the rights that \
-                 Karmada shall have there"
+                 Karmada is to have there"
             ))
         })?;
-        let impersonator = held.impersonator_token.as_ref().unwrap_or(token);
-        let secret = |impersonator, data: Vec<(&str, &[u8])>| Secret {
+        let impersonator = secret.impersonator_token.as_ref().unwrap_or(token);
+        let object = |impersonator, data: Vec<(&str, &[u8])>| Secret {
             metadata: ObjectMeta {
                 name: Some(secret_name(&cluster, impersonator)),
                 namespace: Some(NAMESPACE.to_owned()),
@@ -98,8 +97,8 @@ impl Neighbour for Karmada {
             ..Namespace::default()
         };
         let secrets = vec![
-            secret(false, vec![("caBundle", &ca), ("token", token.as_bytes())]),
-            secret(true, vec![("token", impersonator.as_bytes())]),
+            object(false, vec![("caBundle", &ca), ("token", token.as_bytes())]),
+            object(true, vec![("token", impersonator.as_bytes())]),
         ];
         Ok(Some(Companions { namespace, secrets }))
     }

@@ -1,10 +1,10 @@
-//! Other systems that are to know a cluster: what each of them is told, as pure functions. The hub's
-//! controller writes it there.
+//! Adapters make other systems know a cluster: for each system, the objects that it gets, as pure
+//! functions of the registration. The hub's controller writes them.
 
 mod cluster_profile;
-mod held;
 mod karmada;
 mod ocm;
+mod secret;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::ResourceExt as _;
@@ -15,53 +15,53 @@ use crate::access::CLUSTER_LABEL;
 use crate::api::{AdapterKind, ClusterRegistration, GROUP};
 use crate::error::Result;
 
-pub use held::{Held, KUBECONFIG, MEMBER_TOKEN};
+pub use secret::{AdapterSecret, KUBECONFIG, MEMBER_TOKEN};
 
 /// The label that says which cluster an object stands for: the `clusterId` of its registration.
 const ID_LABEL: &str = "mcp.platform/cluster-id";
 
-/// A system that can know a cluster, by one object for each.
-pub trait Neighbour: Sync {
-    /// The kind of that object.
+/// What one system gets: one object for each cluster, and what belongs to that.
+pub trait Adapter: Sync {
+    /// The kind of the object.
     fn resource(&self) -> ApiResource;
 
-    /// The namespace of the hub that the object is written to. `None`: it goes to an API server of the
-    /// neighbour's own, where it is in no namespace, and a Secret says how that is reached.
-    fn home(&self) -> Option<&'static str> {
+    /// The namespace of the hub that the object is written to. `None` where it is written to an API server
+    /// of the system's own, outside namespaces; a Secret says how to reach that server.
+    fn hub_namespace(&self) -> Option<&'static str> {
         None
     }
 
     /// What to do where an API server does not serve the kind.
-    fn missing(&self) -> &'static str;
+    fn install_hint(&self) -> &'static str;
 
-    /// The object, without what only the neighbour's own API server can add.
+    /// The object, without what needs an answer of the system's API server.
     fn object(&self, registration: &ClusterRegistration) -> DynamicObject;
 
-    /// The object's status, where it is not the neighbour that writes it.
+    /// The object's status, where the hub is to write that too.
     fn status(&self, _registration: &ClusterRegistration) -> Option<Value> {
         None
     }
 
-    /// What belongs to the object and goes with it.
+    /// What belongs to the object and is deleted with it.
     ///
     /// # Errors
-    /// If registration or Secret lack something that the neighbour cannot do without.
-    fn companions(&self, _: &ClusterRegistration, _: &Held) -> Result<Option<Companions>> {
+    /// If the registration or the Secret lacks something that the system needs.
+    fn companions(&self, _: &ClusterRegistration, _: &AdapterSecret) -> Result<Option<Companions>> {
         Ok(None)
     }
 }
 
-/// Secrets that belong to a neighbour's object.
+/// Secrets that belong to an adapter's object.
 pub struct Companions {
-    /// Where they are; stays as it is where there is one already.
+    /// Their namespace; one that exists is not changed.
     pub namespace: Namespace,
     /// The Secrets.
     pub secrets: Vec<Secret>,
 }
 
-/// The neighbour that an adapter stands for.
+/// The adapter of this kind.
 #[must_use]
-pub fn neighbour(kind: AdapterKind) -> &'static dyn Neighbour {
+pub fn adapter(kind: AdapterKind) -> &'static dyn Adapter {
     match kind {
         AdapterKind::Karmada => &karmada::Karmada,
         AdapterKind::OCM => &ocm::Ocm,
@@ -69,33 +69,34 @@ pub fn neighbour(kind: AdapterKind) -> &'static dyn Neighbour {
     }
 }
 
-/// An object of this name and kind, marked as this cluster's, with the registration's own labels.
-fn marked(
-    neighbour: &dyn Neighbour,
+/// An object of the adapter's kind and the cluster's name, labelled as this cluster's, with the
+/// registration's own labels.
+fn labelled(
+    adapter: &dyn Adapter,
     registration: &ClusterRegistration,
     spec: &Value,
 ) -> DynamicObject {
     let cluster = registration.name_any();
-    let mut object = DynamicObject::new(&cluster, &neighbour.resource());
+    let mut object = DynamicObject::new(&cluster, &adapter.resource());
     let mut labels = registration.labels().clone();
     labels.insert(ID_LABEL.to_owned(), registration.spec.cluster_id.clone().unwrap_or_default());
     labels.insert(CLUSTER_LABEL.to_owned(), cluster);
     object.metadata.labels = Some(labels);
-    object.metadata.namespace = neighbour.home().map(str::to_owned);
+    object.metadata.namespace = adapter.hub_namespace().map(str::to_owned);
     object.data = json!({ "spec": spec });
     object
 }
 
 /// The fields that have a value.
-fn present(mut fields: Value) -> Value {
+fn without_nulls(mut fields: Value) -> Value {
     if let Some(map) = fields.as_object_mut() {
         map.retain(|_, value| !value.is_null());
     }
     fields
 }
 
-/// Whether an object that was found stands for the cluster of this registration, and was written here.
-/// One that was written before the cluster's identity was known has none.
+/// Whether the hub wrote an object, for the cluster of this registration. An object that was written
+/// before the cluster's id was known has none.
 #[must_use]
 pub fn is_ours(found: &DynamicObject, registration: &ClusterRegistration) -> bool {
     let label = |key: &str| found.labels().get(key).map(String::as_str);
@@ -104,29 +105,29 @@ pub fn is_ours(found: &DynamicObject, registration: &ClusterRegistration) -> boo
         && (id.is_empty() || Some(id) == registration.spec.cluster_id.as_deref())
 }
 
-/// The annotation of a registration that says by which Secret a neighbour was told of the cluster.
+/// The annotation of a registration with the name of the Secret that an adapter has written with.
 #[must_use]
 pub fn record(kind: AdapterKind) -> String {
     format!("{GROUP}/adapter-{}", kind.name())
 }
 
-/// The neighbours that may have been told of a cluster, and by which Secrets.
+/// The adapters that may have written something for a cluster, each with the name of its Secret.
 #[must_use]
 pub fn recorded(registration: &ClusterRegistration) -> Vec<(AdapterKind, String)> {
     let secret = |kind| registration.annotations().get(&record(kind)).cloned();
     AdapterKind::ALL.into_iter().filter_map(|kind| Some((kind, secret(kind)?))).collect()
 }
 
-/// What neighbours may still know of a cluster whose registration goes without them.
+/// What other systems may still have of a cluster whose registration is deleted without its adapters.
 #[must_use]
-pub fn left(registration: &ClusterRegistration) -> Vec<String> {
-    let elsewhere = |kind: &AdapterKind| neighbour(*kind).home().is_none();
+pub fn left_behind(registration: &ClusterRegistration) -> Vec<String> {
+    let elsewhere = |kind: &AdapterKind| adapter(*kind).hub_namespace().is_none();
     let kinds = recorded(registration).into_iter().map(|(kind, _)| kind).filter(elsewhere);
-    let tell = |kind: AdapterKind| {
-        let resource = neighbour(kind).resource();
+    let title = |kind: AdapterKind| {
+        let resource = adapter(kind).resource();
         format!("{} {} at {}", resource.kind, registration.name_any(), kind.name())
     };
-    kinds.map(tell).collect()
+    kinds.map(title).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What neighbours are told, and what Secrets are good for.
+//! What other systems get, and which Secrets are accepted.
 
 use std::collections::BTreeMap;
 
@@ -27,16 +27,16 @@ fn registration(change: &Value) -> ClusterRegistration {
 }
 
 fn object(kind: AdapterKind, change: &Value) -> Value {
-    serde_json::to_value(neighbour(kind).object(&registration(change))).unwrap()
+    serde_json::to_value(adapter(kind).object(&registration(change))).unwrap()
 }
 
-fn held(kubeconfig: &str) -> BTreeMap<String, ByteString> {
+fn data(kubeconfig: &str) -> BTreeMap<String, ByteString> {
     [(KUBECONFIG, kubeconfig), (MEMBER_TOKEN, "member-token\n")]
         .map(|(key, value)| (key.to_owned(), ByteString(value.into())))
         .into()
 }
 
-const WAY: &str = r"
+const KUBECONFIG_FILE: &str = r"
 current-context: c
 contexts: [{name: c, context: {cluster: k, user: u}}]
 clusters: [{name: k, cluster: {server: 'https://karmada.example.com', certificate-authority-data: UEVN}}]
@@ -44,7 +44,7 @@ users: [{name: u, user: {token: the-token}}]
 ";
 
 #[test]
-fn each_neighbour_is_told_what_it_understands() {
+fn each_system_gets_its_own_kind() {
     let labels = json!({
         "topology.kubernetes.io/region": "r", "topology.kubernetes.io/zone": "z",
         "mcp.platform/cluster": "east", "mcp.platform/cluster-id": "6f1c",
@@ -83,24 +83,24 @@ fn each_neighbour_is_told_what_it_understands() {
 }
 
 #[test]
-fn a_profile_tells_of_health_only_while_the_agent_lives() {
-    let condition = |kind: &str, status: &str, reason: &str| {
+fn a_profile_reports_health_only_while_the_cluster_is_ready() {
+    let reported = |kind: &str, status: &str, reason: &str| {
         json!({
             "type": kind, "status": status, "reason": reason, "message": reason,
             "lastTransitionTime": "2026-11-21T00:00:00Z",
         })
     };
-    let healthy = condition("ControlPlaneHealthy", "True", "Healthy");
+    let healthy = reported("ControlPlaneHealthy", "True", "Healthy");
     for (conditions, status, reason) in [
         (json!([]), "Unknown", "NotReported"),
         (json!([healthy]), "Unknown", "NotReported"),
-        (json!([condition("Ready", "True", "Synced")]), "Unknown", "NotReported"),
-        (json!([healthy, condition("Ready", "True", "Synced")]), "True", "Healthy"),
-        (json!([healthy, condition("Ready", "Unknown", "SyncMissed")]), "Unknown", "SyncMissed"),
+        (json!([reported("Ready", "True", "Synced")]), "Unknown", "NotReported"),
+        (json!([healthy, reported("Ready", "True", "Synced")]), "True", "Healthy"),
+        (json!([healthy, reported("Ready", "Unknown", "SyncMissed")]), "Unknown", "SyncMissed"),
         (
             json!([
-                condition("ControlPlaneHealthy", "False", "Sick"),
-                condition("Ready", "True", "x")
+                reported("ControlPlaneHealthy", "False", "Sick"),
+                reported("Ready", "True", "x")
             ]),
             "False",
             "Sick",
@@ -108,22 +108,22 @@ fn a_profile_tells_of_health_only_while_the_agent_lives() {
     ] {
         let change =
             json!({ "/status": { "conditions": conditions, "kubernetesVersion": "v1.37.2" } });
-        let told = neighbour(AdapterKind::ClusterProfile).status(&registration(&change)).unwrap();
-        assert_eq!(told["version"]["kubernetes"], "v1.37.2");
-        let told = &told["conditions"][0];
-        assert_eq!((&told["status"], &told["reason"]), (&json!(status), &json!(reason)));
+        let written = adapter(AdapterKind::ClusterProfile).status(&registration(&change)).unwrap();
+        assert_eq!(written["version"]["kubernetes"], "v1.37.2");
+        let condition = &written["conditions"][0];
+        assert_eq!((&condition["status"], &condition["reason"]), (&json!(status), &json!(reason)));
     }
 }
 
 #[test]
-fn only_what_was_written_for_this_cluster_is_ours() {
+fn only_objects_that_were_written_for_this_cluster_are_ours() {
     let ours = registration(&json!({}));
     let found = |labels: Value| {
         let object = json!({ "metadata": { "name": "east", "labels": labels } });
         is_ours(&serde_json::from_value(object).unwrap(), &ours)
     };
     let label = "mcp.platform/cluster";
-    assert!(is_ours(&neighbour(AdapterKind::OCM).object(&ours), &ours));
+    assert!(is_ours(&adapter(AdapterKind::OCM).object(&ours), &ours));
     assert!(found(json!({ label: "east", "mcp.platform/cluster-id": "" })));
     assert!(!found(json!({})));
     assert!(!found(json!({ label: "west", "mcp.platform/cluster-id": "6f1c" })));
@@ -131,11 +131,11 @@ fn only_what_was_written_for_this_cluster_is_ours() {
 }
 
 #[test]
-fn karmada_gets_both_tokens_and_nothing_that_is_not_there() {
-    let karmada = neighbour(AdapterKind::Karmada);
-    let mut data = held(WAY);
+fn karmada_gets_both_tokens_or_an_error_that_names_what_is_missing() {
+    let karmada = adapter(AdapterKind::Karmada);
+    let mut data = data(KUBECONFIG_FILE);
     let made = |data: &BTreeMap<_, _>, change: &Value| {
-        karmada.companions(&registration(change), &Held::read(data).unwrap())
+        karmada.companions(&registration(change), &AdapterSecret::read(data).unwrap())
     };
     let token = |data: &BTreeMap<_, _>, number: usize| {
         let secrets = made(data, &json!({})).unwrap().unwrap().secrets;
@@ -152,13 +152,13 @@ fn karmada_gets_both_tokens_and_nothing_that_is_not_there() {
 }
 
 #[test]
-fn a_kubeconfig_says_all_itself_or_is_refused_in_silence() {
-    let read = |text: &str| Held::read(&held(text));
-    let good = read(WAY).ok().unwrap();
+fn a_kubeconfig_is_inline_or_refused_without_repeating_it() {
+    let read = |text: &str| AdapterSecret::read(&data(text));
+    let good = read(KUBECONFIG_FILE).ok().unwrap();
     assert_eq!(good.endpoint.server, "https://karmada.example.com");
     assert_eq!(good.endpoint.ca, b"PEM");
     let pair = "{client-certificate-data: UEVN, client-key-data: UEVN}";
-    assert!(read(&WAY.replace("{token: the-token}", pair)).is_ok());
+    assert!(read(&KUBECONFIG_FILE.replace("{token: the-token}", pair)).is_ok());
     for (is, becomes) in [
         ("https://", "http://"),
         ("UEVN", "''"),
@@ -170,26 +170,26 @@ fn a_kubeconfig_says_all_itself_or_is_refused_in_silence() {
         ("token: the-token", "token: [the-token]"),
         ("current-context: c", "the-token"),
     ] {
-        let error = read(&WAY.replace(is, becomes)).err().unwrap().to_string();
+        let error = read(&KUBECONFIG_FILE.replace(is, becomes)).err().unwrap().to_string();
         assert!(error.contains("kubeconfig") && !error.contains("the-token"), "{becomes}: {error}");
     }
-    assert!(Held::read(&BTreeMap::new()).is_err());
+    assert!(AdapterSecret::read(&BTreeMap::new()).is_err());
 }
 
 #[test]
-fn what_a_neighbour_repeats_of_secrets_is_hidden() {
-    let held = Held::read(&held(WAY)).ok().unwrap();
+fn secrets_that_a_server_repeats_are_redacted() {
+    let secret = AdapterSecret::read(&data(KUBECONFIG_FILE)).ok().unwrap();
     let text = "bad header: Bearer the-token; bad Secret: bWVtYmVyLXRva2Vu";
-    assert_eq!(held.hide(text), "bad header: Bearer (hidden); bad Secret: (hidden)");
+    assert_eq!(secret.redact(text), "bad header: Bearer (hidden); bad Secret: (hidden)");
 }
 
 proptest::proptest! {
     #[test]
-    fn any_secret_is_read_or_refused(text: String, at in 0..WAY.len(), bytes: Vec<u8>) {
-        let _ = Held::read(&held(&text));
-        let mut changed = WAY.as_bytes().to_vec();
+    fn any_secret_is_read_or_refused(text: String, at in 0..KUBECONFIG_FILE.len(), bytes: Vec<u8>) {
+        let _ = AdapterSecret::read(&data(&text));
+        let mut changed = KUBECONFIG_FILE.as_bytes().to_vec();
         changed.splice(at..at, bytes);
         let data = [(KUBECONFIG.to_owned(), ByteString(changed))].into();
-        let _ = Held::read(&data);
+        let _ = AdapterSecret::read(&data);
     }
 }

@@ -1,4 +1,4 @@
-//! The agent's Secret: where its hub is, and what it proves itself with, across restarts.
+//! The agent's Secret: where its hub is, and the credential for it, so that a restart loses neither.
 
 use std::collections::BTreeMap;
 
@@ -16,35 +16,35 @@ use crate::api::Credential;
 use crate::credential::Endpoint;
 use crate::error::{Context as _, Error, Result};
 
-/// The Secret, as a place.
-pub struct Keep {
+/// Reads and writes the Secret.
+pub struct CredentialStore {
     api: Api<Secret>,
     name: String,
 }
 
-/// What it holds.
-pub struct Kept {
+/// The content of the Secret.
+pub struct StoredCredential {
     /// Where the hub is.
     pub hub: Endpoint,
-    /// What the first credential shall be: the registration cannot be read before there is one.
+    /// What kind the first credential is to be: without one the agent cannot read the registration.
     pub credential: Credential,
-    /// The one-time token, until it was used.
+    /// The bootstrap token, until it was used.
     pub bootstrap: Option<Zeroizing<String>>,
     /// The key in use.
     pub key: Option<Zeroizing<String>>,
     /// Its certificate.
     pub certificate: Option<String>,
-    /// The key of a certificate that was asked for and is not here yet.
+    /// The key of a certificate that was requested and is not issued yet.
     pub next_key: Option<Zeroizing<String>>,
     /// A token, where the hub issues no certificates.
     pub token: Option<Zeroizing<String>>,
-    /// When the token was made.
+    /// When the token was issued.
     pub token_issued: Option<Timestamp>,
-    /// When the token runs out.
+    /// When the token expires.
     pub token_expires: Option<Timestamp>,
 }
 
-/// Names within the Secret, beyond those that slipway writes.
+// Keys of the Secret, beyond those that slipway writes.
 pub(super) const KEY: &str = "tls.key";
 pub(super) const CERTIFICATE: &str = "tls.crt";
 pub(super) const NEXT_KEY: &str = "next.key";
@@ -54,7 +54,7 @@ pub(super) const TOKEN_EXPIRES: &str = "token-expires";
 pub(super) const BOOTSTRAP: &str = "bootstrap-token";
 const DEPARTING: &str = "departing";
 
-impl Keep {
+impl CredentialStore {
     /// The Secret that `options` name.
     #[must_use]
     pub fn new(member: &Client, options: &Options) -> Self {
@@ -64,11 +64,11 @@ impl Keep {
         }
     }
 
-    /// Reads all of it.
+    /// Reads the whole Secret.
     ///
     /// # Errors
-    /// If it is not there, or does not say where the hub is.
-    pub async fn load(&self) -> Result<Kept> {
+    /// If there is none, or it does not say where the hub is.
+    pub async fn load(&self) -> Result<StoredCredential> {
         let mut data = self.data().await?;
         let mut text = |key: &str| {
             let bytes = data.remove(key)?;
@@ -80,7 +80,7 @@ impl Keep {
             let name = &self.name;
             return Err(Error::Invalid(format!("the Secret {name} lacks `server` or `ca.crt`")));
         };
-        Ok(Kept {
+        Ok(StoredCredential {
             hub: Endpoint { server: server.to_string(), ca: ca.as_bytes().to_vec() },
             credential: text("credential")
                 .and_then(|text| serde_json::from_str(&text).ok())
@@ -95,7 +95,7 @@ impl Keep {
         })
     }
 
-    /// Writes some of it; `None` removes.
+    /// Writes some keys of the Secret; `None` removes one.
     ///
     /// # Errors
     /// If the member's API server refuses.

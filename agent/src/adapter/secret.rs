@@ -1,4 +1,4 @@
-//! What the Secret of an adapter holds: the way to a neighbour's API server, and tokens of the cluster.
+//! The Secret of an adapter: how to reach the other system's API server, and tokens of the cluster.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use zeroize::Zeroizing;
 use crate::credential::{Endpoint, Proof};
 use crate::error::{Error, Result};
 
-/// The key of the neighbour's kubeconfig.
+/// The key of the kubeconfig for the other system's API server.
 pub const KUBECONFIG: &str = "kubeconfig";
-/// The key of the token by which Karmada reaches the cluster.
+/// The key of the token with which Karmada reaches the cluster.
 pub const MEMBER_TOKEN: &str = "memberToken";
-/// The key of the token by which Karmada acts for its own users in the cluster.
+/// The key of the token with which Karmada impersonates its own users in the cluster.
 const IMPERSONATOR_TOKEN: &str = "impersonatorToken";
 
 /// The contents of an adapter's Secret.
-pub struct Held {
-    /// Where the neighbour's API server is.
+pub struct AdapterSecret {
+    /// Where the other system's API server is.
     pub endpoint: Endpoint,
-    /// What proves the hub's controller to it.
+    /// What the hub's controller authenticates with there.
     pub proof: Proof,
     /// A token of the cluster, for Karmada.
     pub member_token: Option<Zeroizing<String>>,
@@ -30,8 +30,8 @@ pub struct Held {
     pub impersonator_token: Option<Zeroizing<String>>,
 }
 
-/// The parts of a kubeconfig that are read. What it says beyond them is not done: a program to run or a
-/// file to read would be one of the controller's own.
+/// The parts of a kubeconfig that are read. Programs and files that it names are ignored: they would be
+/// run and read in the controller's own container.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Kubeconfig {
@@ -74,15 +74,15 @@ struct User {
     client_key_data: Option<String>,
 }
 
-impl Held {
+impl AdapterSecret {
     /// Reads a Secret's data.
     ///
     /// # Errors
-    /// If there is no kubeconfig with all that it takes written in it. Nothing of it is repeated.
+    /// If there is no kubeconfig, or not everything is written inline. The error repeats nothing of it.
     pub fn read(data: &BTreeMap<String, ByteString>) -> Result<Self> {
         let text = |key: &str| data.get(key).and_then(|value| str::from_utf8(&value.0).ok());
         let kubeconfig = text(KUBECONFIG).and_then(|text| serde_yaml::from_str(text).ok());
-        let (endpoint, proof) = kubeconfig.and_then(way).ok_or_else(|| {
+        let (endpoint, proof) = kubeconfig.and_then(endpoint_and_proof).ok_or_else(|| {
             Error::Refused(format!(
                 "its key {KUBECONFIG} must be a kubeconfig whose current context has an https \
                  server, certificate-authority-data, and a token or client-certificate-data with \
@@ -101,9 +101,9 @@ impl Held {
         })
     }
 
-    /// `text` without any of the secrets: what a neighbour answers may repeat what it was sent.
+    /// `text` without any of the secrets: a server's answer may repeat what it was sent.
     #[must_use]
-    pub fn hide(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         let proof = match &self.proof {
             Proof::Token(token) => token,
             Proof::Certificate { key, .. } => key,
@@ -121,8 +121,8 @@ impl Held {
     }
 }
 
-/// Where a kubeconfig leads and what it proves, if it says so itself.
-fn way(config: Kubeconfig) -> Option<(Endpoint, Proof)> {
+/// Server and credential of a kubeconfig's current context; `None` unless both are inline.
+fn endpoint_and_proof(config: Kubeconfig) -> Option<(Endpoint, Proof)> {
     let find = |list: Vec<Named>, name: &str| list.into_iter().find(|one| one.name == name);
     let decode = |text: &str| BASE64.decode(text).ok().filter(|bytes| !bytes.is_empty());
     let context = find(config.contexts, &config.current_context)?.context;

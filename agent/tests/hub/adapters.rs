@@ -1,5 +1,5 @@
-//! Adapters: what neighbours publish of their kinds judges what they are told, on real API servers.
-//! None of their controllers runs here.
+//! Adapters: what they write is checked by real API servers that serve the other systems' published kinds.
+//! None of those systems' controllers runs here.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Client;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use slipway_agent::adapter::adapter as writer;
 use slipway_agent::api::{
     Adapter, AdapterKind, ClusterRegistration, ClusterRegistrationSpec, Condition, ConditionStatus,
-    SecretReference, find,
+    REGION, SecretReference, ZONE, find,
 };
 use slipway_agent::install::HUB_NAMESPACE;
-use slipway_agent::neighbour::neighbour;
 use slipway_agent::registration;
 use tokio::sync::OnceCell;
 
@@ -26,7 +26,7 @@ use crate::support::{eventually, refused};
 /// A token that must be seen nowhere but in Karmada's Secrets.
 const MEMBER_TOKEN: &str = "token-of-the-member";
 
-/// The neighbour's API server is the members' one, with a token of an account that may do what
+/// The other systems' API server is the member's, with a token of an account that may do what
 /// docs/registration.md says, and no more.
 async fn served() -> &'static str {
     static TOKEN: OnceCell<String> = OnceCell::const_new();
@@ -88,7 +88,7 @@ async fn with(adapters: Vec<Adapter>) -> ClusterRegistrationSpec {
 }
 
 async fn register(name: &str, adapters: Vec<Adapter>) {
-    let labels = [(registration::REGION, "east"), (registration::ZONE, "east-1a")];
+    let labels = [(REGION, "east"), (ZONE, "east-1a")];
     let spec = with(adapters).await;
     registration::prepare(&world().hub.admin(), name, &spec, &labels, false).await.unwrap();
 }
@@ -98,7 +98,7 @@ async fn change(name: &str, patch: Value) {
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
 }
 
-/// Waits until a neighbour's condition has this reason.
+/// Waits until an adapter's condition has this reason.
 async fn says(name: &str, kind: AdapterKind, reason: &str) -> Condition {
     let api = Api::<ClusterRegistration>::all(world().hub.admin());
     eventually(&format!("{name}: {} says {reason}", kind.name()), PATIENCE, || async {
@@ -110,7 +110,7 @@ async fn says(name: &str, kind: AdapterKind, reason: &str) -> Condition {
 }
 
 fn objects(client: Client, kind: AdapterKind) -> Api<DynamicObject> {
-    let (resource, home) = (neighbour(kind).resource(), neighbour(kind).home());
+    let (resource, home) = (writer(kind).resource(), writer(kind).hub_namespace());
     match home {
         Some(namespace) => Api::namespaced_with(client, namespace, &resource),
         None => Api::all_with(client, &resource),
@@ -154,13 +154,13 @@ async fn karmada_and_ocm_know_a_cluster_as_long_as_its_adapters_say_so() {
         (&json!(true), &json!(5))
     );
     let secrets = Api::<Secret>::namespaced(client.clone(), "karmada-cluster");
-    let held = eventually("the Secrets", PATIENCE, || async {
-        let held = secrets.get_opt("mcp.known").await.ok()??;
-        secrets.get_opt("mcp.known.impersonator").await.ok()?.map(|_| held)
+    let written = eventually("the Secrets", PATIENCE, || async {
+        let written = secrets.get_opt("mcp.known").await.ok()??;
+        secrets.get_opt("mcp.known.impersonator").await.ok()?.map(|_| written)
     })
     .await;
-    assert_eq!(held.data.as_ref().unwrap()["token"].0, MEMBER_TOKEN.as_bytes());
-    assert_eq!(held.data.unwrap()["caBundle"].0, world.member.keys.ca.as_bytes());
+    assert_eq!(written.data.as_ref().unwrap()["token"].0, MEMBER_TOKEN.as_bytes());
+    assert_eq!(written.data.unwrap()["caBundle"].0, world.member.keys.ca.as_bytes());
 
     // Nothing secret came back, and nothing is written again that has not changed.
     let registrations = Api::<ClusterRegistration>::all(world.hub.admin());
@@ -319,7 +319,7 @@ async fn what_others_wrote_is_not_touched() {
 }
 
 #[tokio::test]
-async fn a_neighbour_that_is_away_is_told_of_and_holds_nothing_up_for_ever() {
+async fn a_system_that_is_away_is_reported_and_delays_a_deletion_for_a_minute_only() {
     log();
     let hub = world().hub.admin();
     // A Secret that is not there, one that leads nowhere, and one that proves nothing.
@@ -354,7 +354,7 @@ async fn a_neighbour_that_is_away_is_told_of_and_holds_nothing_up_for_ever() {
 }
 
 #[tokio::test]
-async fn force_says_what_neighbours_still_know() {
+async fn force_says_what_other_systems_still_have() {
     log();
     let token = served().await;
     secret("forced", &world().member.endpoint.server, token).await;
@@ -383,7 +383,7 @@ async fn what_is_published_refuses_what_it_does_not_know() {
     ] {
         let mut registered = ClusterRegistration::new("wrong", with(vec![]).await);
         registered.metadata.uid = Some("u".to_owned());
-        let good = serde_json::to_value(neighbour(kind).object(&registered)).unwrap();
+        let good = serde_json::to_value(writer(kind).object(&registered)).unwrap();
         let mut bad = good.clone();
         let (parent, key) = path.rsplit_once('/').unwrap();
         bad.pointer_mut(parent).unwrap()[key] = wrong;

@@ -11,6 +11,11 @@ use std::time::Duration;
 
 use crate::secret::Secret;
 
+mod shell;
+
+pub use shell::ADMIN_CONF;
+pub(crate) use shell::{admin, admin_conf, client_certificate, etcd_flags, kubectl};
+
 /// How long a command may take unless it says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(120);
 

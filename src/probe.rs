@@ -4,6 +4,8 @@
 //! look that mutates cannot be written in another module. Probes are data: [`script`] bundles those of a
 //! whole host into one text for one command, [`frames()`] takes the answers apart again.
 
+use crate::command::admin;
+
 mod cluster;
 mod frames;
 
@@ -178,6 +180,7 @@ impl Probe {
     #[must_use]
     pub fn dns(address: &str, query: &str) -> Self {
         Self::new(include_str!("probe/dns.sh"), &[address, query])
+            .reading(&["/etc/kubernetes/kubelet.conf"])
     }
 
     /// The interface that has this IPv4 address, as `ip address` shows it; or nothing.
@@ -208,6 +211,7 @@ impl Probe {
         let words: Vec<&str> = questions.iter().map(String::as_str).collect();
         Self::new(
             concat!(
+                admin!(),
                 include_str!("probe/machine.sh"),
                 include_str!("probe/before.sh"),
                 include_str!("probe/network.sh"),

@@ -48,7 +48,7 @@ else
   [ -n "$ca" ] && p ca "$ca"
 fi
 if [ -f /etc/kubernetes/admin.conf ]; then
-  k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=5s --server=https://$(awk '/advertise-address=/ { sub(/.*=/, ""); print; exit }' /etc/kubernetes/manifests/kube-apiserver.yaml):6443"
+  k="$kubectl --request-timeout=5s --server=https://$(awk '/advertise-address=/ { sub(/.*=/, ""); print; exit }' /etc/kubernetes/manifests/kube-apiserver.yaml):6443"
   nodes=$($k get nodes -o 'jsonpath={range .items[*]}{.metadata.name}{"\t"}{.metadata.uid}{"\t"}{.status.nodeInfo.kubeletVersion}{"\t"}{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.status.addresses[?(@.type=="InternalIP")].address}{"\n"}{end}{range .items[?(@.metadata.labels.node-role\.kubernetes\.io/control-plane)]}/{"\t"}{.metadata.name}{"\n"}{end}' 2>/dev/null) && p nodes "$(printf %s "$nodes" | base64 -w0)"
   config=$($k -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}' 2>/dev/null) && p config "$(printf %s "$config" | base64 -w0)"
   kubelet=$($k -n kube-system get configmap kubelet-config -o 'jsonpath={.data.kubelet}' 2>/dev/null) && p kubelet "$(printf %s "$kubelet" | base64 -w0)"
@@ -63,7 +63,6 @@ if [ -e /etc/kubernetes/super-admin.conf ]; then
   fi
 fi
 if [ -f /etc/kubernetes/pki/etcd/healthcheck-client.crt ]; then
-  set -- --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key --command-timeout=3s
-  members=$(etcdctl "$@" member list -w json --hex=true 2>/dev/null) && p etcd "$(printf %s "$members" | base64 -w0)"
+  members=$($etcdctl --command-timeout=3s member list -w json --hex=true 2>/dev/null) && p etcd "$(printf %s "$members" | base64 -w0)"
 fi
 :

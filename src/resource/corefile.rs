@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Change, Drift, Resource};
-use crate::command::{Cmd, Input, Output};
+use crate::command::{Cmd, Input, Output, kubectl};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
@@ -21,8 +21,8 @@ const MARK: &str = "# no name server: ";
 
 /// Changes the Corefile, unless somebody else did meanwhile, and lets pods begin anew: they read their
 /// name servers when they start.
-const PATCH: &str = "k='kubectl --kubeconfig /etc/kubernetes/admin.conf --namespace kube-system'
-$k patch configmap coredns --type=json --patch-file=/dev/stdin && $k rollout restart deployment/coredns";
+const PATCH: &str = concat!("k='", kubectl!(), " --namespace kube-system'
+$k patch configmap coredns --type=json --patch-file=/dev/stdin && $k rollout restart deployment/coredns");
 
 impl Upstream {
     /// The desired text, given `corefile`.

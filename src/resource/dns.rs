@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Change, Drift, Resource, health};
-use crate::command::{Cmd, Output};
+use crate::command::{Cmd, Output, kubectl};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
@@ -103,9 +103,13 @@ pub struct DnsSpread {
 
 /// Deletes the pod `$1`; its Deployment makes another, which keeps away from the one that is left
 /// (kubeadm's anti-affinity).
-const MOVE: &str = r#"[ -n "$1" ] || exit 0
-k='kubectl --kubeconfig /etc/kubernetes/admin.conf --namespace kube-system'
-$k delete pod "$1" --ignore-not-found --wait=false && $k rollout status deployment/coredns --timeout=120s"#;
+const MOVE: &str = concat!(
+    r#"[ -n "$1" ] || exit 0
+k='"#,
+    kubectl!(),
+    r#" --namespace kube-system'
+$k delete pod "$1" --ignore-not-found --wait=false && $k rollout status deployment/coredns --timeout=120s"#
+);
 
 /// What there is to know of where CoreDNS runs.
 struct Places {

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::kubernetes::{kubeadm, kubeadm_unless};
 use super::{Change, Disruption, Drift, Resource};
-use crate::command::{Cmd, Output};
+use crate::command::{Cmd, Output, client_certificate};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::secret::Secret;
 
 /// The kubelet's client certificate: the cluster has let it in.
-const CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+const CREDENTIALS: &str = client_certificate!();
 
 /// The cluster's virtual IP answers on this node, before kubeadm waits for it for minutes.
 pub struct Reachable {
@@ -129,8 +129,7 @@ pub struct ControlPlaneJoin {
 
 /// A kubelet that was refused while its own API server started asks again after 8 s and more;
 /// started again, at once.
-const ASK: &str =
-    "[ -e /var/lib/kubelet/pki/kubelet-client-current.pem ] || systemctl restart kubelet";
+const ASK: &str = concat!("[ -e ", client_certificate!(), " ] || systemctl restart kubelet");
 
 impl Resource for ControlPlaneJoin {
     fn id(&self) -> String {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::diff::lasting;
 use super::{Change, Diff, Drift, Resource};
-use crate::command::{Cmd, Input, Output};
+use crate::command::{ADMIN_CONF, Cmd, Input, Output, kubectl};
 use crate::diagnostic::Result;
 use crate::pki::Leaf;
 use crate::probe::Probe;
@@ -20,12 +20,18 @@ pub struct Manifest {
     pub text: String,
 }
 
-pub(super) const APPLY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side \
-                     --force-conflicts --field-manager=slipway -f -";
+pub(super) const APPLY: &str = concat!(
+    kubectl!(),
+    " apply --server-side \
+                     --force-conflicts --field-manager=slipway -f -"
+);
 
 /// Applies what must not be shown, not even in an error.
-pub(super) const APPLY_SECRET: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side --force-conflicts \
-     --field-manager=slipway -f - >/dev/null 2>&1";
+pub(super) const APPLY_SECRET: &str = concat!(
+    kubectl!(),
+    " apply --server-side --force-conflicts \
+     --field-manager=slipway -f - >/dev/null 2>&1"
+);
 
 impl Resource for Manifest {
     fn id(&self) -> String {
@@ -100,7 +106,7 @@ impl Resource for Taints {
         let taints =
             self.taints.iter().map(|(key, value, effect)| format!("{key}={value}:{effect}"));
         let cmd = Cmd::new("kubectl")
-            .args(["--kubeconfig", "/etc/kubernetes/admin.conf", "taint", "--overwrite", "nodes"])
+            .args(["--kubeconfig", ADMIN_CONF, "taint", "--overwrite", "nodes"])
             .arg(&self.node)
             .args(taints);
         vec![Change::new(format!("taint {}", self.node), cmd).repeatable()]

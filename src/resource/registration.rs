@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{Change, Drift, Prerequisite, Resource};
-use crate::command::{Cmd, Output};
+use crate::command::{Cmd, Output, kubectl};
 use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::probe::Probe;
 
@@ -54,13 +54,17 @@ pub trait Hub: Send + Sync {
 
 /// A new Secret with a new credential, and an agent that begins with it; what the agent has outside
 /// its namespace is owned by that, so that it goes with it. `kubectl` must not print what it reads.
-const CREDENTIAL: &str = r#"k='kubectl --kubeconfig /etc/kubernetes/admin.conf'
+const CREDENTIAL: &str = concat!(
+    "k='",
+    kubectl!(),
+    r#"'
 { $k -n mcp-agent delete secret mcp-hub --ignore-not-found && $k -n mcp-agent create -f - &&
 $k -n mcp-agent delete pod --selector app=mcp-agent --wait=false; } >/dev/null 2>&1 || exit
 u=$($k get namespace mcp-agent -o 'jsonpath={.metadata.uid}') || exit
 for o in $($k get clusterroles,clusterrolebindings --selector app=mcp-agent -o name); do
 $k patch "$o" --type merge --patch '{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"mcp-agent","uid":"'"$u"'"}]}}' || exit
-done"#;
+done"#
+);
 
 /// What an agent's Secret says.
 struct Told {

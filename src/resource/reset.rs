@@ -134,6 +134,7 @@ mod tests {
             Probe::written("", true),
             Probe::written("", false),
             Probe::tokens(),
+            Probe::dns("", ""),
             Probe::registration(),
             Probe::cluster_role_binding(""),
         ];

@@ -2,7 +2,7 @@
 //! aborted. A step removes only what is provably that node's.
 
 use super::{Change, Diff, Disruption, Drift, Resource};
-use crate::command::{Cmd, Input, Output};
+use crate::command::{Cmd, Input, Output, etcd_flags, kubectl};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
@@ -17,9 +17,13 @@ pub struct NoEtcdMember {
 }
 
 /// It succeeds, too, where the member is gone already (`kubeadm reset` on the node removes its own).
-const REMOVE: &str = r#"set -- "$1" --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key
+const REMOVE: &str = concat!(
+    r#"set -- "$1" "#,
+    etcd_flags!(),
+    r#"
 id=$1; shift
-etcdctl "$@" member remove "$id" || ! etcdctl "$@" member list | grep -q "^$id""#;
+etcdctl "$@" member remove "$id" || ! etcdctl "$@" member list | grep -q "^$id""#
+);
 
 impl Resource for NoEtcdMember {
     fn id(&self) -> String {
@@ -76,7 +80,7 @@ impl Resource for NoNode {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        const DELETE: &str = r#"kubectl --kubeconfig /etc/kubernetes/admin.conf delete --raw "/api/v1/nodes/$1" -f -"#;
+        const DELETE: &str = concat!(kubectl!(), r#" delete --raw "/api/v1/nodes/$1" -f -"#);
         let options = serde_json::json!({
             "apiVersion": "v1",
             "kind": "DeleteOptions",

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::{Change, Diff, Drift, Resource};
 use crate::approver::client::{AUTO_APPROVAL, JOINS_OF};
-use crate::command::{Cmd, Output};
+use crate::command::{Cmd, Output, kubectl};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
@@ -19,7 +19,10 @@ pub struct NoTokens {
 
 /// What can be had only from an API server that answers is tried five times; a cluster without one has
 /// nobody to show a token to, and the next run finds it.
-const REMOVE: &str = r#"k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s --namespace kube-system'
+const REMOVE: &str = concat!(
+    "k='",
+    kubectl!(),
+    r#" --request-timeout=10s --namespace kube-system'
 i=0
 until found=$($k get secrets --field-selector type=bootstrap.kubernetes.io/token \
   --output 'jsonpath={range .items[*]}{.metadata.name} {.data.description}{"\n"}{end}' 2>/dev/null); do
@@ -27,7 +30,8 @@ until found=$($k get secrets --field-selector type=bootstrap.kubernetes.io/token
 done
 printf '%s\n' "$found" | while read -r name about; do
   case $about in "$1"*) $k delete secret --ignore-not-found -- "$name" || exit 1 ;; esac
-done"#;
+done"#
+);
 
 /// How the description of a token of slipway's begins, as its Secret holds it.
 fn mark() -> String {
@@ -84,7 +88,8 @@ impl Resource for NoAutoApproval {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        const REMOVE: &str = r#"kubectl --kubeconfig /etc/kubernetes/admin.conf delete clusterrolebinding --ignore-not-found -- "$1""#;
+        const REMOVE: &str =
+            concat!(kubectl!(), r#" delete clusterrolebinding --ignore-not-found -- "$1""#);
         let cmd = Cmd::shell(REMOVE).arg(AUTO_APPROVAL);
         vec![Change::new(format!("remove {AUTO_APPROVAL}"), cmd).repeatable()]
     }

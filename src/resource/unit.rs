@@ -60,7 +60,8 @@ impl Unit {
             .collect();
         let (known, new): (Vec<_>, Vec<_>) =
             self.files.iter().partition(|(path, _)| before.contains_key(path.as_str()));
-        let changed = known.iter().filter(|(path, digest)| before[path.as_str()] != *digest);
+        let same = |path: &str, digest: &str| before.get(path) == Some(&digest);
+        let changed = known.iter().filter(|(path, digest)| !same(path, digest));
         let gone = before.keys().filter(|path| !self.files.contains_key(**path));
         let parts: [(Vec<&str>, &str); 3] = [
             (changed.map(|(path, _)| path.as_str()).collect(), "changed"),

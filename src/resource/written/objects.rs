@@ -4,7 +4,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::{Answer, DryRun, difference, unanswered};
-use crate::command::{Cmd, Input, Output};
+use crate::command::{ADMIN_CONF, Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::resource::manifest::APPLY;
@@ -30,7 +30,7 @@ const OTHERS: &[&str] = &["kubeadm:node-autoapprove-bootstrap", "kubeadm:apiserv
 /// kube-proxy reads its configuration once, when it starts.
 const RESTART: &[&str] = &[
     "--kubeconfig",
-    "/etc/kubernetes/admin.conf",
+    ADMIN_CONF,
     "--namespace",
     "kube-system",
     "rollout",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Answer, DryRun, MANIFESTS, difference, meaning, unanswered};
-use crate::command::{Cmd, Input, Output};
+use crate::command::{Cmd, Input, Output, admin};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::resource::{Change, Diff, Disruption, Drift, Resource, sha256};
@@ -39,7 +39,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// Writes the manifest `$1` as one step, and waits until pod `$2` of it is ready: the kubelet's own
 /// probes ask the component's health endpoint. That it is this manifest's pod is known by the hash
 /// that the kubelet notes at the mirror pod. The kubelet reads no file whose name begins with a dot.
-const WRITE: &str = include_str!("pod.sh");
+const WRITE: &str = concat!(admin!(), include_str!("pod.sh"));
 
 impl StaticPod {
     /// The desired manifest and the present one.

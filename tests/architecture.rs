@@ -260,6 +260,56 @@ fn files_are_short_and_say_what_they_are() {
     report(&wrong);
 }
 
+/// Folders of this repository whose files documents and comments name.
+const FOLDERS: &[&str] = &[
+    "agent/",
+    "bench/",
+    "bundle/",
+    "docs/",
+    "inventories/",
+    "scripts/",
+    "src/",
+    "templates/",
+    "tests/",
+];
+
+/// The files and folders that a text names; words in capitals stand for something else.
+fn files_named(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
+    let words = words.map(|word| word.trim_end_matches(['.', '-']));
+    let ours = |word: &&str| FOLDERS.iter().any(|folder| word.starts_with(folder));
+    let is_path = |word: &&str| word.ends_with('/') || Path::new(word).extension().is_some();
+    words.filter(ours).filter(is_path).filter(|word| *word == word.to_lowercase())
+}
+
+#[test]
+fn files_that_texts_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = ["", "docs", "docs/decisions", "bundle"].into_iter().flat_map(|folder| {
+        let files = fs::read_dir(root.join(folder)).unwrap().map(|file| file.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|extension| extension == "md"))
+    });
+    // What a release brought may be gone.
+    let documents = documents.filter(|file| !file.ends_with("CHANGELOG.md"));
+    let documents =
+        documents.map(|file| (file.display().to_string(), fs::read_to_string(&file).unwrap()));
+    let mut wrong = Vec::new();
+    for (file, text) in documents.chain(sources()) {
+        for name in files_named(&text).filter(|name| !root.join(name).exists()) {
+            wrong.push(format!("{file}: there is no {name}"));
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn names_of_files_are_recognised() {
+    let text =
+        "see `src/lib.rs`, [docs](docs/security.md). Not /src/x.rs, src/NAME.rs; tests/steps/*.txt";
+    let named: Vec<&str> = files_named(text).collect();
+    assert_eq!(named, ["src/lib.rs", "docs/security.md", "tests/steps/"]);
+}
+
 #[test]
 fn imports_are_recognised() {
     assert_eq!(named("use crate::cluster::{Cluster, Node};"), ["cluster"]);

@@ -1,7 +1,7 @@
 //! What preflight finds: whole inventories as transcripts, limits as tables, and the documentation.
 //!
 //! `tests/preflight/NAME.facts` is what the nodes of `NAME.yaml` print beside what good machines do,
-//! `NAME.txt` what is said of it. `SNAPSHOTS=overwrite cargo test --test preflight` blesses.
+//! `NAME.txt` what is said of it. `make bless` writes it anew.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -384,7 +384,7 @@ proptest! {
     }
 }
 
-/// The table is generated; `SNAPSHOTS=overwrite` writes it anew.
+/// The table is generated; `make bless` writes it anew.
 #[test]
 fn the_documentation_has_every_check() {
     let (begin, end) = ("<!-- checks: generated -->\n", "<!-- checks: end -->\n");

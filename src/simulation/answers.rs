@@ -10,6 +10,7 @@ use super::kubeadm::key;
 use super::machine::{CREDENTIALS, KUBELET_CONF, Machine, SERVING, is_swap};
 use super::pod::Pod;
 use super::probes::{ProbeKind, RecognisedProbe};
+use super::unmodelled;
 use super::world::{NodeObject, World};
 use crate::approver::client::AUTO_APPROVAL;
 
@@ -170,7 +171,9 @@ impl World {
             return found.map_or(yes(false), map);
         }
         let name = path.strip_prefix("/api/v1/nodes/");
-        let name = name.unwrap_or_else(|| panic!("an unknown object: {path}"));
+        let name = name.unwrap_or_else(|| {
+            unmodelled("object", "add what the API answers in src/simulation/answers.rs", path)
+        });
         match objects.nodes.get(name) {
             Some(node) => (0, node_object(name, node).to_string()),
             None => yes(false),

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use super::effects::Effect;
+use super::unmodelled;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
     AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun, File, Hostname, Images,
@@ -15,6 +16,10 @@ use crate::resource::{
     VrrpFilter, sha256,
 };
 use crate::secret::Secret;
+
+/// How the simulation learns a new command.
+const TEACH: &str = "add the resource that gives it in src/simulation/commands.rs, and what it does to a \
+    machine in src/simulation/effects.rs";
 
 /// Fixed shell texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +129,7 @@ pub(super) fn effects_of(cmd: &Cmd) -> Vec<Effect> {
     match words.as_slice() {
         ["sh", "-c", text, "slipway", rest @ ..] => {
             let known = texts().iter().find(|(known, _)| known == text);
-            let (_, kind) = known.unwrap_or_else(|| panic!("an unknown shell text: {text}"));
+            let (_, kind) = known.unwrap_or_else(|| unmodelled("shell text", TEACH, text));
             shell(*kind, &rest.iter().map(owned).collect::<Vec<_>>(), input(cmd))
         }
         ["true"] => vec![Effect::Nothing],
@@ -141,7 +146,7 @@ pub(super) fn effects_of(cmd: &Cmd) -> Vec<Effect> {
             vec![Effect::Taint(owned(node), taints.iter().map(owned).collect())]
         }
         ["kubectl", .., "rollout", "restart", "daemonset/kube-proxy"] => vec![Effect::Nothing],
-        _ => panic!("an unknown command: {cmd}"),
+        _ => unmodelled("command", TEACH, cmd),
     }
 }
 
@@ -261,4 +266,10 @@ pub(super) fn documents(text: &str) -> Vec<Value> {
         json.unwrap_or_else(|_| serde_yaml::from_str(text).unwrap())
     };
     text.split("\n---\n").filter(|text| !text.trim().is_empty()).map(parse).collect()
+}
+
+#[test]
+#[should_panic(expected = "what it does to a machine in src/simulation/effects.rs\n\nreboot")]
+fn an_unknown_command_is_shown_with_the_files_that_teach_it() {
+    effects_of(&Cmd::new("reboot"));
 }

@@ -9,9 +9,12 @@ use serde_json::Value;
 use super::checks::{ready_for_a_control_plane, ready_for_a_node};
 use super::machine::{BOOTSTRAP, CREDENTIALS, ETCD_MANIFEST, KUBELET_CONF};
 use super::pod::Pod;
+use super::unmodelled;
 use super::world::World;
 use super::written::manifest;
 use crate::pki;
+
+const HERE: &str = "add its phases in src/simulation/kubeadm.rs";
 
 #[derive(Debug, Clone)]
 pub(super) struct Process {
@@ -118,6 +121,7 @@ impl Process {
             config.split("\n---\n").filter(|text| !text.is_empty()).map(parse).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let worker = words[0] == "join" && documents[0]["controlPlane"].is_null();
+        let has = |part: &&'static str| !worker || !CONTROL_PLANE_ONLY.contains(part);
         let left: VecDeque<&'static str> = match words.as_slice() {
             ["init"] => INIT.iter().copied().collect(),
             ["reset", "--force"] => RESET.iter().copied().collect(),
@@ -129,17 +133,13 @@ impl Process {
                 assert!(skip.iter().all(known), "unknown phases: {skip:?}");
                 let phases = JOIN.iter().filter(|(name, _)| !skip.contains(name));
                 let parts = phases.flat_map(|(_, parts)| parts.iter().copied());
-                parts.filter(|part| !worker || !CONTROL_PLANE_ONLY.contains(part)).collect()
+                parts.filter(has).collect()
             }
             ["join", "phase", wanted] => {
                 let (_, parts) = JOIN.iter().find(|(name, _)| name == wanted).unwrap();
-                parts
-                    .iter()
-                    .copied()
-                    .filter(|part| !worker || !CONTROL_PLANE_ONLY.contains(part))
-                    .collect()
+                parts.iter().copied().filter(has).collect()
             }
-            other => panic!("an unknown kubeadm command: {other:?}"),
+            other => unmodelled("kubeadm command", HERE, other.join(" ")),
         };
         Self { verb: words[0].to_owned(), worker, documents, left, waited: 0 }
     }

@@ -1,7 +1,7 @@
 //! The proof in memory: the real steps, with the real survey, plan and apply, on simulated machines.
 //!
 //! Commands and probes arrive as they would at a node. [`commands`] and [`probes`] recognise each by
-//! the shell text of the resource or probe that made it; an unknown one fails the test. [`effects`] and
+//! the shell text of the resource or probe that made it; an unknown one fails the test ([`unmodelled`]). [`effects`] and
 //! [`answers`] carry it out on a model ([`world`], [`machine`]). kubeadm goes through its phases one by
 //! one ([`kubeadm`], [`joining`]), and kubelets, etcd and the pod network do their part without slipway
 //! ([`controllers`]). After each event the world is checked ([`world::World::check`]) and can be copied:
@@ -39,3 +39,10 @@ mod written;
 
 /// The label and taint of control planes.
 const MARK: &str = "node-role.kubernetes.io/control-plane";
+
+/// Fails the test: slipway said something to a node that the simulation does not model. `teach` names the
+/// files to edit, so that who adds a probe or a command need not look for them.
+#[track_caller]
+fn unmodelled(what: &str, teach: &str, said: impl std::fmt::Display) -> ! {
+    panic!("the simulation does not know this {what}: {teach}\n\n{said}\n")
+}

@@ -3,8 +3,13 @@
 
 use std::sync::OnceLock;
 
+use super::unmodelled;
 use crate::probe::Probe;
 use crate::resource::{GONE, Reset};
+
+/// How the simulation learns a new probe.
+const TEACH: &str = "add its constructor and a kind in src/simulation/probes.rs, and what a machine \
+    answers in src/simulation/answers.rs";
 
 /// Which constructor made a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +108,10 @@ pub(super) fn read(script: &str) -> (Vec<RecognisedProbe>, String) {
         let known = texts().iter().find_map(|(text, kind)| {
             Some((after.strip_prefix(text)?.strip_prefix("\n) 2>/dev/null ")?, *kind))
         });
-        let (after, kind) = known.unwrap_or_else(|| panic!("an unknown probe: {after}"));
+        let (after, kind) = known.unwrap_or_else(|| {
+            let text = after.split("\n) 2>/dev/null ").next().unwrap_or_default();
+            unmodelled("probe", TEACH, text)
+        });
         let (input, after) = match after.strip_prefix("<<'") {
             None => ("", after.strip_prefix("</dev/null\n").unwrap()),
             Some(document) => {
@@ -129,4 +137,10 @@ fn a_probe_declares_what_its_text_reads_of_what_a_reset_takes_away() {
         let named = GONE.iter().any(|path| probe.text().contains(path));
         assert!(!named || Reset::takes_away(&probe), "{kind:?}: {}", probe.text());
     }
+}
+
+#[test]
+#[should_panic(expected = "what a machine answers in src/simulation/answers.rs\n\nuname -r")]
+fn an_unknown_probe_is_shown_with_the_files_that_teach_it() {
+    read("mark\n(set -- \nuname -r\n) 2>/dev/null </dev/null\n");
 }

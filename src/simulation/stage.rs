@@ -1,72 +1,14 @@
 //! What runs take as given: a bundle of tiny files, inventories as a person writes them, keys.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
-
-use serde_json::{Value, json};
 
 use super::hub::Known;
 use super::world::World;
 use crate::bundle::Bundle;
 use crate::inventory::{self, Inventory};
 use crate::pki::Pki;
-use crate::resource::sha256;
 use crate::steps::Program;
-
-const PROGRAMS: &[&str] = &[
-    "containerd",
-    "containerd-shim-runc-v2",
-    "ctr",
-    "bandwidth",
-    "host-local",
-    "loopback",
-    "portmap",
-    "tuning",
-    "kubelet",
-    "kubeadm",
-    "kubectl",
-    "etcdctl",
-    "etcdutl",
-];
-
-const IMAGES: &[&str] = &[
-    "pause",
-    "etcd",
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kube-scheduler",
-    "kube-proxy",
-    "coredns",
-    "calico-node",
-    "calico-cni",
-    "calico-kube-controllers",
-    "metrics-server",
-    "slipway-agent",
-];
-
-/// Packages, and whether only a virtual IP needs them.
-const PACKAGES: &[(&str, bool)] = &[
-    ("runc", false),
-    ("conntrack", false),
-    ("chrony", false),
-    ("haproxy", true),
-    ("keepalived", true),
-];
-
-const ADDONS: &[(&str, &str)] = &[
-    (
-        "calico",
-        "kind: DaemonSet\nmetadata: {name: calico-node, namespace: kube-system}\n---\n\
-         kind: Deployment\nmetadata: {name: calico-kube-controllers, namespace: kube-system}\n",
-    ),
-    (
-        "metrics-server",
-        "kind: APIService\nmetadata: {name: v1beta1.metrics.k8s.io}\n\
-         spec: {caBundle: \"${METRICS_SERVER_CA}\"}\n---\n\
-         kind: Deployment\nmetadata: {name: metrics-server, namespace: kube-system}\n",
-    ),
-];
 
 /// What every run works with.
 pub(super) struct Stage {
@@ -78,7 +20,7 @@ pub(super) struct Stage {
 
 /// How manifests call the image of that short name.
 pub(super) fn reference(name: &str) -> String {
-    format!("registry.example/{name}:1")
+    stage().bundle.image(name).unwrap().reference.clone()
 }
 
 /// The one stage of all tests.
@@ -86,72 +28,15 @@ pub(super) fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
     STAGE.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let bundle = bundle(folder.path());
         let program = folder.path().join("slipway");
         std::fs::write(&program, "this program").unwrap();
         Stage {
-            bundle: Arc::new(bundle),
+            bundle: Bundle::sample(),
             program: Program::read(&program).unwrap(),
             pki: Pki::generate().unwrap(),
             _folder: folder,
         }
     })
-}
-
-fn bundle(dir: &Path) -> Bundle {
-    let put = |path: &str, text: &str| -> Value {
-        let place = dir.join(path);
-        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-        std::fs::write(place, text).unwrap();
-        json!({"path": path, "size": text.len(), "sha256": sha256(text.as_bytes())})
-    };
-    let with = |mut entry: Value, fields: Value| {
-        let fields = fields.as_object().unwrap().clone();
-        entry.as_object_mut().unwrap().extend(fields);
-        entry
-    };
-    let program = |name: &&str| {
-        let entry = put(&format!("linux-amd64/bin/{name}"), name);
-        with(entry, json!({"name": name, "version": "1"}))
-    };
-    let addon = |(name, text): &(&str, &str)| {
-        with(put(&format!("manifests/{name}.yaml"), text), json!({"name": name, "version": "1"}))
-    };
-    let image = |name: &&str| {
-        let sha256 = sha256(name.as_bytes());
-        let blob = put(&format!("blobs/sha256/{sha256}"), name);
-        let (digest, size) = (format!("sha256:{sha256}"), &blob["size"]);
-        let blobs = [json!({"digest": digest, "size": size})];
-        let reference = reference(name);
-        json!({"name": name, "reference": reference, "digest": digest, "size": size, "blobs": blobs})
-    };
-    let package = |release: &'static str| {
-        move |(name, endpoint): &(&str, bool)| {
-            json!({
-                "release": release, "name": name, "version": "1", "architecture": "amd64",
-                "endpoint": endpoint,
-            })
-        }
-    };
-    let packages: Vec<Value> = ["debian-12", "debian-13"]
-        .into_iter()
-        .flat_map(|release| PACKAGES.iter().map(package(release)))
-        .map(|fields| {
-            let path = format!("packages/{}/{}.deb", fields["release"], fields["name"]);
-            with(put(&path.replace('"', ""), "a package"), fields)
-        })
-        .collect();
-    let list = |values: Vec<Value>| Value::from(values);
-    let manifest = json!({
-        "schema": crate::bundle::SCHEMA, "kubernetes": "1.37.2", "os": "linux", "arch": "amd64",
-        "recipe": "", "components": {}, "base": [],
-        "files": list(PROGRAMS.iter().map(program).collect()),
-        "images": list(IMAGES.iter().map(image).collect()),
-        "addons": list(ADDONS.iter().map(addon).collect()),
-        "packages": list(packages),
-    });
-    std::fs::write(dir.join("manifest.json"), manifest.to_string()).unwrap();
-    Bundle::open(dir).unwrap()
 }
 
 /// What an inventory says, as far as steps differ by it.

@@ -5,13 +5,13 @@ use std::net::Ipv4Addr;
 
 use base64::Engine as _;
 
-use super::MARK;
 use super::answers::running;
 use super::kubeadm::key;
 use super::machine::Machine;
 use super::machine::{API_MANIFEST, CREDENTIALS, ETCD_DATA, ETCD_MANIFEST, KUBELET_CONF};
 use super::pod::Pod;
 use super::world::{NodeObject, World};
+use super::{MARK, unmodelled};
 use crate::cluster::{ALIVE_PORT, API_PORT, Endpoint};
 use crate::template;
 
@@ -78,7 +78,7 @@ impl World {
                     facts.print("endpoint_api", "yes");
                 }
             }
-            other => panic!("an unknown question: {other}"),
+            other => unmodelled("question", "add its answer in src/simulation/survey.rs", other),
         }
     }
 

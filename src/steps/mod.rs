@@ -36,6 +36,8 @@ mod registration;
 mod sample;
 mod shared_keys;
 mod static_pods;
+#[cfg(test)]
+mod tests;
 mod time;
 mod tokens;
 

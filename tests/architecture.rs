@@ -367,14 +367,14 @@ fn changes(line: &str) -> Option<String> {
         let words: Vec<&str> =
             part.split_whitespace().map(|word| word.trim_matches(['\'', '"'])).collect();
         let starts = ["then", "do", "else", "!", "if", "while", "until", "exec", "env"];
-        let first = words.iter().position(|word| {
+        let mut words = words.into_iter().skip_while(|word| {
             let limit = *word == "timeout" || word.parse::<f64>().is_ok();
-            !starts.contains(word) && !word.contains('=') && !limit
+            starts.contains(word) || word.contains('=') || limit
         });
-        let Some(first) = first else { continue };
-        let found = CHANGING.iter().find(|(name, _)| *name == words[first]);
+        let Some(command) = words.next() else { continue };
+        let found = CHANGING.iter().find(|(name, _)| *name == command);
         let Some((name, verbs)) = found else { continue };
-        if verbs.is_empty() || words[first..].iter().any(|word| verbs.contains(word)) {
+        if verbs.is_empty() || words.any(|word| verbs.contains(&word)) {
             return Some((*name).to_owned());
         }
     }

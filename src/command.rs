@@ -189,6 +189,12 @@ impl Output {
         self.code == 0
     }
 
+    /// Standard output as JSON; `null` where it is something else.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_default()
+    }
+
     /// Standard output as text.
     #[must_use]
     pub fn text(&self) -> String {

@@ -1,6 +1,7 @@
 //! slipway turns machines reachable by SSH into a highly available Kubernetes cluster.
 
 pub mod approver;
+pub mod bounded;
 pub mod bundle;
 pub mod cache;
 pub mod cli;
@@ -17,6 +18,7 @@ pub mod hub;
 pub mod inventory;
 pub mod kubernetes;
 pub mod lab;
+pub mod pause;
 pub mod pki;
 pub mod preflight;
 pub mod probe;

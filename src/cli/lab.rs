@@ -12,6 +12,7 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::lab::quantity::{Share, Size};
 use crate::lab::spec::Lab;
 use crate::lab::{self, Condition, Fault, State, Wanted};
+use crate::report::Format;
 
 /// Create, inspect, break and remove nodes on this machine.
 #[derive(Debug, clap::Args)]
@@ -29,8 +30,8 @@ enum Command {
         #[command(flatten)]
         lab: Name,
         /// How to show it.
-        #[arg(long, value_enum, default_value_t = Output::Text)]
-        output: Output,
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        output: Format,
     },
     /// Log in to a node, or run a command there.
     Ssh {
@@ -188,12 +189,6 @@ struct Up {
     kubernetes: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Output {
-    Text,
-    Json,
-}
-
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let progress = |line: &str| say_error(line);
     match args.command {
@@ -258,17 +253,17 @@ async fn up(args: Up) -> Result<()> {
     Ok(())
 }
 
-async fn status(name: &str, output: Output) -> Result<()> {
+async fn status(name: &str, output: Format) -> Result<()> {
     let (lab, conditions) = lab::status(name).await?;
     match output {
-        Output::Text => {
+        Format::Text => {
             for (node, Condition { state, faults }) in lab.nodes.iter().zip(conditions) {
                 let (name, role, address) = (&node.name, node.role.name(), node.address);
                 let how = [&[word(state).to_owned()], faults.as_slice()].concat().join("; ");
                 say(format!("{name:<6} {role:<14} {address:<14} {how}"));
             }
         }
-        Output::Json => say(json(&lab, &conditions)?),
+        Format::Json => say(json(&lab, &conditions)?),
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::{Node, Permit};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
+use crate::pause::Pauses;
 use crate::probe::Probe;
 use crate::resource::Resource;
 
@@ -36,7 +37,7 @@ pub(super) async fn reconcile_with_retries<'a, T: Transport>(
     events: &dyn Sink,
 ) -> Result<(Vec<Differing<'a>>, bool)> {
     let began = Instant::now();
-    let mut pause = Duration::from_secs(1);
+    let mut pauses = Pauses::new(Duration::from_secs(1), Duration::from_secs(15));
     let mut retried = false;
     loop {
         let error = match reconcile(node, step, wants, permit, events).await {
@@ -65,8 +66,7 @@ pub(super) async fn reconcile_with_retries<'a, T: Transport>(
             node.wait_for_units(UNITS).await?;
         } else {
             tell(format!("this to pass: {}", error.message()));
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(15));
+            pauses.wait().await;
         }
     }
 }
@@ -75,14 +75,13 @@ impl<T: Transport> Node<T> {
     /// Reconnects, as often as it takes, and retakes the lease. Returns whether the node has rebooted since
     /// [`Node::booted`]; ends only with success or an error that does not pass.
     async fn reconnect(&self) -> Result<bool> {
-        let mut pause = Duration::from_secs(1);
+        let mut pauses = Pauses::new(Duration::from_secs(1), Duration::from_secs(8));
         loop {
             match self.try_reconnect().await {
                 Err(error) if error.is_passing() => {}
                 result => return result,
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(8));
+            pauses.wait().await;
         }
     }
 
@@ -111,7 +110,7 @@ impl<T: Transport> Node<T> {
     /// `Timeout` after `limit`, and what still works.
     pub async fn wait_for_units(&self, limit: Duration) -> Result<()> {
         let began = Instant::now();
-        let mut pause = Duration::from_millis(200);
+        let mut pauses = Pauses::new(Duration::from_millis(200), Duration::from_secs(2));
         loop {
             let seen = self.look(&[Probe::running()]).await?;
             let units = seen.first().map(crate::command::Output::text).unwrap_or_default();
@@ -123,8 +122,7 @@ impl<T: Transport> Node<T> {
                 return Err(Error::new(Kind::Timeout, message)
                     .hint("its output is in /run/slipway on the node; `systemctl stop` ends it"));
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
+            pauses.wait().await;
         }
     }
 }

@@ -34,7 +34,8 @@ pub struct Known {
     /// etcd and the API's latency.
     pub health: String,
     /// When its agent last renewed its Lease: it does so by the clock, each `syncInterval`.
-    pub last_beat: Option<Timestamp>,
+    #[serde(rename = "lastBeat")]
+    pub last_heartbeat: Option<Timestamp>,
     /// When it last wrote its status, which it does less often while nothing changes.
     pub last_sync: Option<Timestamp>,
     /// When the certificate of its API server runs out.
@@ -71,7 +72,7 @@ fn heartbeats(leases: &[Lease]) -> BTreeMap<String, Timestamp> {
     leases.iter().filter_map(heartbeat).collect()
 }
 
-fn known(found: &ClusterRegistration, last_beat: Option<Timestamp>) -> Known {
+fn known(found: &ClusterRegistration, last_heartbeat: Option<Timestamp>) -> Known {
     let status = found.status.clone().unwrap_or_default();
     let label = |key: &str| found.labels().get(key).map(|value| printable(value));
     let region = [label(REGION), label(ZONE)].into_iter().flatten().collect::<Vec<_>>().join("/");
@@ -91,7 +92,7 @@ fn known(found: &ClusterRegistration, last_beat: Option<Timestamp>) -> Known {
             .filter(|one| one.status != ConditionStatus::True)
             .map_or_else(String::new, |one| printable(&format!("{}: {}", one.reason, one.message))),
         health: told.into_iter().flatten().collect::<Vec<_>>().join(", "),
-        last_beat,
+        last_heartbeat,
         last_sync: status.last_sync_time.map(|time| time.0),
         certificates: health.cert_expiry.map(|time| time.0),
     }
@@ -145,7 +146,7 @@ pub fn table(clusters: &[Known], now: Timestamp) -> String {
             or_dash(one.version.clone()),
             one.nodes.map_or_else(|| "-".to_owned(), |(ready, all)| format!("{ready}/{all}")),
             or_dash(one.health.clone()),
-            one.last_beat
+            one.last_heartbeat
                 .or(one.last_sync)
                 .map_or_else(|| "-".to_owned(), |at| format!("{} ago", apart(at, now))),
             one.certificates
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_beat_is_shown_not_the_last_change() {
+    fn the_last_heartbeat_is_shown_not_the_last_change() {
         let leases = [
             lease("mcp-cluster-one", json!({"renewTime": "2026-11-21T12:01:50.000000Z"})),
             // Let in, and not yet heard of.

@@ -14,6 +14,7 @@ mod identity;
 mod keys;
 mod kubelet;
 mod networks;
+mod read;
 mod registration;
 mod resolve;
 mod rules;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slipway_agent::api::{NAME_LIMIT, REGION, ZONE};
 
-use super::resolve::{flag, json, owned, pairs, path, text};
+use super::read::{flag, json, owned, pairs, path, text};
 use super::source::Finding;
 use super::syntax;
 use super::tree::{Node, Value};

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::source::{Finding, Span};
 use super::tree::{Node, Value};
-use super::{identity, networks, resolve, syntax};
+use super::{identity, networks, read, syntax};
 use crate::cluster::{API_PORT, Role, unreachable};
 use crate::kubernetes::names;
 
@@ -30,9 +30,7 @@ pub(super) fn check(root: &Node, dir: &Path, findings: &mut Vec<Finding>) {
 }
 
 fn control_planes(root: &Node) -> Vec<&Node> {
-    root.items("spec.nodes")
-        .filter(|node| resolve::role(node) == Some(Role::ControlPlane))
-        .collect()
+    root.items("spec.nodes").filter(|node| read::role(node) == Some(Role::ControlPlane)).collect()
 }
 
 fn name(node: &Node) -> &str {
@@ -40,7 +38,7 @@ fn name(node: &Node) -> &str {
 }
 
 fn roles(root: &Node, findings: &mut Vec<Finding>) {
-    let all_known = root.items("spec.nodes").all(|node| resolve::role(node).is_some());
+    let all_known = root.items("spec.nodes").all(|node| read::role(node).is_some());
     if let Some(nodes) = root.get("spec.nodes")
         && all_known
         && control_planes(root).is_empty()
@@ -119,7 +117,7 @@ fn endpoint(root: &Node, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(title, &address.span, reason));
     }
     if let Some(written) = vip
-        && let Some(vip) = resolve::address(written)
+        && let Some(vip) = read::address(written)
     {
         findings.extend(unusable(vip, &written.span));
         findings.extend(taken(root, vip, &written.span));
@@ -159,7 +157,7 @@ fn not_one_of_both(root: &Node, endpoint: &Node) -> Option<Finding> {
 fn taken(root: &Node, vip: Ipv4Addr, span: &Span) -> Vec<Finding> {
     let same = |node: &Node| {
         let of_node = ["address", "internalAddress"].into_iter().filter_map(|key| node.get(key));
-        let same = of_node.into_iter().find(|at| resolve::address(at) == Some(vip))?;
+        let same = of_node.into_iter().find(|at| read::address(at) == Some(vip))?;
         let title = format!("the VIP {vip} is the address of `{}`", name(node));
         let finding = Finding::new(title, span, "choose an address that no machine has");
         Some(finding.mark(&same.span, ""))
@@ -181,9 +179,9 @@ fn names_and_addresses(root: &Node, findings: &mut Vec<Finding>) {
         if let Some(name) = node.get("name") {
             findings.extend(names.add("name", name, name.text().unwrap_or_default()));
         }
-        let internal = resolve::internal(node);
+        let internal = read::internal(node);
         let mut reported = None;
-        if let (Some(address), Some(port)) = (node.get("address"), resolve::ssh_port(root, node)) {
+        if let (Some(address), Some(port)) = (node.get("address"), read::ssh_port(root, node)) {
             let target = format!("{}:{port}", address.text().unwrap_or_default().to_lowercase());
             reported = targets.add("address", address, &target);
             if internal.is_none() && node.get("internalAddress").is_none() && !syntax_fault(address)
@@ -231,7 +229,7 @@ fn reserved_name(name: &Node) -> Option<Finding> {
 
 /// Labels that are not a person's to choose.
 fn labels(node: &Node, findings: &mut Vec<Finding>) {
-    let worker = resolve::role(node) == Some(Role::Worker);
+    let worker = read::role(node) == Some(Role::Worker);
     for entry in node.get("labels").map(Node::entries).unwrap_or_default() {
         let key = entry.key.as_str();
         if let Some(says) = names::owned_label(key) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::files;
-use super::run::until;
+use super::wait::until;
 use crate::diagnostic::Result;
 
 /// One group by name, in all hierarchies.

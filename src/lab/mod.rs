@@ -18,6 +18,7 @@ use crate::diagnostic::{Error, Kind, Result};
 
 mod access;
 mod cgroup;
+mod container;
 mod disk;
 mod fault;
 mod files;
@@ -32,13 +33,14 @@ mod snapshot;
 pub mod spec;
 mod store;
 mod time;
+mod wait;
 
 pub use fault::{Fault, delay_line, inject, mend};
 pub use node::supervise;
 use quantity::Size;
-use run::until;
 pub use snapshot::{restore, snapshot, snapshots};
 use spec::{Lab, Role};
+use wait::until;
 
 /// What a new lab gets, unless the user says otherwise.
 const CONTROL_PLANES: u8 = 3;
@@ -117,7 +119,7 @@ pub async fn up(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
 
 /// Switches all nodes on, and waits until each answers.
 async fn boot(lab: &Lab, say: &dyn Fn(&str)) -> Result<()> {
-    let off = lab.nodes.iter().filter(|node| !node::running(lab, node)).count();
+    let off = lab.nodes.iter().filter(|node| !container::running(lab, node)).count();
     if off > 0 {
         say(&format!("starting {off} of {} nodes", lab.nodes.len()));
     }
@@ -205,7 +207,7 @@ pub async fn status(name: &str) -> Result<(Lab, Vec<Condition>)> {
     let lab = store::require(name)?;
     let mut conditions = Vec::new();
     for node in &lab.nodes {
-        let state = match node::running(&lab, node) {
+        let state = match container::running(&lab, node) {
             false => State::Off,
             true if node::speaks(node).await => State::Up,
             true => State::Silent,

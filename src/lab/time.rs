@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 
 use super::cgroup::Group;
-use super::run::{detached, until};
+use super::run::detached;
 use super::spec::Lab;
+use super::wait::until;
 use super::{files, store};
 use crate::diagnostic::Result;
 

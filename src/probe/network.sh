@@ -42,14 +42,20 @@ large() {
 }
 
 # ADDRESS: who has the virtual IP, if not this node. A living neighbour answers within milliseconds. Whom
-# the kernel only remembers, it asks again once somebody sends there (ip-neighbour(8): delay, then probe).
+# the kernel only remembers, it asks again once somebody sends there (ip-neighbour(8): delay, then probe);
+# but not whom it believes to be reachable: who does not answer us then may be gone.
 vip() {
   ip -o -4 addr show | grep -qF " $1/" && return
+  believed=
+  case $(ip -o neigh show to "$1") in *REACHABLE*) believed=yes ;; esac
   said=$(answer "$1" 6443 0.5)
   for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     seen=$(ip -o neigh show to "$1")
-    case $said:$seen in silent:*DELAY | silent:*PROBE | silent:*INCOMPLETE) sleep 0.5 ;; *) break ;; esac
+    case $said:$seen in silent:*DELAY* | silent:*PROBE* | silent:*INCOMPLETE*) sleep 0.5 ;; *) break ;; esac
   done
+  case $believed:$said in
+    yes:silent | yes:beyond) ping -q -c 1 -W 1 "$1" >/dev/null || seen= ;;
+  esac
   p vip "$said $(echo "$seen" | awk '{
     for (i = 2; i < NF; i++) if ($i == "lladdr") mac = $(i + 1)
     print $NF " " mac

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::Plan;
 use crate::event::Sink;
 
 mod fancy;
@@ -44,6 +45,14 @@ pub fn sink(format: Format, terminal: bool) -> Arc<dyn Sink> {
 /// `count` and `noun`, in the singular or the plural.
 fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Nodes of a plan by their names; all of them by their number.
+fn names(plan: &Plan, nodes: &[&str]) -> String {
+    match nodes.len() {
+        count if count > 2 && count == plan.nodes.len() => format!("all {count} nodes"),
+        _ => nodes.join(", "),
+    }
 }
 
 /// `0.4 s`, `12 s`, `3 min 20 s`: as precise as anyone cares about.

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 
 use serde_json::{Value, json};
 
-use super::{counted, radius};
+use super::{counted, names, radius};
 use crate::diagnostic::printable;
 use crate::engine::{Plan, Planned};
 use crate::event::SCHEMA;
@@ -109,13 +109,6 @@ fn groups<'a>(plan: &'a Plan, step: &str) -> Vec<Group<'a>> {
     }
     groups.sort_by_key(|(nodes, _)| Reverse(nodes.len()));
     groups
-}
-
-pub(super) fn names(plan: &Plan, nodes: &[&str]) -> String {
-    match nodes.len() {
-        count if count > 2 && count == plan.nodes.len() => format!("all {count} nodes"),
-        _ => nodes.join(", "),
-    }
 }
 
 fn restarts(one: &Planned) -> Option<&str> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{counted, plan::names, short};
+use super::{counted, names, short};
 use crate::engine::{Etcd, Plan};
 use crate::state::LastApply;
 

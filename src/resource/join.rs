@@ -141,7 +141,7 @@ impl Resource for ControlPlaneJoin {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let node: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let node = seen.json();
         // kubeadm's phase `mark-control-plane` sets it, the last one that changes anything.
         let marked = node.pointer("/metadata/labels/node-role.kubernetes.io~1control-plane");
         Ok(Drift::unless(marked.is_some(), "join the cluster"))

@@ -124,7 +124,7 @@ impl Resource for Voter {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let members: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let members = seen.json();
         let votes = members.get("members").and_then(|m| m.as_array()).is_some_and(|members| {
             members.iter().any(|member| {
                 member.get("name").and_then(|n| n.as_str()) == Some(&self.node)

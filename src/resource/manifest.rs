@@ -83,7 +83,7 @@ impl Resource for Taints {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let node: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let node = seen.json();
         let live = node.pointer("/spec/taints").and_then(|taints| taints.as_array());
         let field = |taint: &serde_json::Value, name: &str| {
             taint.get(name).and_then(|f| f.as_str()).unwrap_or_default().to_owned()

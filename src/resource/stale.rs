@@ -35,7 +35,7 @@ impl Resource for NoEtcdMember {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let list: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let list = seen.json();
         let members = list.get("members").and_then(|members| members.as_array());
         let gone = members.is_some_and(|members| {
             let id = |member: &serde_json::Value| {
@@ -74,7 +74,7 @@ impl Resource for NoNode {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let node: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let node = seen.json();
         let uid = node.pointer("/metadata/uid").and_then(|uid| uid.as_str());
         Ok(Drift::unless(uid != Some(&self.uid), Diff::delete(format!("remove, UID {}", self.uid))))
     }

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Schema, cannot, write};
+use crate::bounded;
 use crate::diagnostic::{Error, Kind, Result, printable};
 
 #[cfg(test)]
@@ -141,10 +140,7 @@ impl Saved {
     /// [`Kind::Machine`] when it cannot be read; [`Kind::Inventory`] when it is no plan, or one of
     /// another slipway.
     pub fn read(path: &Path) -> Result<Self> {
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes))
-            .map_err(cannot(path))?;
+        let bytes = bounded::read(path, SIZE_LIMIT).map_err(cannot(path))?;
         Self::parse(&bytes).map_err(|e| e.context(path.display()))
     }
 

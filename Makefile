@@ -14,11 +14,6 @@ ADVISORIES := $(or $(CARGO_TARGET_DIR),target)/advisories
 # The snapshots of what users read and nodes get.
 SNAPSHOTS := --test inventory --test inventory_meaning --test plan --test preflight
 
-# The compiler is that of rust-toolchain.toml; rustup's default where it lacks that and may not fetch it.
-ifeq ($(shell cargo --version),)
-export RUSTUP_TOOLCHAIN := stable
-endif
-
 help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 

@@ -28,6 +28,7 @@ mod plans;
 mod pod;
 mod probes;
 mod reaching;
+mod reads;
 mod recovery;
 mod rng;
 mod run;

@@ -56,7 +56,7 @@ pub(super) struct RecognisedProbe {
 }
 
 /// Every probe that resources and surveys use.
-fn probes() -> Vec<(Probe, ProbeKind)> {
+pub(super) fn probes() -> Vec<(Probe, ProbeKind)> {
     use ProbeKind::*;
     vec![
         (Probe::address(""), Address),

@@ -21,7 +21,7 @@ use crate::preflight;
 use crate::resource::sha256;
 use crate::secret::Secret;
 use crate::state::{Announced, Basis, LastApply, Saved, State};
-use crate::steps::{Context, Token};
+use crate::steps::{Context, Token, is_partial};
 use crate::survey::Survey;
 
 mod connect;
@@ -148,7 +148,7 @@ impl<T: Transport + 'static> Session<T> {
             inventory.check_new()?;
         }
         let cluster = inventory.cluster.clone();
-        if purpose.partial {
+        if is_partial(purpose.steps) {
             refuse_joins(&survey)?;
         }
         let pki = match kept {
@@ -172,8 +172,7 @@ impl<T: Transport + 'static> Session<T> {
             hub,
             registration,
         });
-        let plan = engine::plan(&context, &nodes).await?;
-        let plan = Arc::new(Plan { partial: purpose.partial, ..plan });
+        let plan = Arc::new(engine::plan(&context, &nodes).await?);
         Ok(Self { inventory, nodes, context, plan, unreachable })
     }
 

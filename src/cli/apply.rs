@@ -50,6 +50,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
             "the saved plan holds; {done} of its {all} changes are done already"
         ));
     }
+    let partial = session.plan.is_partial();
     args.options.show_plan(&session.plan, session.last_apply().as_ref());
     let agreed = |plan: &Plan| plan.changes() == 0 || args.yes || saved.is_some() || agrees();
     let permit = session.plan.confirm(agreed).ok_or_else(|| {
@@ -70,7 +71,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     if let Some(worst) = show_failures(&session.inventory, &outcome) {
         return Ok(ExitCode::from(worst.exit_code()));
     }
-    if let Some((took, steps)) = recorder.times().filter(|_| !purpose.partial) {
+    if let Some((took, steps)) = recorder.times().filter(|_| !partial) {
         let last = LastApply::now(outcome.changed, took, &steps);
         // Nothing depends on it.
         session.note_apply(&last).unwrap_or_else(say_error);
@@ -78,11 +79,13 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let kubeconfig = session.write_kubeconfig()?;
     // Standard output is for programs alone where they asked for it.
     let tell: fn(String) = if text { say } else { say_error };
-    let of = if purpose.partial { "the selected steps of " } else { "" };
-    let matches = if purpose.partial { "match" } else { "matches" };
+    let name = &session.context.cluster.name;
+    let matches = match partial {
+        true => format!("the selected steps of {name} match"),
+        false => format!("{name} matches"),
+    };
     tell(format!(
-        "{of}{} {matches} its inventory: {} changes in {:.1} s\nkubeconfig: {}",
-        session.context.cluster.name,
+        "{matches} its inventory: {} changes in {:.1} s\nkubeconfig: {}",
         outcome.changed,
         began.elapsed().as_secs_f64(),
         kubeconfig.display(),

@@ -9,15 +9,13 @@ use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result};
 use crate::host::Transport;
 use crate::resource::{Diff, Disruption, Reset, Resource};
-use crate::steps::{Context, Step};
+use crate::steps::{Context, Step, is_partial};
 
 /// What would change, per node and step.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// All steps, in reading order.
     pub steps: &'static [Step],
-    /// Whether steps were left out by who asked for it.
-    pub partial: bool,
     /// The nodes, in the inventory's order.
     pub nodes: Vec<NodePlan>,
     /// etcd's voting members now: none in a new cluster, `None` if no member answered.
@@ -79,6 +77,12 @@ impl Permit {
 }
 
 impl Plan {
+    /// Whether the run leaves steps out.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        is_partial(self.steps)
+    }
+
     /// How many resources differ.
     #[must_use]
     pub fn changes(&self) -> usize {
@@ -141,7 +145,6 @@ pub async fn plan<T: Transport + 'static>(
         Some(error) => Err(error),
         None => Ok(Plan {
             steps: context.steps,
-            partial: false,
             nodes: plans.into_values().collect(),
             voters: match context.survey.voters() {
                 _ if context.is_new() => Some(Voters::default()),

@@ -58,7 +58,6 @@ pub(super) fn look(want: &dyn Resource, seen: &Output, size: usize) {
     let steps = vec![StepPlan { step, resources: vec![planned] }];
     let plan = Plan {
         steps: STEPS,
-        partial: false,
         nodes: vec![NodePlan { node: "cp-1".to_owned(), steps }],
         voters: Some(Voters { count: 1, answering: 1 }),
     };

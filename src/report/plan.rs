@@ -120,11 +120,9 @@ fn restarts(one: &Planned) -> Option<&str> {
 
 /// How much changes, and what restarts.
 fn summary(plan: &Plan) -> String {
-    if plan.changes() == 0 && plan.partial {
-        return "No changes: the selected steps match the inventory".to_owned();
-    }
     if plan.changes() == 0 {
-        return "No changes: the cluster matches the inventory".to_owned();
+        let matches = if plan.is_partial() { "selected steps match" } else { "cluster matches" };
+        return format!("No changes: the {matches} the inventory");
     }
     let touched = plan.nodes.iter().filter(|node| !node.steps.is_empty()).count();
     let restarts = radius::restarts(plan);
@@ -199,7 +197,6 @@ pub(super) mod tests {
         let nodes = nodes.map(|(node, s)| NodePlan { node: node.to_owned(), steps: steps(s) });
         Plan {
             steps: STEPS,
-            partial: false,
             nodes: nodes.collect(),
             voters: Some(crate::engine::Voters { count: 3, answering: 3 }),
         }

@@ -12,8 +12,6 @@ pub struct Purpose {
     pub steps: &'static [Step],
     /// Whether it may change nodes: it takes their leases then.
     pub changes: bool,
-    /// Whether somebody left steps out.
-    pub partial: bool,
 }
 
 impl Purpose {
@@ -25,7 +23,7 @@ impl Purpose {
     pub const APPLY: Self = Self::of("apply", STEPS, true);
 
     const fn of(name: &'static str, steps: &'static [Step], changes: bool) -> Self {
-        Self { name, steps, changes, partial: false }
+        Self { name, steps, changes }
     }
 
     /// The same with the steps named in `only`, if any is, and without those named in `skip`.
@@ -49,7 +47,7 @@ impl Purpose {
             return Err(Error::new(Kind::Usage, "no step is left of --only and --skip"));
         }
         // A process has one run, and its steps live as long.
-        Ok(Self { steps: left.leak(), partial: true, ..self })
+        Ok(Self { steps: left.leak(), ..self })
     }
 }
 

@@ -69,6 +69,12 @@ pub const STEPS: &[Step] = &[
     registration::STEP,
 ];
 
+/// Whether a run of `steps` leaves out some of [`STEPS`].
+#[must_use]
+pub fn is_partial(steps: &[Step]) -> bool {
+    steps.len() < STEPS.len()
+}
+
 /// One step.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {

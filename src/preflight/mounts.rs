@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use super::finding::{Check, Finding, JOINING};
 use super::{joining, list};
 use crate::diagnostic::printable;
-use crate::survey::Mount;
-use crate::survey::Survey;
+use crate::survey::{Mount, Survey};
 
 pub(super) const READ_ONLY: Check = Check {
     name: "read-only",

@@ -9,8 +9,7 @@ use super::finding::{ALL, Check, Finding, JOINING, JOINING_CONTROL_PLANES, Sever
 use super::{carrier, joining, list};
 use crate::cluster::{Cluster, Endpoint, Node, Role};
 use crate::diagnostic::printable;
-use crate::survey::Answer;
-use crate::survey::{Membership, Survey};
+use crate::survey::{Answer, Membership, Survey};
 
 pub(super) const FILTERED: Check = Check {
     name: "filtered",

@@ -5,8 +5,7 @@ use std::net::Ipv4Addr;
 use super::finding::{Check, Finding, JOINING, Severity};
 use crate::cluster::{ALIVE_PORT, API_PORT, Cluster, Endpoint, Node, Role};
 use crate::diagnostic::printable;
-use crate::survey::Listener;
-use crate::survey::{Membership, Survey};
+use crate::survey::{Listener, Membership, Survey};
 
 pub(super) const PORT: Check = Check {
     name: "port",

@@ -6,9 +6,7 @@ use super::finding::{ALL, Check, Finding, JOINING, JOINING_CONTROL_PLANES, Sever
 use super::joining;
 use crate::cluster::{Cluster, Endpoint, Role};
 use crate::diagnostic::printable;
-use crate::survey::Disk;
-use crate::survey::Machine;
-use crate::survey::Survey;
+use crate::survey::{Disk, Machine, Survey};
 
 pub(super) const OPERATING_SYSTEM: Check = Check {
     name: "operating-system",

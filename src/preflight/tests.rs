@@ -8,8 +8,7 @@ use super::*;
 use crate::command::Output;
 use crate::probe::Probe;
 use crate::steps::Context;
-use crate::survey::Answer;
-use crate::survey::Facts;
+use crate::survey::{Answer, Facts};
 
 /// Debian's own `sh`, what it is, and the shell that others have for it.
 const SHELLS: &[&str] = &["sh", "dash", "bash"];

@@ -15,9 +15,11 @@ systemctl is-active --quiet chrony && p chrony running
 # Chains that drop what the node forwards, by policy or by their last rule; a verdict of another table
 # does not save a packet (nft(8)). Calico and kube-proxy put their own rules into iptables' tables.
 nft list tables | while read -r _ family table; do
-  case $family:$table in ip6:* | arp:* | bridge:* | netdev:*) continue ;; esac
-  case $family:$table in ip:filter | ip:nat | ip:mangle | ip:raw | ip:security) continue ;; esac
-  case $table in kube-proxy | calico | slipway_vrrp) continue ;; esac
+  case $family:$table in
+    ip6:* | arp:* | bridge:* | netdev:*) continue ;;
+    ip:filter | ip:nat | ip:mangle | ip:raw | ip:security) continue ;;
+    *:kube-proxy | *:calico | *:slipway_vrrp) continue ;;
+  esac
   nft list table "$family" "$table" | awk -v table="$family $table" '
     $1 == "chain" { chain = $2; forward = drops = 0; next }
     /hook forward/ { forward = 1; if (/policy drop/) drops = 1; next }

@@ -3,11 +3,8 @@
 use serde_json::Value;
 
 use super::lab_cluster::{INVENTORY, LabCluster};
-use super::support::{CHANGES, eventually, secs};
+use super::support::{CHANGES, TIMEOUT, eventually, secs};
 use super::{Case, Start};
-
-/// The exit code of what was waited for in vain.
-const TIMEOUT: i32 = 69;
 
 pub const CASES: &[Case] = &[
     Case {
@@ -55,18 +52,21 @@ fn open(cluster: &LabCluster, node: &str) {
     cluster.lab.on(node, "nft delete table inet own");
 }
 
+/// Waits until that many control planes hold the virtual IP.
+fn held(cluster: &LabCluster, vip: &str, what: &str, enough: fn(usize) -> bool) {
+    eventually(what, secs(20), || match super::attacks::holders(cluster, vip) {
+        holders if enough(holders.len()) => Ok(()),
+        holders => Err(format!("{holders:?}")),
+    });
+}
+
 fn vrrp_dropped(cluster: &LabCluster) -> String {
     let vip = cluster.lab.address(100);
     let planes: Vec<&str> = cluster.lab.control_planes().map(|node| node.name.as_str()).collect();
     for plane in &planes {
         firewall(cluster, plane, "input priority 10", "ip protocol 112 drop;");
     }
-    eventually("several hold the virtual IP", secs(20), || {
-        match super::attacks::holders(cluster, &vip) {
-            all if all.len() > 1 => Ok(()),
-            all => Err(format!("{all:?}")),
-        }
-    });
+    held(cluster, &vip, "several hold the virtual IP", |holders| holders > 1);
     let plan = cluster.lab.plan(INVENTORY).ran.both();
     assert!(
         plan.contains("hold the virtual IP") && plan.contains("VRRP (IP protocol 112)"),
@@ -80,12 +80,7 @@ fn vrrp_dropped(cluster: &LabCluster) -> String {
     for plane in &planes {
         open(cluster, plane);
     }
-    eventually("one holds the virtual IP", secs(20), || {
-        match super::attacks::holders(cluster, &vip) {
-            all if all.len() == 1 => Ok(()),
-            all => Err(format!("{all:?}")),
-        }
-    });
+    held(cluster, &vip, "one holds the virtual IP", |holders| holders == 1);
     cluster.apply_whole("an apply after VRRP was heard again");
     String::new()
 }

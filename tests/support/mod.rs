@@ -28,6 +28,7 @@ pub const KUBERNETES: &str = slipway::bundle::LATEST;
 pub const CHANGES: i32 = 2;
 pub const CONNECTION: i32 = 66;
 pub const PREFLIGHT: i32 = 67;
+pub const TIMEOUT: i32 = 69;
 pub const OUTDATED: i32 = 73;
 
 /// What a command left.

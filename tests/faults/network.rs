@@ -116,7 +116,7 @@ fn pod_network_dropped(cluster: &LabCluster) -> String {
     let has = |node: &&str| pods.iter().any(|pod| pod["spec"]["nodeName"] == **node);
     let node = ["w-1", "w-2", "cp-3"].into_iter().find(|node| !has(node)).unwrap();
     firewall(cluster, node, "input priority 10", "ip saddr 10.244.0.0/16 iif host0 drop;");
-    let plan = cluster.lab.plan(INVENTORY).ran;
+    let plan = cluster.lab.save_plan(INVENTORY, "pods.json").ran;
     assert_eq!(plan.code, CHANGES, "{}", plan.both());
     assert!(plan.both().contains("cluster DNS"), "{}", plan.both());
     let apply = cluster.lab.apply(INVENTORY).ran;

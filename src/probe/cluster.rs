@@ -32,6 +32,15 @@ impl Probe {
             .reading(&[ADMIN_CONF])
     }
 
+    /// Every node's name and its taints (JSON; nothing where it has none); or exit code 1.
+    #[must_use]
+    pub fn taints() -> Self {
+        Self::new(
+            concat!(kubectl!(), r#" --request-timeout=10s get nodes --output 'jsonpath={range .items[*]}{.metadata.name}{"\t"}{.spec.taints}{"\n"}{end}'"#),
+            &[],
+        ).reading(&[ADMIN_CONF])
+    }
+
     /// Bootstrap tokens: each Secret's name, and its description in base64. Never the token itself.
     #[must_use]
     pub fn tokens() -> Self {

@@ -52,8 +52,13 @@ impl Block {
     }
 
     fn file(&self, seen: &Output) -> File {
-        let now = File::seen(seen).map(|seen| seen.text).unwrap_or_default();
-        File::text(self.path, self.whole(&now))
+        File::text(self.path, self.whole(&Self::text(seen)))
+    }
+
+    /// The file's text now.
+    fn text(seen: &Output) -> String {
+        let brought = File::seen(seen).map(|(_, brought)| brought).unwrap_or_default();
+        String::from_utf8_lossy(brought).into_owned()
     }
 }
 
@@ -67,7 +72,7 @@ impl Resource for Block {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let text = File::seen(seen).map(|seen| seen.text).unwrap_or_default();
+        let text = Self::text(seen);
         if text.len() >= TEXT_LIMIT {
             let message = format!("{} is larger than {TEXT_LIMIT} bytes", self.path);
             return Err(Error::new(Kind::Preflight, message));
@@ -116,7 +121,7 @@ mod tests {
             format!("{end}\n10.0.0.8 mine\n{begin}\n10.0.0.9 mine\n"),
             format!("{begin}\n{begin}\n{end}\n10.0.0.9 mine\n{end}\n"),
         ] {
-            let stdout = format!("644 root:root\n{}  -\n{text}", "0".repeat(64)).into_bytes();
+            let stdout = format!("644 root:root\n{text}").into_bytes();
             let seen = Output { stdout, ..Output::default() };
             assert!(Block::new("/etc/hosts", "10.0.0.1 a").compare(&seen).is_err(), "{text}");
         }

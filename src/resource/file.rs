@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Change, Diff, Drift, Resource};
 use crate::command::{Cmd, Input, Output, Stream};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::probe::{Probe, TEXT_LIMIT};
+use crate::probe::{DIGESTS, FILE_STATE, Probe, TEXT_LIMIT};
 use crate::secret::Secret;
 
 /// A regular file with exactly this content, mode and owner.
@@ -80,12 +80,27 @@ impl File {
         }
     }
 
-    pub(super) fn seen(output: &Output) -> Option<Seen> {
-        let text = output.text();
-        let mut lines = text.splitn(3, '\n');
-        let attributes = lines.next()?.to_owned();
-        let digest = lines.next()?.split(' ').next()?.to_owned();
-        Some(Seen { attributes, digest, text: lines.next().unwrap_or_default().to_owned() })
+    /// Whether a look brings its text along, so that a plan can show how that changes.
+    fn brings_text(&self) -> bool {
+        matches!(&self.content, Content::Text(text) if text.len() < TEXT_LIMIT)
+    }
+
+    /// A look's answer: mode and owner, then the text or its digest.
+    pub(super) fn seen(output: &Output) -> Option<(String, &[u8])> {
+        let end = output.stdout.iter().position(|byte| *byte == b'\n')?;
+        let (attributes, rest) = output.stdout.split_at(end);
+        Some((String::from_utf8_lossy(attributes).into_owned(), rest.get(1..).unwrap_or_default()))
+    }
+
+    /// Whether what a look brought is the desired content.
+    fn has(&self, brought: &[u8]) -> bool {
+        match &self.content {
+            Content::Text(text) if self.brings_text() => text.as_bytes() == brought,
+            _ => {
+                brought.split(|byte| byte.is_ascii_whitespace()).next()
+                    == Some(self.digest().as_bytes())
+            }
+        }
     }
 
     fn input(&self) -> Input {
@@ -97,13 +112,6 @@ impl File {
     }
 }
 
-/// What a look at a file brought along.
-pub(super) struct Seen {
-    attributes: String,
-    digest: String,
-    pub(super) text: String,
-}
-
 /// Hexadecimal SHA-256 of `bytes`.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -111,7 +119,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// Writes standard input to `$1` as one step: the old file or the new one is there at any moment,
 /// the new one only with the digest `$3`. The temporary file is made by `mktemp` in the same
-/// directory (0600, not through links) and goes when anything fails.
+/// directory (0600, not through links) and goes when anything fails. The digest is remembered at `$4`,
+/// unless that is empty, together with who the file is then (`$5`, for `stat`).
 const WRITE: &str = r#"set -eu
 d=$(dirname -- "$1"); mkdir -p -- "$d"
 [ ! -d "$1" ] || { echo "$1 is a directory" >&2; exit 1; }
@@ -119,7 +128,9 @@ t=$(mktemp "$d/.slipway.XXXXXX"); trap 'rm -f -- "$t"' EXIT
 cat >"$t"
 s=$(openssl dgst -sha256 -r <"$t" 2>/dev/null || sha256sum <"$t")
 [ "${s%% *}" = "$3" ] || { echo "what arrived has another digest" >&2; exit 1; }
-chown root:root "$t"; chmod "$2" "$t"; sync "$t"; mv -fT -- "$t" "$1"; trap - EXIT"#;
+chown root:root "$t"; chmod "$2" "$t"; sync "$t"; mv -fT -- "$t" "$1"; trap - EXIT
+[ -n "$4" ] || exit 0
+mkdir -p -- "${4%/*}"; echo "$(stat -c "$5" "$1") $3" >"$4""#;
 
 impl Resource for File {
     fn id(&self) -> String {
@@ -127,7 +138,7 @@ impl Resource for File {
     }
 
     fn probe(&self) -> Probe {
-        Probe::file(&self.path, matches!(self.content, Content::Text(_)))
+        Probe::file(&self.path, self.brings_text())
     }
 
     fn compare(&self, output: &Output) -> Result<Drift> {
@@ -140,24 +151,25 @@ impl Resource for File {
             let text = (!new.is_empty()).then(|| unified("", new));
             return Ok(Drift::Differs(Diff::create(format!("new, {mode:0>4}")).text(text)));
         }
-        let Some(seen) = (output.code == 0).then(|| Self::seen(output)).flatten() else {
+        let Some((attributes, brought)) = (output.code == 0).then(|| Self::seen(output)).flatten()
+        else {
             let message = format!("{} is there and is no regular file", self.path);
             return Err(Error::new(Kind::Preflight, message)
                 .hint("look at what it is; move it away if nothing needs it"));
         };
-        if seen.digest != self.digest() {
+        if !self.has(brought) {
             if self.keep {
                 let message = format!("{} is there with other content", self.path);
                 return Err(Error::new(Kind::Preflight, message)
                     .note("slipway never overwrites another cluster's keys")
                     .hint("if this machine's old cluster is no longer needed, run `kubeadm reset` there"));
             }
-            let shown = !new.is_empty() && seen.text.len() < TEXT_LIMIT;
-            let text = shown.then(|| unified(&seen.text, new));
+            let shown = self.brings_text() && brought.len() < TEXT_LIMIT;
+            let text = shown.then(|| unified(&String::from_utf8_lossy(brought), new));
             return Ok(Drift::Differs(Diff::update("content").text(text)));
         }
         let wanted = format!("{mode} root:root");
-        Ok(Drift::unless(seen.attributes == wanted, format!("{} → {wanted}", seen.attributes)))
+        Ok(Drift::unless(attributes == wanted, format!("{attributes} → {wanted}")))
     }
 
     // The command itself compares the digest of what arrived.
@@ -166,8 +178,13 @@ impl Resource for File {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let memory = match &self.content {
+            Content::Blob { .. } => format!("{DIGESTS}{}", self.path),
+            Content::Text(_) | Content::Secret(_) => String::new(),
+        };
         let cmd = Cmd::shell(WRITE)
             .args([self.path.clone(), format!("{:o}", self.mode), self.digest()])
+            .args([memory.as_str(), FILE_STATE])
             .stdin(self.input());
         vec![Change::new(format!("write {}", self.path), cmd)]
     }
@@ -224,9 +241,8 @@ impl Resource for Directory {
 mod tests {
     use super::*;
 
-    fn seen(attributes: &str, text: &str) -> Output {
-        let stdout = format!("{attributes}\n{}  -\n{text}", sha256(text.as_bytes()));
-        Output { code: 0, stdout: stdout.into_bytes(), stderr: Vec::new() }
+    fn seen(attributes: &str, brought: &str) -> Output {
+        Output { stdout: format!("{attributes}\n{brought}").into_bytes(), ..Output::default() }
     }
 
     #[test]
@@ -251,7 +267,7 @@ mod tests {
     #[test]
     fn a_secret_is_never_in_a_diff_or_a_command() {
         let file = File::secret("/k", Secret::new(b"CANARY".to_vec()));
-        let drift = file.compare(&seen("600 root:root", "old")).unwrap();
+        let drift = file.compare(&seen("600 root:root", &sha256(b"old"))).unwrap();
         let shown = format!("{drift:?} {:?}", file.converge(&Output::default()));
         assert!(!shown.contains("CANARY"), "{shown}");
     }
@@ -259,28 +275,66 @@ mod tests {
     #[test]
     fn a_key_of_another_cluster_is_not_overwritten() {
         let file = File::secret("/k", Secret::new(b"ours".to_vec())).never_replaced();
-        assert!(file.compare(&seen("600 root:root", "theirs")).is_err());
+        assert!(file.compare(&seen("600 root:root", &sha256(b"theirs"))).is_err());
+        assert!(file.compare(&seen("600 root:root", &sha256(b"ours"))).is_ok());
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "runs the real shell text")]
+    fn shell(text: &str, words: &[&str], input: &str) -> (bool, String) {
+        use std::io::Write as _;
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", text, "slipway"])
+            .args(words)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "runs the real shell text")]
     fn writing_is_all_or_nothing() {
-        use std::io::Write as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/x").to_str().unwrap().to_owned();
         let run = |digest: &str, data: &str| {
-            let mut child = std::process::Command::new("sh")
-                .args(["-c", WRITE, "slipway", &path, "640", digest])
-                .stdin(std::process::Stdio::piped())
-                .stderr(std::process::Stdio::null())
-                .spawn()
-                .unwrap();
-            child.stdin.take().unwrap().write_all(data.as_bytes()).unwrap();
-            child.wait().unwrap().success()
+            shell(WRITE, &[&path, "640", digest, "", FILE_STATE], data).0
         };
         assert!(run(&sha256(b"one"), "one"));
         assert!(!run(&sha256(b"two"), "tw"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(std::fs::read_dir(dir.path().join("sub")).unwrap().count(), 1);
+    }
+
+    /// A digest is remembered when a file is written, and never believed of a file that was touched since,
+    /// even if that one has its size, its inode and its time.
+    #[test]
+    fn a_remembered_digest_is_of_an_untouched_file() {
+        use std::fs::{File, write};
+        let dir = tempfile::tempdir().unwrap();
+        let name = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let (path, memories) = (name("program"), name("digests"));
+        let memory = format!("{memories}{path}");
+        let look = || {
+            let (_, said) =
+                shell(Probe::file("", false).text(), &[&path, "0", &memories, FILE_STATE], "");
+            said.lines().nth(1).unwrap().split(' ').next().unwrap().to_owned()
+        };
+        assert!(shell(WRITE, &[&path, "755", &sha256(b"one"), &memory, FILE_STATE], "one").0);
+        assert_eq!(look(), sha256(b"one"));
+
+        let remembered = std::fs::read_to_string(&memory).unwrap();
+        write(&memory, remembered.replace(&sha256(b"one"), "believed")).unwrap();
+        assert_eq!(look(), "believed", "it was hashed although nobody touched it");
+
+        let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+        write(&path, "two").unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+        assert_eq!(look(), sha256(b"two"));
+
+        write(&memory, "torn").unwrap();
+        assert_eq!(look(), sha256(b"two"));
     }
 }

@@ -79,22 +79,23 @@ impl Resource for Taints {
     }
 
     fn probe(&self) -> Probe {
-        Probe::object(&format!("/api/v1/nodes/{}", self.node))
+        Probe::taints()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let node = seen.json();
-        let live = node.pointer("/spec/taints").and_then(|taints| taints.as_array());
+        let text = seen.text();
+        let mut nodes = text.lines().filter_map(|line| line.split_once('\t'));
+        let live = nodes.find_map(|(node, taints)| (node == self.node).then_some(taints));
+        let live: Vec<serde_json::Value> =
+            live.and_then(|live| serde_json::from_str(live).ok()).unwrap_or_default();
         let field = |taint: &serde_json::Value, name: &str| {
             taint.get(name).and_then(|f| f.as_str()).unwrap_or_default().to_owned()
         };
         let there = |(key, value, effect): &&(String, String, String)| {
-            live.is_some_and(|live| {
-                live.iter().any(|taint| {
-                    field(taint, "key") == *key
-                        && field(taint, "value") == *value
-                        && field(taint, "effect") == *effect
-                })
+            live.iter().any(|taint| {
+                field(taint, "key") == *key
+                    && field(taint, "value") == *value
+                    && field(taint, "effect") == *effect
             })
         };
         let missing: Vec<&str> =
@@ -160,9 +161,9 @@ mod tests {
     #[test]
     fn taints_of_others_are_left_alone() {
         let taint = |key: &str| (key.to_owned(), "v".to_owned(), "NoSchedule".to_owned());
-        let node = r#"{"spec":{"taints":[{"key":"a","value":"v","effect":"NoSchedule"},
-            {"key":"node.kubernetes.io/unschedulable","effect":"NoSchedule"}]}}"#;
-        let seen = Output { stdout: node.into(), ..Output::default() };
+        let nodes = "w-2\t[]\nw-1\t[{\"key\":\"a\",\"value\":\"v\",\"effect\":\"NoSchedule\"},\
+            {\"key\":\"node.kubernetes.io/unschedulable\",\"effect\":\"NoSchedule\"}]\n";
+        let seen = Output { stdout: nodes.into(), ..Output::default() };
         let taints = |taints| Taints { node: "w-1".to_owned(), taints };
         assert_eq!(taints(vec![taint("a")]).compare(&seen).unwrap(), Drift::None);
         let drift = taints(vec![taint("a"), taint("b")]).compare(&seen).unwrap();

@@ -97,6 +97,12 @@ impl World {
             ProbeKind::Health => self.health(machine),
             ProbeKind::Written => self.written(machine, &probe.input, &words[0]),
             ProbeKind::Manifest => self.differences(machine, &probe.input),
+            ProbeKind::Taints => {
+                let Some(store) = self.admin(machine) else { return yes(false) };
+                let nodes = self.stores[store].objects.nodes.iter();
+                let nodes = nodes.map(|(name, node)| (name, node_object(name, node)));
+                lines(nodes.map(|(name, node)| format!("{name}\t{}", node["spec"]["taints"])))
+            }
             ProbeKind::Tokens => {
                 let Some(store) = self.admin(machine) else { return yes(false) };
                 lines(self.stores[store].objects.tokens.iter().map(|(token, about)| {
@@ -208,8 +214,11 @@ fn file(machine: &Machine, words: &[String]) -> Answer {
     };
     let limit: usize = words[1].parse().unwrap();
     let shown = file.bytes.get(..limit.min(file.bytes.len())).unwrap();
-    let text = String::from_utf8_lossy(shown);
-    (0, format!("{:o} root:root\n{} *stdin\n{text}", file.mode, file.digest))
+    let brought = match limit {
+        0 => format!("{} *stdin\n", file.digest),
+        _ => String::from_utf8_lossy(shown).into_owned(),
+    };
+    (0, format!("{:o} root:root\n{brought}", file.mode))
 }
 
 fn unit(machine: &Machine, name: &str) -> Answer {

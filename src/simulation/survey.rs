@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::net::Ipv4Addr;
 
 use base64::Engine as _;
+use serde_json::{Value, json};
 
 use super::answers::running;
 use super::kubeadm::key;
@@ -124,11 +125,13 @@ impl World {
             let marked = objects.nodes.iter().filter(|(_, node)| node.labels.contains(MARK));
             nodes.extend(marked.map(|(name, _)| format!("/\t{name}\n")));
             facts.base64("nodes", nodes.as_bytes());
-            for (fact, config) in [("config", "kubeadm-config"), ("kubelet", "kubelet-config")] {
-                if let Some(config) = objects.configs.get(config) {
-                    facts.base64(fact, config.as_bytes());
-                }
-            }
+            let names = [("kubeadm-config", "ClusterConfiguration"), ("kubelet-config", "kubelet")];
+            let config = |(name, key): (&str, &str)| {
+                let text = objects.configs.get(name)?;
+                Some(json!({"metadata": {"name": name}, "data": {key: text}}))
+            };
+            let configs: Vec<Value> = names.into_iter().filter_map(config).collect();
+            facts.base64("configs", json!({"items": configs}).to_string().as_bytes());
         }
         if machine.has("/etc/kubernetes/super-admin.conf") {
             let early = matches!(machine.text(KUBELET_CONF).as_str(), "" | "embedded")

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
 use super::Machine;
 use super::listed::{EtcdMember, Listed, listed, members};
@@ -172,8 +173,11 @@ impl Facts {
             "nodes" => {
                 self.api_nodes = Some(listed(&String::from_utf8_lossy(&decode(key, value)?)));
             }
-            "config" => self.configuration = text(&decode(key, value)?),
-            "kubelet" => self.kubelet = text(&decode(key, value)?),
+            "configs" => {
+                let configs = decode(key, value)?;
+                self.configuration = config(&configs, "kubeadm-config", "ClusterConfiguration");
+                self.kubelet = config(&configs, "kubelet-config", "kubelet");
+            }
             "etcd" => {
                 let found = members(&decode(key, value)?);
                 (self.etcd, self.member) = found.map_or((None, None), |(m, own)| (Some(m), own));
@@ -207,8 +211,13 @@ fn certificate((file, base64): (&str, &str)) -> Option<(String, i64)> {
     Some((file.to_owned(), end_of(&STANDARD.decode(base64).ok()?)?))
 }
 
-fn text(bytes: &[u8]) -> Option<String> {
-    Some(String::from_utf8_lossy(bytes).into_owned()).filter(|text| !text.is_empty())
+/// What the ConfigMap `name` of a list (JSON) says by `key`.
+fn config(list: &[u8], name: &str, key: &str) -> Option<String> {
+    let list: Value = serde_json::from_slice(list).ok()?;
+    let is = |config: &&Value| config.pointer("/metadata/name").is_some_and(|is| is == name);
+    let config = list.get("items")?.as_array()?.iter().find(is)?;
+    let text = config.get("data")?.get(key)?.as_str()?;
+    Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
 fn version(text: &str) -> Option<(u32, u32)> {

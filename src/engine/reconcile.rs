@@ -10,6 +10,7 @@ use super::{Node, Permit};
 use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
+use crate::pause::Pauses;
 use crate::resource::{Guard, Resource};
 
 /// Looks at all `wants` of one step at once, changes what differs, in order, and looks again until every
@@ -123,7 +124,7 @@ pub(super) fn millis(began: Instant) -> u64 {
 /// the node something.
 async fn verify<T: Transport>(node: &Node<T>, wants: &[&dyn Resource], _: &Permit) -> Result<()> {
     let began = Instant::now();
-    let mut pause = Duration::from_millis(200);
+    let mut pauses = Pauses::new(Duration::from_millis(200), Duration::from_secs(1));
     let mut left: Vec<&dyn Resource> = wants.to_vec();
     loop {
         let seen = node.look_at(&left).await?;
@@ -137,8 +138,7 @@ async fn verify<T: Transport>(node: &Node<T>, wants: &[&dyn Resource], _: &Permi
             return Ok(());
         }
         left = open.iter().map(|one| one.want).collect();
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_secs(1));
+        pauses.wait().await;
     }
 }
 

@@ -7,9 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Machine;
-use super::listed::{EtcdMember, Listed, listed, members};
+use super::listed::{Listed, listed};
 use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result, printable};
+use crate::etcd::{EtcdMember, MemberList};
 use crate::pki::{Identity, end_of, identity_of};
 
 /// What a node says of itself. Texts are as the node printed them: escape before showing.
@@ -175,8 +176,10 @@ impl Facts {
             "config" => self.configuration = text(&decode(key, value)?),
             "kubelet" => self.kubelet = text(&decode(key, value)?),
             "etcd" => {
-                let found = members(&decode(key, value)?);
-                (self.etcd, self.member) = found.map_or((None, None), |(m, own)| (Some(m), own));
+                let json = serde_json::from_slice(&decode(key, value)?).ok();
+                let list = json.and_then(|json| MemberList::read(&json));
+                self.member = list.as_ref().and_then(|list| list.answered.clone());
+                self.etcd = list.map(|list| list.members);
             }
             "etcd_name" => self.etcd_pod.0 = owned(),
             "etcd_peer" => self.etcd_pod.1 = owned(),

@@ -237,9 +237,10 @@ const fn same(mut a: &[u8], mut b: &[u8]) -> bool {
 
 /// The key of the table at this path; where the table has none, this does not compile.
 macro_rules! at {
-    ($path:literal) => {
-        const { $crate::inventory::keys::find($path) }
-    };
+    ($path:literal) => {{
+        const KEY: &$crate::inventory::keys::Key = $crate::inventory::keys::find($path);
+        KEY
+    }};
 }
 
 pub(super) use at;

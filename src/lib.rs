@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod command;
 pub mod diagnostic;
 pub mod engine;
+pub mod etcd;
 pub mod event;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -4,7 +4,7 @@
 //! look that mutates cannot be written in another module. Probes are data: [`script`] bundles those of a
 //! whole host into one text for one command, [`frames()`] takes the answers apart again.
 
-use crate::command::admin;
+use crate::command::{admin, client_certificate, serving_certificate};
 
 mod cluster;
 mod frames;
@@ -142,10 +142,14 @@ impl Probe {
     #[must_use]
     pub fn serving_certificate() -> Self {
         Self::new(
-            "openssl verify -CAfile /etc/kubernetes/pki/ca.crt /var/lib/kubelet/pki/kubelet-server-current.pem >/dev/null 2>&1",
+            concat!(
+                "openssl verify -CAfile /etc/kubernetes/pki/ca.crt ",
+                serving_certificate!(),
+                " >/dev/null 2>&1"
+            ),
             &[],
         )
-        .reading(&["/var/lib/kubelet/pki/kubelet-server-current.pem"])
+        .reading(&[serving_certificate!()])
     }
 
     /// Whether the unit of the packet filter for VRRP is enabled; the digest of what it loaded; how nft
@@ -215,6 +219,7 @@ impl Probe {
         Self::new(
             concat!(
                 admin!(),
+                concat!("client_certificate=", client_certificate!(), "\n"),
                 include_str!("probe/machine.sh"),
                 include_str!("probe/before.sh"),
                 include_str!("probe/network.sh"),

@@ -335,8 +335,13 @@ fn the_documentation_has_every_key() {
     let rows = KEYS.iter().map(|key| {
         let default = match key.presence {
             Presence::Required => "**required**".to_owned(),
-            Presence::Optional | Presence::Default("") => "–".to_owned(),
+            Presence::Optional => "–".to_owned(),
             Presence::Default(value) => format!("`{value}`"),
+            Presence::DefaultBy(values) => {
+                let values: Vec<_> =
+                    values.iter().map(|(word, value)| format!("`{word}`: `{value}`")).collect();
+                values.join(", ")
+            }
         };
         format!("| `{}` | {} | {default} | {} |\n", key.path, key.kind(), key.about)
     });

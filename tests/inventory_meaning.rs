@@ -6,8 +6,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use slipway::cluster::{Hub, Registration};
-use slipway::inventory;
+use slipway::inventory::{self, KEYS, Presence};
 use snapbox::{Assert, Data};
 
 fn root() -> &'static Path {
@@ -35,6 +36,64 @@ fn an_inventory_means_a_cluster() {
         let expected = root().join(format!("tests/inventory/meaning/{name}.txt"));
         let meaning = format!("{:#?}\n", inventory.cluster);
         Assert::new().action_env("SNAPSHOTS").eq(meaning, Data::read_from(&expected, None));
+    }
+}
+
+/// Without any key that has a default, and with all mappings of those that belong together.
+fn without_defaults() -> Value {
+    json!({
+        "apiVersion": "slipway.dev/v1",
+        "kind": "Cluster",
+        "metadata": {"name": "defaults"},
+        "spec": {
+            "endpoint": {"vip": "10.77.0.100"},
+            "registration": {"hub": {"kubeconfig": "hub.yaml"}},
+            "nodes": [{
+                "name": "cp-1",
+                "role": "control-plane",
+                "address": "10.77.0.11",
+                "taints": [{"key": "example.com/own", "effect": "NoSchedule"}],
+            }],
+        },
+    })
+}
+
+/// The place of the key at that path of the table; of a list its first item.
+fn place<'a>(inventory: &'a mut Value, path: &str) -> &'a mut Value {
+    path.split('.').fold(inventory, |at, part| match part.strip_suffix("[]") {
+        Some(list) => &mut at[list][0],
+        None => &mut at[part],
+    })
+}
+
+#[test]
+fn a_missing_key_means_its_default() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("slipway.yaml");
+    let meaning = |inventory: &Value| {
+        fs::write(&file, inventory.to_string()).unwrap();
+        format!("{:#?}", inventory::load(&file).unwrap().cluster)
+    };
+    let same = |inventory: &Value, path: &str, default: &str| {
+        let mut said = inventory.clone();
+        let place = place(&mut said, path);
+        assert_eq!(*place, Value::Null, "{path} has a default, and is said");
+        *place = serde_yaml::from_str(default).unwrap();
+        assert_eq!(meaning(inventory), meaning(&said), "{path}: {default}");
+    };
+    for key in KEYS {
+        match key.presence {
+            Presence::Required | Presence::Optional => {}
+            Presence::Default(default) => same(&without_defaults(), key.path, default),
+            // Only the mode of a cluster decides a default.
+            Presence::DefaultBy(defaults) => {
+                for (mode, default) in defaults {
+                    let mut inventory = without_defaults();
+                    *place(&mut inventory, "spec.registration.mode") = json!(mode);
+                    same(&inventory, key.path, default);
+                }
+            }
+        }
     }
 }
 

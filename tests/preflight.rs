@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use slipway::cluster::{Cluster, Endpoint};
 use slipway::command::Output;
+use slipway::etcd::EtcdMember;
 use slipway::preflight::{self, CHECKS, Finding};
 use slipway::report::findings_text;
-use slipway::survey::{EtcdMember, Facts, Listed, Survey};
+use slipway::survey::{Facts, Listed, Survey};
 
 /// The C library that slipway itself needs, here.
 const GLIBC: (u32, u32) = (2, 34);

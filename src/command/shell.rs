@@ -18,24 +18,17 @@ macro_rules! kubectl {
     };
 }
 
-/// What `etcdctl` must be told to ask this machine's own member, with the keys of its liveness probe.
-macro_rules! etcd_flags {
-    () => {
-        "--endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt \
-         --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt \
-         --key=/etc/kubernetes/pki/etcd/healthcheck-client.key"
-    };
-}
-
-/// Sets `$kubectl` and `$etcdctl`, for scripts that are files of their own.
+/// Sets `$kubectl`; `$etcdctl`, which asks this machine's own member with the keys of its liveness probe; and
+/// `$etcd_members`, which prints what [`crate::etcd::MemberList`] reads.
 macro_rules! admin {
     () => {
         concat!(
             "kubectl='",
             $crate::command::kubectl!(),
-            "' etcdctl='etcdctl ",
-            $crate::command::etcd_flags!(),
-            "'\n"
+            "'\netcdctl='etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt \
+             --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt \
+             --key=/etc/kubernetes/pki/etcd/healthcheck-client.key'\n",
+            "etcd_members=\"$etcdctl --command-timeout=3s member list -w json --hex=true\"\n",
         )
     };
 }
@@ -47,4 +40,11 @@ macro_rules! client_certificate {
     };
 }
 
-pub(crate) use {admin, admin_conf, client_certificate, etcd_flags, kubectl};
+/// The kubelet's serving certificate, for `concat!`.
+macro_rules! serving_certificate {
+    () => {
+        "/var/lib/kubelet/pki/kubelet-server-current.pem"
+    };
+}
+
+pub(crate) use {admin, admin_conf, client_certificate, kubectl, serving_certificate};

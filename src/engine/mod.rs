@@ -18,6 +18,7 @@ use crate::secret::Secret;
 
 #[cfg(test)]
 mod bench;
+mod differing;
 #[cfg(test)]
 mod fake;
 mod lease;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::task::JoinSet;
 
-use super::{Node, reconcile::differing};
+use super::Node;
+use super::differing::differing;
 use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result};
 use crate::host::Transport;
@@ -172,14 +173,14 @@ async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<No
         let seen: Vec<Output> = seen.by_ref().take(wants.len()).collect();
         if reset {
             // A resource that must not be changed must not be reset either.
-            differing(node, &wants, seen.clone())?;
+            differing(node.name(), &wants, seen.clone())?;
         }
         // What a look will bring when it is this step's turn.
         let seen = wants.iter().zip(seen).map(|(want, seen)| {
             let gone = want.recreated_earlier() || (reset && Reset::takes_away(&want.probe()));
             if gone { Output { code: 1, ..Output::default() } } else { seen }
         });
-        let resources: Vec<Planned> = differing(node, &wants, seen.collect())?
+        let resources: Vec<Planned> = differing(node.name(), &wants, seen.collect())?
             .into_iter()
             .map(|one| Planned {
                 id: one.want.id(),

@@ -5,22 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::differing::{Differing, differing};
 use super::{Node, Permit};
-use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
-use crate::resource::{Diff, Drift, Guard, Resource};
-
-/// A resource that differs, or did.
-pub struct Differing<'a> {
-    /// The resource.
-    pub want: &'a dyn Resource,
-    /// What was seen of it.
-    pub seen: Output,
-    /// What differed.
-    pub diff: Diff,
-}
+use crate::pause::Pauses;
+use crate::resource::{Guard, Resource};
 
 /// Looks at all `wants` of one step at once, changes what differs, in order, and looks again until every
 /// resource matches or its timeout has passed. Returns those that differed.
@@ -37,7 +28,7 @@ pub async fn reconcile<'a, T: Transport>(
 ) -> Result<Vec<Differing<'a>>> {
     let wants: Vec<&dyn Resource> = wants.iter().map(AsRef::as_ref).collect();
     let seen = node.look_at(&wants).await?;
-    let differing = differing(node, &wants, seen)?;
+    let differing = differing(node.name(), &wants, seen)?;
     refuse_unannounced(node.name(), step, &differing, permit)?;
     let mut group: Vec<&dyn Resource> = Vec::new();
     for one in &differing {
@@ -129,31 +120,15 @@ pub(super) fn millis(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Those of `wants` that differ, given what was seen of each.
-pub(super) fn differing<'a, T: Transport>(
-    node: &Node<T>,
-    wants: &[&'a dyn Resource],
-    seen: Vec<Output>,
-) -> Result<Vec<Differing<'a>>> {
-    let mut differing = Vec::new();
-    for (want, seen) in wants.iter().zip(seen) {
-        let drift = want.compare(&seen).map_err(|e| e.context(node.name()))?;
-        if let Drift::Differs(diff) = drift {
-            differing.push(Differing { want: *want, seen, diff });
-        }
-    }
-    Ok(differing)
-}
-
 /// Looks again until every resource matches. The wait between looks grows from 0.2 s to 1 s: a look costs
 /// the node something.
 async fn verify<T: Transport>(node: &Node<T>, wants: &[&dyn Resource], _: &Permit) -> Result<()> {
     let began = Instant::now();
-    let mut pause = Duration::from_millis(200);
+    let mut pauses = Pauses::new(Duration::from_millis(200), Duration::from_secs(1));
     let mut left: Vec<&dyn Resource> = wants.to_vec();
     loop {
         let seen = node.look_at(&left).await?;
-        let open = differing(node, &left, seen)?;
+        let open = differing(node.name(), &left, seen)?;
         let open: Vec<_> =
             open.into_iter().filter(|one| !one.want.best_effort(&one.seen)).collect();
         if let Some(late) = open.iter().find(|one| began.elapsed() >= one.want.timeout()) {
@@ -163,8 +138,7 @@ async fn verify<T: Transport>(node: &Node<T>, wants: &[&dyn Resource], _: &Permi
             return Ok(());
         }
         left = open.iter().map(|one| one.want).collect();
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(Duration::from_secs(1));
+        pauses.wait().await;
     }
 }
 

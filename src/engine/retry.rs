@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::reconcile::{Differing, reconcile};
+use super::differing::Differing;
+use super::reconcile::reconcile;
 use super::{Node, Permit};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::event::{Event, Sink};

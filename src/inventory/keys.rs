@@ -7,6 +7,9 @@ use crate::bundle::{LATEST, VERSIONS};
 /// Where a cluster may run, as the platform names it.
 const MODES: &[&str] = &["Hosted", "Hybrid", "Edge"];
 
+/// How often a cluster reports, by its mode.
+const INTERVALS: &[(&str, &str)] = &[("Hosted", "30s"), ("Hybrid", "30s"), ("Edge", "5m")];
+
 /// The kind of a second document, below which the table has its keys.
 pub(super) const DOCUMENT: &str = "ClusterRegistration";
 
@@ -32,6 +35,8 @@ pub enum Presence {
     Optional,
     /// This value, as it would be written.
     Default(&'static str),
+    /// These values, each for a word that another key may have; the documentation's `about` names that.
+    DefaultBy(&'static [(&'static str, &'static str)]),
 }
 
 /// What may stand at a key.
@@ -60,6 +65,23 @@ pub(super) enum Kind {
 }
 
 impl Key {
+    /// Its own name, without the mappings that it stands in.
+    pub(super) fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or(self.path)
+    }
+
+    /// Its path below the innermost document or item of a list.
+    pub(super) fn within(&self) -> &'static str {
+        let path = self.path.rsplit_once("[].").map_or(self.path, |(_, rest)| rest);
+        path.strip_prefix(DOCUMENT).and_then(|rest| rest.strip_prefix('.')).unwrap_or(path)
+    }
+
+    /// The default where another key has this word.
+    pub(super) fn default_by(&self, word: &str) -> Option<&'static str> {
+        let Presence::DefaultBy(defaults) = self.presence else { return None };
+        defaults.iter().find(|(of, _)| *of == word).map(|(_, default)| *default)
+    }
+
     /// What may stand here, for the documentation.
     #[must_use]
     pub fn kind(&self) -> String {
@@ -82,7 +104,7 @@ impl Key {
 }
 
 use Kind::{Bool, Choice, List, Map, Maps, Number, OneOrMore, Pairs, Settings, Text};
-use Presence::{Default, Optional, Required};
+use Presence::{Default, DefaultBy, Optional, Required};
 
 const fn key(path: &'static str, kind: Kind, presence: Presence, about: &'static str) -> Key {
     Key { path, kind, presence, about }
@@ -128,7 +150,7 @@ pub static KEYS: &[Key] = &[
     key("spec.registration.hub.tokenFile", Text(&syntax::PATH), Optional, "A token of a user who may register clusters, in a file readable by you alone."),
     key("spec.registration.name", Text(&syntax::LABEL), Optional, "The cluster's name at the hub. Left out: its own name."),
     key("spec.registration.mode", Choice("mode", MODES), Default("Hosted"), "Where the cluster runs: in the platform's own data centre, in somebody else's, or at the edge, behind a line that may fail. It decides what `syncInterval` is when left out."),
-    key("spec.registration.syncInterval", Text(&syntax::INTERVAL), Optional, "How often the cluster reports: 5s to 1h. Left out: `30s`, and `5m` for `Edge`."),
+    key("spec.registration.syncInterval", Text(&syntax::INTERVAL), DefaultBy(INTERVALS), "How often the cluster reports: 5s to 1h. The default goes by `mode`."),
     key("spec.registration.region", Text(&syntax::LABEL_VALUE), Optional, "Where it is: the label `topology.kubernetes.io/region` at the hub."),
     key("spec.registration.zone", Text(&syntax::LABEL_VALUE), Optional, "Where in the region: the label `topology.kubernetes.io/zone` at the hub."),
     key("spec.registration.labels", Pairs(&syntax::LABEL_KEY, &syntax::LABEL_VALUE), Optional, "More labels at the hub, which sets of manifests select by."),
@@ -143,7 +165,7 @@ pub static KEYS: &[Key] = &[
     key("spec.nodes[].labels", Pairs(&syntax::LABEL_KEY, &syntax::LABEL_VALUE), Optional, "Labels for the Node object, added to those that Kubernetes sets."),
     key("spec.nodes[].taints", Maps, Optional, "Taints for the Node object. Left out: Kubernetes' default for the role. `[]`: none, so that a control plane runs workloads, too."),
     key("spec.nodes[].taints[].key", Text(&syntax::LABEL_KEY), Required, "The taint's key."),
-    key("spec.nodes[].taints[].value", Text(&syntax::LABEL_VALUE), Default(""), "The taint's value."),
+    key("spec.nodes[].taints[].value", Text(&syntax::LABEL_VALUE), Default("''"), "The taint's value."),
     key("spec.nodes[].taints[].effect", Choice("taint effect", &["NoSchedule", "PreferNoSchedule", "NoExecute"]), Required, "`NoSchedule`, `PreferNoSchedule` or `NoExecute`."),
     key("spec.nodes[].ssh", Map, Optional, "How to log in to this node; what is left out comes from `spec.ssh`."),
     key("spec.nodes[].ssh.user", Text(&syntax::USER), Optional, "The user."),
@@ -188,10 +210,40 @@ pub(super) const OWNED: &[(&str, &str)] = &[
     ("staticPodPath", "kubeadm puts the control plane there"),
 ];
 
-/// The key at `path`.
-pub(super) fn find(path: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == path)
+/// The key at `path`. [`at!`] asks for it when slipway is compiled.
+///
+/// # Panics
+/// When the table has no such key: with the path.
+pub(super) const fn find(path: &str) -> &'static Key {
+    let mut keys = KEYS;
+    while let [key, rest @ ..] = keys {
+        if same(key.path.as_bytes(), path.as_bytes()) {
+            return key;
+        }
+        keys = rest;
+    }
+    panic!("{}", path)
 }
+
+/// Whether two texts are the same, for constants.
+const fn same(mut a: &[u8], mut b: &[u8]) -> bool {
+    while let ([x, more @ ..], [y, others @ ..]) = (a, b)
+        && *x == *y
+    {
+        (a, b) = (more, others);
+    }
+    a.is_empty() && b.is_empty()
+}
+
+/// The key of the table at this path; where the table has none, this does not compile.
+macro_rules! at {
+    ($path:literal) => {{
+        const KEY: &$crate::inventory::keys::Key = $crate::inventory::keys::find($path);
+        KEY
+    }};
+}
+
+pub(super) use at;
 
 /// The keys right below the mapping at `path`; the empty path is the file itself.
 pub(super) fn below(path: &str) -> impl Iterator<Item = (&'static str, &'static Key)> + use<'_> {
@@ -200,4 +252,24 @@ pub(super) fn below(path: &str) -> impl Iterator<Item = (&'static str, &'static 
         let name = if path.is_empty() { rest } else { rest.strip_prefix('.')? };
         (!name.contains(['.', '['])).then_some((name, key))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_a_name_and_a_path_within_its_document_or_item() {
+        let key = |path| (find(path).name(), find(path).within());
+        assert_eq!(key("spec.ssh.port"), ("port", "spec.ssh.port"));
+        assert_eq!(key("spec.nodes[].taints[].key"), ("key", "key"));
+        assert_eq!(key("spec.nodes[].ssh.port"), ("port", "ssh.port"));
+        assert_eq!(key("ClusterRegistration.metadata.name"), ("name", "metadata.name"));
+    }
+
+    #[test]
+    #[should_panic(expected = "spec.endpoint.vi")]
+    fn a_path_that_is_not_in_the_table_names_itself() {
+        find("spec.endpoint.vi");
+    }
 }

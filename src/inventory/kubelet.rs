@@ -3,7 +3,7 @@
 use semver::Version;
 use serde_json::Value as Json;
 
-use super::keys::OWNED;
+use super::keys::{OWNED, at};
 use super::schema::{any_of, near_miss, not_whole};
 use super::source::{Finding, Span};
 use super::tree::{Node, Value};
@@ -15,9 +15,10 @@ const LISTED: usize = 10;
 
 /// Everything in `spec.kubelet` of `root` that a kubelet would refuse, or drop without a word.
 pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
-    let version = read::text(root, "spec.kubernetes.version").and_then(|text| text.parse().ok());
+    let version =
+        read::text(root, at!("spec.kubernetes.version")).and_then(|text| text.parse().ok());
     let Some(version) = version else { return };
-    let (Some(node), Some(fields)) = (root.get("spec.kubelet"), Fields::of(&version)) else {
+    let (Some(node), Some(fields)) = (root.get(at!("spec.kubelet")), Fields::of(&version)) else {
         return;
     };
     let Json::Object(mut settings) = read::json(node) else { return };

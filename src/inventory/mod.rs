@@ -23,6 +23,7 @@ mod source;
 mod syntax;
 mod tree;
 
+use keys::at;
 use source::Source;
 
 pub use keys::{KEYS, Key, Presence};
@@ -110,7 +111,8 @@ impl Inventory {
     /// An excerpt of the file that points at a node's name, with `label` under it.
     #[must_use]
     pub fn excerpt(&self, node: &str, label: &str) -> Option<String> {
-        let mut names = self.root.items("spec.nodes").filter_map(|item| item.get("name"));
+        let nodes = self.root.items(at!("spec.nodes"));
+        let mut names = nodes.filter_map(|item| item.get(at!("spec.nodes[].name")));
         let name = names.find(|name| name.text() == Some(node))?;
         Some(self.source.excerpt(&[(name.span.clone(), label.to_owned())]))
     }

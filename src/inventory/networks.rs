@@ -2,6 +2,7 @@
 
 use ipnet::Ipv4Net;
 
+use super::keys::{Key, at};
 use super::source::{Finding, Span};
 use super::tree::Node;
 use super::{read, syntax};
@@ -20,10 +21,10 @@ struct Range {
 pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
     // kubeadm's limits: a pod network holds a /24, and at most 2^16 of them; services fit into 20
     // bits, and the DNS server takes the tenth address.
-    let pods = network(root, "pod", "spec.network.podCidr", 8..=24, findings);
-    let services = network(root, "service", "spec.network.serviceCidr", 12..=28, findings);
+    let pods = network(root, "pod", at!("spec.network.podCidr"), 8..=24, findings);
+    let services = network(root, "service", at!("spec.network.serviceCidr"), 12..=28, findings);
     if let Some(Range { net, span: Some(span), .. }) = &pods {
-        let nodes = root.items("spec.nodes").count();
+        let nodes = root.items(at!("spec.nodes")).count();
         if net.prefix_len() <= 24 && nodes > 1 << (BLOCK - net.prefix_len()) {
             let title = format!("the pod network {net} is too small for {nodes} nodes");
             findings.push(Finding::new(title, span, format!("every node needs a /{BLOCK}")));
@@ -47,14 +48,17 @@ pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
 
 /// The addresses of nodes and endpoint that lie in `range`.
 fn held(root: &Node, range: &Range) -> Option<Finding> {
-    let endpoint = ["spec.endpoint.vip", "spec.endpoint.address", "spec.registration.hub.endpoint"]
-        .into_iter()
-        .filter_map(|path| {
-            let written = root.get(path)?;
-            let (host, _) = syntax::authority(written.text()?)?;
-            Some((host.parse().ok()?, written))
-        });
-    let all = endpoint.chain(root.items("spec.nodes").filter_map(read::internal));
+    let endpoint = [
+        at!("spec.endpoint.vip"),
+        at!("spec.endpoint.address"),
+        at!("spec.registration.hub.endpoint"),
+    ];
+    let endpoint = endpoint.into_iter().filter_map(|key| {
+        let written = root.get(key)?;
+        let (host, _) = syntax::authority(written.text()?)?;
+        Some((host.parse().ok()?, written))
+    });
+    let all = endpoint.chain(root.items(at!("spec.nodes")).filter_map(read::internal));
     let mut held = all.filter(|(address, _)| range.net.contains(address));
     let (address, written) = held.next()?;
     let title = format!("the {} network {} holds {address}", range.what, range.net);
@@ -70,16 +74,16 @@ fn held(root: &Node, range: &Range) -> Option<Finding> {
 fn network(
     root: &Node,
     what: &'static str,
-    path: &str,
+    key: &Key,
     lengths: std::ops::RangeInclusive<u8>,
     findings: &mut Vec<Finding>,
 ) -> Option<Range> {
-    let mut nets = read::networks(root, path).into_iter();
+    let mut nets = read::networks(root, key).into_iter();
     let (net, None) = (nets.next()?, nets.next()) else { return None };
     if net.trunc() != net {
         return None;
     }
-    let span = root.items(path).next().map(|node| node.span.clone());
+    let span = root.items(key).next().map(|node| node.span.clone());
     if let Some(span) = &span
         && !lengths.contains(&net.prefix_len())
     {

@@ -1,41 +1,47 @@
 //! The part of an inventory that is about the hub: `spec.registration`, and a second document.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use slipway_agent::api::{NAME_LIMIT, REGION, ZONE};
 
-use super::read::{flag, json, owned, pairs, path, text};
+use super::keys::{Key, at};
+use super::read::{flag, json, own_or_shared, owned, pairs, path, text};
 use super::source::Finding;
 use super::syntax;
-use super::tree::{Node, Value};
+use super::tree::{Entry, Node, Value};
 use crate::cluster::{API_PORT, Hub, Registration, unreachable};
 
 /// What belongs together where there is no kubeconfig.
-const BY_HAND: [&str; 3] = ["endpoint", "caFile", "tokenFile"];
+const BY_HAND: [&Key; 3] = [
+    at!("spec.registration.hub.endpoint"),
+    at!("spec.registration.hub.caFile"),
+    at!("spec.registration.hub.tokenFile"),
+];
 
 /// What stays in `spec.registration` beside a second document.
-const BESIDE: [&str; 2] = ["hub", "replace"];
+const BESIDE: [&Key; 2] = [at!("spec.registration.hub"), at!("spec.registration.replace")];
 
 /// Contradictions in `spec.registration`, and with the `document` that takes its place.
 pub(super) fn check(root: &Node, document: Option<&Node>, findings: &mut Vec<Finding>) {
-    let node = root.get("spec.registration");
+    let node = root.get(at!("spec.registration"));
     if let Some(document) = document {
         beside(node, document, findings);
     }
-    if let Some(node) = node {
-        findings.extend(long_name(root, node, document));
-        findings.extend(hub_of_this_machine(node));
+    if node.is_some() {
+        findings.extend(long_name(root, document));
+        findings.extend(hub_of_this_machine(root));
     }
-    let Some(hub) = node.and_then(|node| node.get("hub")) else { return };
+    let Some(hub) = root.get(at!("spec.registration.hub")) else { return };
     if !matches!(hub.value, Value::Map(_)) {
         return;
     }
-    let given: Vec<&str> = BY_HAND.into_iter().filter(|key| hub.get(key).is_some()).collect();
-    match (hub.get("kubeconfig"), given.as_slice()) {
+    let (given, missing): (Vec<&Key>, Vec<&Key>) =
+        BY_HAND.into_iter().partition(|key| root.get(key).is_some());
+    match (root.get(at!("spec.registration.hub.kubeconfig")), given.as_slice()) {
         (Some(_), []) => {}
         (Some(kubeconfig), [first, ..]) => {
-            let title = format!("`kubeconfig` and `{first}` exclude each other");
+            let title = format!("`kubeconfig` and `{}` exclude each other", first.name());
             findings.push(Finding::new(title, &kubeconfig.span, ""));
         }
         (None, []) => findings.push(Finding::new(
@@ -43,21 +49,21 @@ pub(super) fn check(root: &Node, document: Option<&Node>, findings: &mut Vec<Fin
             &hub.span,
             "",
         )),
-        (None, given) => {
-            for missing in BY_HAND.iter().filter(|key| !given.contains(key)) {
-                findings.push(Finding::new(format!("`hub` has no `{missing}`"), &hub.span, ""));
-            }
-        }
+        (None, _) => findings.extend(
+            missing
+                .into_iter()
+                .map(|key| Finding::new(format!("`hub` has no `{}`", key.name()), &hub.span, "")),
+        ),
     }
 }
 
 /// A name that the hub would refuse at the end of an apply.
-fn long_name(root: &Node, node: &Node, document: Option<&Node>) -> Option<Finding> {
+fn long_name(root: &Node, document: Option<&Node>) -> Option<Finding> {
     let own = match document {
-        Some(document) => document.get("metadata.name"),
-        None => node.get("name"),
+        Some(document) => document.get(at!("ClusterRegistration.metadata.name")),
+        None => root.get(at!("spec.registration.name")),
     };
-    let written = own.or(root.get("metadata.name"))?;
+    let written = own.or(root.get(at!("metadata.name")))?;
     let length = written.text().filter(|text| (syntax::LABEL.fault)(text).is_none())?.len();
     (length > NAME_LIMIT).then(|| {
         let title = format!("the hub takes names of at most {NAME_LIMIT} characters");
@@ -70,8 +76,8 @@ fn long_name(root: &Node, node: &Node, document: Option<&Node>) -> Option<Findin
 }
 
 /// A hub's address that leads agents, which run in the cluster, back to their own machines.
-fn hub_of_this_machine(node: &Node) -> Option<Finding> {
-    let written = node.get("hub.endpoint")?;
+fn hub_of_this_machine(root: &Node) -> Option<Finding> {
+    let written = root.get(at!("spec.registration.hub.endpoint"))?;
     let (host, _) = syntax::authority(written.text()?)?;
     let title = format!("the cluster's agent cannot reach the hub at {host}");
     let finding = Finding::new(title, &written.span, unreachable(host)?);
@@ -79,19 +85,20 @@ fn hub_of_this_machine(node: &Node) -> Option<Finding> {
 }
 
 fn beside(node: Option<&Node>, document: &Node, findings: &mut Vec<Finding>) {
-    let kind = document.get("kind").map_or(0..0, |kind| kind.span.clone());
+    let kind = document.get(at!("ClusterRegistration.kind")).map_or(0..0, |kind| kind.span.clone());
     let Some(node) = node else {
         let title = "a ClusterRegistration without a hub";
         let finding = Finding::new(title, &kind, "which hub is to get it?");
         findings.push(finding.hint("say so in `spec.registration.hub` of the first document"));
         return;
     };
-    for entry in node.entries().iter().filter(|entry| !BESIDE.contains(&entry.key.as_str())) {
+    let stays = |entry: &&Entry| BESIDE.iter().any(|key| key.name() == entry.key);
+    for entry in node.entries().iter().filter(|entry| !stays(entry)) {
         let title = format!("`{}` beside a ClusterRegistration", entry.key);
         let finding = Finding::new(title, &entry.span, "say it there");
         findings.push(finding.mark(&kind, "this takes its place"));
     }
-    if let Some(accepted) = document.get("spec.accepted")
+    if let Some(accepted) = document.get(at!("ClusterRegistration.spec.accepted"))
         && accepted.text() == Some("false")
     {
         let title = "`accepted: false` would keep the cluster out";
@@ -99,57 +106,65 @@ fn beside(node: Option<&Node>, document: &Node, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What `node`, a correct `spec.registration` of `root`, and the `document` that takes its place mean.
-pub(super) fn resolve(
-    root: &Node,
-    node: &Node,
-    document: Option<&Node>,
-    dir: &Path,
-) -> Option<Registration> {
-    let file = |key: &str| path(node.get(&format!("hub.{key}"))?.text()?, dir);
-    let hub = match file("kubeconfig") {
+/// What a correct `spec.registration` of `root`, and the `document` that takes its place, mean.
+pub(super) fn resolve(root: &Node, document: Option<&Node>, dir: &Path) -> Option<Registration> {
+    let file = |key| path(&text(root, key)?, dir);
+    let hub = match file(at!("spec.registration.hub.kubeconfig")) {
         Some(file) => Hub::Kubeconfig(file),
         None => {
-            let (host, port) = syntax::authority(node.get("hub.endpoint")?.text()?)?;
-            let authority = format!("{host}:{}", port.unwrap_or(API_PORT));
-            Hub::Endpoint { authority, ca: file("caFile")?, token: file("tokenFile")? }
+            let endpoint = text(root, at!("spec.registration.hub.endpoint"))?;
+            let (host, port) = syntax::authority(&endpoint)?;
+            Hub::Endpoint {
+                authority: format!("{host}:{}", port.unwrap_or(API_PORT)),
+                ca: file(at!("spec.registration.hub.caFile"))?,
+                token: file(at!("spec.registration.hub.tokenFile"))?,
+            }
         }
     };
-    let spec = match document {
-        Some(document) => document.get("spec"),
-        None => Some(node),
-    };
-    let said = |key: &str| spec.and_then(|spec| spec.get(key));
-    let mode = match said("mode") {
-        Some(written) => written.text()?,
-        None => text(root, "spec.registration.mode")?,
-    };
-    let every = match said("syncInterval") {
+    // Beside a document, its keys are not written in `spec.registration`.
+    let said = |own, shared| own_or_shared((document, own), (root, shared));
+    let mode = said(at!("ClusterRegistration.spec.mode"), at!("spec.registration.mode"))?;
+    let mode = owned(&mode)?;
+    let interval = at!("spec.registration.syncInterval");
+    let every = match said(at!("ClusterRegistration.spec.syncInterval"), interval) {
         Some(written) => syntax::interval(written.text()?)?,
-        None if mode == "Edge" => Duration::from_secs(300),
-        None => Duration::from_secs(30),
+        None => syntax::interval(interval.default_by(&mode)?)?,
     };
-    let about = document.map_or(Some(node), |document| document.get("metadata"))?;
-    let mut labels = pairs(about, "labels")?;
-    for (label, key) in [(REGION, "region"), (ZONE, "zone")] {
-        labels.extend(node.get(key).and_then(owned).map(|value| (label.to_owned(), value)));
-    }
-    let name = match about.get("name") {
-        Some(own) => owned(own)?,
-        None => text(root, "metadata.name")?.to_owned(),
-    };
-    let capabilities = spec.into_iter().flat_map(|spec| spec.items("capabilities"));
-    let more = ["apiEndpoint", "caData", "credential", "adapters"];
-    let more = more.into_iter().filter(|_| document.is_some());
+    let name = said(at!("ClusterRegistration.metadata.name"), at!("spec.registration.name"));
+    let labels = said(at!("ClusterRegistration.metadata.labels"), at!("spec.registration.labels"));
+    let mut labels = labels.map_or(Some(BTreeMap::new()), |labels| pairs(&labels))?;
+    let regional =
+        [(REGION, at!("spec.registration.region")), (ZONE, at!("spec.registration.zone"))];
+    labels.extend(
+        regional.into_iter().filter_map(|(label, key)| Some((label.to_owned(), text(root, key)?))),
+    );
+    let capabilities =
+        said(at!("ClusterRegistration.spec.capabilities"), at!("spec.registration.capabilities"))?;
+    let more = [
+        at!("ClusterRegistration.spec.apiEndpoint"),
+        at!("ClusterRegistration.spec.caData"),
+        at!("ClusterRegistration.spec.credential"),
+        at!("ClusterRegistration.spec.adapters"),
+    ];
+    let more =
+        more.into_iter().filter_map(|key| Some((key.name().to_owned(), json(document?.get(key)?))));
     Some(Registration {
         hub,
-        name,
-        mode: mode.to_owned(),
+        name: match name {
+            Some(own) => owned(&own)?,
+            None => text(root, at!("metadata.name"))?,
+        },
+        mode,
         every,
         labels,
-        capabilities: capabilities.filter_map(owned).filter(|one| one != "Report").collect(),
-        more: more.filter_map(|key| Some((key.to_owned(), json(said(key)?)))).collect(),
-        replace: flag(root, "spec.registration.replace")?,
+        capabilities: capabilities
+            .list()
+            .iter()
+            .filter_map(owned)
+            .filter(|one| one != "Report")
+            .collect(),
+        more: more.collect(),
+        replace: flag(root, at!("spec.registration.replace"))?,
     })
 }
 

@@ -1,12 +1,14 @@
 //! What an inventory means: its values with every default filled in.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value as Json;
 
+use super::keys::at;
 use super::read::{
-    address, flag, hosts, internal, json, networks, number, owned, pairs, path, role, ssh,
-    ssh_port, text,
+    address, flag, hosts, internal, json, networks, number, own_or_shared, owned, pairs, path,
+    role, ssh_port, text,
 };
 use super::tree::Node;
 use super::{registration, syntax};
@@ -18,66 +20,68 @@ use crate::kubernetes::kubelet;
 /// The cluster that `root`, an inventory without findings in the directory `dir`, means.
 pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<Cluster> {
     Some(Cluster {
-        name: text(root, "metadata.name")?.to_owned(),
-        kubernetes: text(root, "spec.kubernetes.version")?.parse().ok()?,
+        name: text(root, at!("metadata.name"))?,
+        kubernetes: text(root, at!("spec.kubernetes.version"))?.parse().ok()?,
         endpoint: endpoint(root)?,
-        cert_sans: hosts(root, "spec.endpoint.certSANs"),
+        cert_sans: hosts(root, at!("spec.endpoint.certSANs")),
         network: Network {
-            pods: networks(root, "spec.network.podCidr"),
-            services: networks(root, "spec.network.serviceCidr"),
-            domain: text(root, "spec.network.dnsDomain")?.to_owned(),
+            pods: networks(root, at!("spec.network.podCidr")),
+            services: networks(root, at!("spec.network.serviceCidr")),
+            domain: text(root, at!("spec.network.dnsDomain"))?,
         },
-        time_servers: hosts(root, "spec.time.servers"),
-        kubelet: match root.get("spec.kubelet").map(json) {
+        time_servers: hosts(root, at!("spec.time.servers")),
+        kubelet: match root.get(at!("spec.kubelet")).map(json) {
             Some(Json::Object(fields)) => kubelet::as_written(fields),
             _ => serde_json::Map::new(),
         },
         addons: Addons {
-            calico: flag(root, "spec.addons.calico")?,
-            metrics_server: flag(root, "spec.addons.metricsServer")?,
-            hub: flag(root, "spec.addons.hub")?,
+            calico: flag(root, at!("spec.addons.calico"))?,
+            metrics_server: flag(root, at!("spec.addons.metricsServer"))?,
+            hub: flag(root, at!("spec.addons.hub"))?,
         },
-        registration: match root.get("spec.registration") {
-            Some(node) => Some(registration::resolve(root, node, second, dir)?),
+        registration: match root.get(at!("spec.registration")) {
+            Some(_) => Some(registration::resolve(root, second, dir)?),
             None => None,
         },
         nodes: root
-            .items("spec.nodes")
+            .items(at!("spec.nodes"))
             .map(|node| machine(root, node, dir))
             .collect::<Option<_>>()?,
     })
 }
 
 fn machine(root: &Node, node: &Node, dir: &Path) -> Option<Machine> {
+    let ssh = |own, shared| owned(own_or_shared((Some(node), own), (root, shared))?.as_ref());
+    let identity = ssh(at!("spec.nodes[].ssh.identityFile"), at!("spec.ssh.identityFile"));
     Some(Machine {
-        name: owned(node.get("name")?)?,
+        name: text(node, at!("spec.nodes[].name"))?,
         role: role(node)?,
         internal: internal(node)?.0,
-        labels: pairs(node, "labels")?,
-        taints: match node.get("taints") {
-            Some(_) => Some(node.items("taints").map(taint).collect::<Option<_>>()?),
+        labels: node.get(at!("spec.nodes[].labels")).map_or(Some(BTreeMap::new()), pairs)?,
+        taints: match node.get(at!("spec.nodes[].taints")) {
+            Some(taints) => Some(taints.list().iter().map(taint).collect::<Option<_>>()?),
             None => None,
         },
         ssh: Ssh {
-            host: node.get("address")?.text()?.to_lowercase(),
+            host: text(node, at!("spec.nodes[].address"))?.to_lowercase(),
             port: ssh_port(root, node)?,
-            user: ssh(root, node, "user")?.to_owned(),
-            identity: ssh(root, node, "identityFile").and_then(|written| path(written, dir)),
-            known_hosts: path(text(root, "spec.ssh.knownHosts")?, dir)?,
-            host_key: node.get("ssh.hostKey").and_then(owned),
+            user: ssh(at!("spec.nodes[].ssh.user"), at!("spec.ssh.user"))?,
+            identity: identity.and_then(|written| path(&written, dir)),
+            known_hosts: path(&text(root, at!("spec.ssh.knownHosts"))?, dir)?,
+            host_key: text(node, at!("spec.nodes[].ssh.hostKey")),
         },
     })
 }
 
 fn endpoint(root: &Node) -> Option<Endpoint> {
-    if let Some(vip) = root.get("spec.endpoint.vip") {
+    if let Some(vip) = root.get(at!("spec.endpoint.vip")) {
         return Some(Endpoint::Vip {
             address: address(vip)?,
-            interface: root.get("spec.endpoint.interface").and_then(owned),
-            router_id: number(root, "spec.endpoint.routerId")?.try_into().ok()?,
+            interface: text(root, at!("spec.endpoint.interface")),
+            router_id: number(root, at!("spec.endpoint.routerId"))?.try_into().ok()?,
         });
     }
-    if let Some(written) = root.get("spec.endpoint.address") {
+    if let Some(written) = root.get(at!("spec.endpoint.address")) {
         let (host, port) = syntax::authority(written.text()?)?;
         return Some(Endpoint::External {
             host: host.to_lowercase(),
@@ -85,14 +89,14 @@ fn endpoint(root: &Node) -> Option<Endpoint> {
         });
     }
     let mut control_planes =
-        root.items("spec.nodes").filter(|node| role(node) == Some(Role::ControlPlane));
+        root.items(at!("spec.nodes")).filter(|node| role(node) == Some(Role::ControlPlane));
     Some(Endpoint::Node(internal(control_planes.next()?)?.0))
 }
 
 fn taint(node: &Node) -> Option<Taint> {
     Some(Taint {
-        key: owned(node.get("key")?)?,
-        value: node.get("value").and_then(owned).unwrap_or_default(),
-        effect: owned(node.get("effect")?)?,
+        key: text(node, at!("spec.nodes[].taints[].key"))?,
+        value: text(node, at!("spec.nodes[].taints[].value"))?,
+        effect: text(node, at!("spec.nodes[].taints[].effect"))?,
     })
 }

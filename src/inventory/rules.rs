@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use super::keys::at;
 use super::source::{Finding, Span};
 use super::tree::{Node, Value};
 use super::{identity, networks, read, syntax};
@@ -18,28 +19,32 @@ pub(super) fn check(root: &Node, dir: &Path, findings: &mut Vec<Finding>) {
     endpoint(root, findings);
     names_and_addresses(root, findings);
     networks::check(root, findings);
-    for node in root.items("spec.nodes") {
+    for node in root.items(at!("spec.nodes")) {
         taints(node, findings);
-        findings.extend(node.get("name").and_then(reserved_name));
+        findings.extend(node.get(at!("spec.nodes[].name")).and_then(reserved_name));
         labels(node, findings);
     }
-    let own = root.items("spec.nodes").filter_map(|node| node.get("ssh.identityFile"));
-    for file in root.get("spec.ssh.identityFile").into_iter().chain(own) {
+    let own = root
+        .items(at!("spec.nodes"))
+        .filter_map(|node| node.get(at!("spec.nodes[].ssh.identityFile")));
+    for file in root.get(at!("spec.ssh.identityFile")).into_iter().chain(own) {
         findings.extend(identity::check(file, dir));
     }
 }
 
 fn control_planes(root: &Node) -> Vec<&Node> {
-    root.items("spec.nodes").filter(|node| read::role(node) == Some(Role::ControlPlane)).collect()
+    root.items(at!("spec.nodes"))
+        .filter(|node| read::role(node) == Some(Role::ControlPlane))
+        .collect()
 }
 
 fn name(node: &Node) -> &str {
-    node.get("name").and_then(Node::text).unwrap_or("a node without a name")
+    node.get(at!("spec.nodes[].name")).and_then(Node::text).unwrap_or("a node without a name")
 }
 
 fn roles(root: &Node, findings: &mut Vec<Finding>) {
-    let all_known = root.items("spec.nodes").all(|node| read::role(node).is_some());
-    if let Some(nodes) = root.get("spec.nodes")
+    let all_known = root.items(at!("spec.nodes")).all(|node| read::role(node).is_some());
+    if let Some(nodes) = root.get(at!("spec.nodes"))
         && all_known
         && control_planes(root).is_empty()
     {
@@ -55,7 +60,7 @@ pub(super) fn new_cluster(root: &Node) -> Vec<Finding> {
 
 /// One of several control planes as the endpoint of all: when it dies, everything is gone.
 fn endpoint_of_one(root: &Node) -> Option<Finding> {
-    let written = root.get("spec.endpoint.address")?;
+    let written = root.get(at!("spec.endpoint.address"))?;
     let (host, port) = syntax::authority(written.text()?)?;
     let host = host.to_lowercase();
     // At another port something else listens, which may well be a load balancer.
@@ -63,14 +68,22 @@ fn endpoint_of_one(root: &Node) -> Option<Finding> {
         return None;
     }
     let is = |node: &&Node| {
-        let keys = ["name", "address", "internalAddress"].into_iter();
-        keys.filter_map(|key| node.get(key)?.text()).any(|text| text.to_lowercase() == host)
+        let keys = [
+            at!("spec.nodes[].name"),
+            at!("spec.nodes[].address"),
+            at!("spec.nodes[].internalAddress"),
+        ];
+        keys.into_iter()
+            .filter_map(|key| node.get(key)?.text())
+            .any(|text| text.to_lowercase() == host)
     };
     let one = control_planes(root).into_iter().find(is)?;
     let title = format!("the endpoint is the control plane `{}` alone", name(one));
     let finding = Finding::new(title, &written.span, "when it is away, so is the whole API");
-    let finding =
-        one.get("name").into_iter().fold(finding, |finding, name| finding.mark(&name.span, ""));
+    let finding = one
+        .get(at!("spec.nodes[].name"))
+        .into_iter()
+        .fold(finding, |finding, name| finding.mark(&name.span, ""));
     Some(finding.hint(
         "set `vip` to a free address in the control planes' network instead, or `address` to a load \
          balancer",
@@ -81,7 +94,7 @@ fn endpoint_of_one(root: &Node) -> Option<Finding> {
 fn even_control_planes(root: &Node) -> Option<Finding> {
     let control_planes = control_planes(root);
     let count = control_planes.len();
-    let last = control_planes.last()?.get("role")?;
+    let last = control_planes.last()?.get(at!("spec.nodes[].role"))?;
     count.is_multiple_of(2).then(|| {
         Finding::new(
             format!("{count} control planes: a new cluster needs an odd number"),
@@ -96,18 +109,19 @@ fn even_control_planes(root: &Node) -> Option<Finding> {
 }
 
 fn endpoint(root: &Node, findings: &mut Vec<Finding>) {
-    let Some(endpoint) = root.get("spec.endpoint") else {
+    let Some(endpoint) = root.get(at!("spec.endpoint")) else {
         findings.extend(no_endpoint(root));
         return;
     };
-    let (vip, address) = (endpoint.get("vip"), endpoint.get("address"));
+    let vip = root.get(at!("spec.endpoint.vip"));
+    let address = root.get(at!("spec.endpoint.address"));
     findings.extend(not_one_of_both(root, endpoint));
     if vip.is_none() && address.is_some() {
-        let wrong = ["interface", "routerId"].into_iter().filter_map(|key| {
-            let title = format!("`{key}` goes with `vip` only");
-            Some(Finding::new(title, &endpoint.get(key)?.span, ""))
-        });
-        findings.extend(wrong);
+        let of_vip = [at!("spec.endpoint.interface"), at!("spec.endpoint.routerId")];
+        findings.extend(of_vip.into_iter().filter_map(|key| {
+            let title = format!("`{}` goes with `vip` only", key.name());
+            Some(Finding::new(title, &root.get(key)?.span, ""))
+        }));
     }
     if let Some(address) = address
         && let Some((host, _)) = address.text().and_then(syntax::authority)
@@ -136,14 +150,17 @@ fn no_endpoint(root: &Node) -> Option<Finding> {
 
 /// An endpoint is a virtual IP or an address.
 fn not_one_of_both(root: &Node, endpoint: &Node) -> Option<Finding> {
-    match (endpoint.get("vip"), endpoint.get("address")) {
+    match (root.get(at!("spec.endpoint.vip")), root.get(at!("spec.endpoint.address"))) {
         (Some(vip), Some(address)) => Some(
             Finding::new("`vip` and `address` exclude each other", &address.span, "")
                 .mark(&vip.span, "")
                 .hint("`vip` is kept by slipway, `address` is a load balancer that you run"),
         ),
         // The only control plane's own address can have more names.
-        (None, None) if endpoint.get("certSANs").is_some() && control_planes(root).len() == 1 => {
+        (None, None)
+            if root.get(at!("spec.endpoint.certSANs")).is_some()
+                && control_planes(root).len() == 1 =>
+        {
             None
         }
         (None, None) if matches!(endpoint.value, Value::Map(_)) => {
@@ -156,13 +173,16 @@ fn not_one_of_both(root: &Node, endpoint: &Node) -> Option<Finding> {
 /// Nodes that have the virtual IP as their own address.
 fn taken(root: &Node, vip: Ipv4Addr, span: &Span) -> Vec<Finding> {
     let same = |node: &Node| {
-        let of_node = ["address", "internalAddress"].into_iter().filter_map(|key| node.get(key));
-        let same = of_node.into_iter().find(|at| read::address(at) == Some(vip))?;
+        let keys = [at!("spec.nodes[].address"), at!("spec.nodes[].internalAddress")];
+        let same = keys
+            .into_iter()
+            .filter_map(|key| node.get(key))
+            .find(|at| read::address(at) == Some(vip))?;
         let title = format!("the VIP {vip} is the address of `{}`", name(node));
         let finding = Finding::new(title, span, "choose an address that no machine has");
         Some(finding.mark(&same.span, ""))
     };
-    root.items("spec.nodes").filter_map(same).collect()
+    root.items(at!("spec.nodes")).filter_map(same).collect()
 }
 
 /// Says why other machines could not reach `address`.
@@ -175,16 +195,20 @@ fn names_and_addresses(root: &Node, findings: &mut Vec<Finding>) {
     let mut names = Unique::default();
     let mut targets = Unique::default();
     let mut internals = Unique::default();
-    for node in root.items("spec.nodes") {
-        if let Some(name) = node.get("name") {
+    for node in root.items(at!("spec.nodes")) {
+        if let Some(name) = node.get(at!("spec.nodes[].name")) {
             findings.extend(names.add("name", name, name.text().unwrap_or_default()));
         }
         let internal = read::internal(node);
         let mut reported = None;
-        if let (Some(address), Some(port)) = (node.get("address"), read::ssh_port(root, node)) {
+        if let (Some(address), Some(port)) =
+            (node.get(at!("spec.nodes[].address")), read::ssh_port(root, node))
+        {
             let target = format!("{}:{port}", address.text().unwrap_or_default().to_lowercase());
             reported = targets.add("address", address, &target);
-            if internal.is_none() && node.get("internalAddress").is_none() && !syntax_fault(address)
+            if internal.is_none()
+                && node.get(at!("spec.nodes[].internalAddress")).is_none()
+                && !syntax_fault(address)
             {
                 let title = format!("`{}` needs an `internalAddress`", name(node));
                 findings.push(Finding::new(title, &address.span, "this is a host name").hint(
@@ -230,7 +254,7 @@ fn reserved_name(name: &Node) -> Option<Finding> {
 /// Labels that are not a person's to choose.
 fn labels(node: &Node, findings: &mut Vec<Finding>) {
     let worker = read::role(node) == Some(Role::Worker);
-    for entry in node.get("labels").map(Node::entries).unwrap_or_default() {
+    for entry in node.get(at!("spec.nodes[].labels")).map(Node::entries).unwrap_or_default() {
         let key = entry.key.as_str();
         if let Some(says) = names::owned_label(key) {
             let title = format!("the kubelet sets the label `{key}` itself");
@@ -245,12 +269,13 @@ fn labels(node: &Node, findings: &mut Vec<Finding>) {
 
 fn taints(node: &Node, findings: &mut Vec<Finding>) {
     let mut taints = Unique::default();
-    for taint in node.items("taints") {
+    for taint in node.items(at!("spec.nodes[].taints")) {
         let part = |key| taint.get(key).and_then(Node::text);
-        if let (Some(key), Some(effect)) = (part("key"), part("effect")) {
+        let effect = part(at!("spec.nodes[].taints[].effect"));
+        if let (Some(key), Some(effect)) = (part(at!("spec.nodes[].taints[].key")), effect) {
             findings.extend(taints.add("taint", taint, &format!("{key}:{effect}")));
         }
-        if let Some(key) = taint.get("key")
+        if let Some(key) = taint.get(at!("spec.nodes[].taints[].key"))
             && let Some(text) = key.text().filter(|text| names::is_owned_taint(text))
         {
             let title = format!("Kubernetes sets the taint `{text}` itself");

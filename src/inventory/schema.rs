@@ -3,7 +3,7 @@
 
 use saphyr::ScalarOwned;
 
-use super::keys::{self, Kind, Presence};
+use super::keys::{self, Key, Kind, Presence};
 use super::source::{Finding, Span};
 use super::syntax::{self, Syntax};
 use super::tree::{Node, Value};
@@ -41,7 +41,7 @@ impl Check<'_> {
         let mut meant = Vec::new();
         for entry in entries {
             if let Some((_, key)) = keys::below(path).find(|(key, _)| *key == entry.key) {
-                self.value(&entry.value, key.path, key.kind);
+                self.value(&entry.value, key);
                 continue;
             }
             let near = near_miss(&entry.key, &known);
@@ -54,16 +54,16 @@ impl Check<'_> {
         }
         for (missing, key) in keys::below(path) {
             let required = key.presence == Presence::Required && !meant.contains(&missing);
-            if required && node.get(missing).is_none() {
+            if required && node.entry(missing).is_none() {
                 self.add(format!("{name} has no `{missing}`"), &node.span, "");
             }
         }
     }
 
-    fn value(&mut self, node: &Node, path: &str, kind: Kind) {
-        let name = &format!("`{}`", path.rsplit('.').next().unwrap_or(path));
-        match kind {
-            Kind::Map => self.map(node, path, name),
+    fn value(&mut self, node: &Node, key: &Key) {
+        let name = &format!("`{}`", key.name());
+        match key.kind {
+            Kind::Map => self.map(node, key.path, name),
             Kind::Text(syntax) => self.text(node, name, syntax),
             Kind::Number(least, most) => self.number(node, name, least, most),
             Kind::Bool => {
@@ -83,7 +83,7 @@ impl Check<'_> {
                 }
             }
             Kind::Maps => {
-                let item = format!("{path}[]");
+                let item = format!("{}[]", key.path);
                 let singular = name.replace("s`", "`").replace('`', "");
                 self.list(node, name, |check, node| {
                     check.map(node, &item, &format!("this {singular}"));

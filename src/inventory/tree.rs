@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use saphyr::{ScalarOwned, ScalarStyle, ScanError};
 use saphyr_parser::{Event, Parser, StrInput};
 
+use super::keys::Key;
 use super::source::{Finding, Span};
 
 /// Deeper nesting is refused; the deepest key stands at 6, the rest is for kubelet settings.
@@ -42,6 +43,11 @@ impl Node {
         Self { span: 0..0, value: Value::Scalar(ScalarOwned::Null, String::new()) }
     }
 
+    /// What `text` says, a value of an inventory.
+    pub fn of(text: &str) -> Option<Self> {
+        parse(text, "", &mut Vec::new()).ok().map(|(node, _)| node)
+    }
+
     pub fn is_empty(&self) -> bool {
         matches!(&self.value, Value::Scalar(ScalarOwned::Null, _))
     }
@@ -51,21 +57,24 @@ impl Node {
         if let Value::Map(entries) = &self.value { entries } else { &[] }
     }
 
-    /// The value at `path`, keys joined by dots, below this mapping.
-    pub fn get(&self, path: &str) -> Option<&Self> {
-        path.split('.').try_fold(self, |node, key| {
-            node.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
-        })
+    /// The value of that `name` in this mapping.
+    pub fn entry(&self, name: &str) -> Option<&Self> {
+        self.entries().iter().find(|entry| entry.key == name).map(|entry| &entry.value)
     }
 
-    /// The items of the list at `path`; a single value counts as a list of one.
-    pub fn items(&self, path: &str) -> impl Iterator<Item = &Self> {
-        let node = self.get(path);
-        let items = match node.map(|node| &node.value) {
-            Some(Value::List(items)) => items.as_slice(),
-            _ => node.map(std::slice::from_ref).unwrap_or_default(),
-        };
-        items.iter()
+    /// What is written at `key`, if this is the document or the item of a list that has it.
+    pub fn get(&self, key: &Key) -> Option<&Self> {
+        key.within().split('.').try_fold(self, Self::entry)
+    }
+
+    /// The items of the list that is written at `key`, as [`Self::get`] finds it.
+    pub fn items(&self, key: &Key) -> impl Iterator<Item = &Self> {
+        self.get(key).into_iter().flat_map(Self::list)
+    }
+
+    /// The items of a list; a single value counts as a list of one.
+    pub fn list(&self) -> &[Self] {
+        if let Value::List(items) = &self.value { items } else { std::slice::from_ref(self) }
     }
 
     /// A scalar, as it is written.
@@ -125,7 +134,7 @@ pub(super) fn parse(
             }
             event if root.is_some() => {
                 let node = reader.node(event, span.clone(), 0)?;
-                if node.get("kind").and_then(Node::text) != Some(kind) {
+                if node.entry("kind").and_then(Node::text) != Some(kind) {
                     return Err(Finding::new("a second document", &span, "one cluster per file")
                         .hint(format!("a `{kind}` may follow, and nothing else")));
                 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::finding::{ALL, Check, Finding, Severity};
 use crate::cluster::{Cluster, Network, Role};
 use crate::diagnostic::printable;
+use crate::etcd::EtcdMember;
 use crate::kubernetes::kubelet::{self, Fields};
-use crate::survey::{EtcdMember, Membership, Otherwise, Partial, Remedy, Survey};
+use crate::survey::{Membership, Otherwise, Partial, Remedy, Survey};
 
 pub(super) const OTHER_CLUSTER: Check = Check {
     name: "other-cluster",

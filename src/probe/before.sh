@@ -1,8 +1,8 @@
 # What may stand in the way of a node that has not joined: what others left or mounted. Reads only.
 if [ ! -e /etc/kubernetes/kubelet.conf ]; then
   for f in /var/lib/etcd/* /var/lib/etcd/.[!.]*; do [ -e "$f" ] && p etcd_left "${f##*/}"; done
-  for f in pki/kubelet-client-current.pem cpu_manager_state memory_manager_state; do
-    [ -e "/var/lib/kubelet/$f" ] && p kubelet_left "/var/lib/kubelet/$f"
+  for f in $client_certificate /var/lib/kubelet/cpu_manager_state /var/lib/kubelet/memory_manager_state; do
+    [ -e "$f" ] && p kubelet_left "$f"
   done
   # What haproxy or keepalived serve for somebody else; Debian's own configuration serves nothing.
   for f in /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf; do

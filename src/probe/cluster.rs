@@ -1,7 +1,7 @@
 //! Probes of the cluster as a control plane sees it: its API and etcd, asked with keys on the machine.
 
 use super::Probe;
-use crate::command::{ADMIN_CONF, admin, etcd_flags, kubectl};
+use crate::command::{ADMIN_CONF, admin, kubectl};
 
 const ETCD_CLIENT: &str = "/etc/kubernetes/pki/etcd/healthcheck-client.crt";
 
@@ -10,8 +10,7 @@ impl Probe {
     #[must_use]
     pub fn etcd_members() -> Self {
         Self::new(
-            concat!("set -- ", etcd_flags!(), " --command-timeout=3s
-            etcdctl $* endpoint health >/dev/null 2>&1 || exit 1; etcdctl $* member list -w json --hex=true"),
+            concat!(admin!(), "$etcdctl --command-timeout=3s endpoint health >/dev/null 2>&1 || exit 1; $etcd_members"),
             &[],
         ).reading(&[ETCD_CLIENT])
     }

@@ -5,7 +5,7 @@
 k="$kubectl --request-timeout=10s --namespace kube-system get"
 seen=$($k nodes,pods,deployments.apps,daemonsets.apps,apiservices.apiregistration.k8s.io -o "jsonpath=$1") || exit 1
 printf '%s\n' "$seen"
-$etcdctl --command-timeout=3s member list -w json --hex=true
+$etcd_members
 case $seen in
   *'"waiting":{'* | *'"Unschedulable"'*) $k events --field-selector type=Warning -o json ;;
 esac

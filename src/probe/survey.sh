@@ -14,9 +14,8 @@ for f in pki/ca.crt bootstrap-kubelet.conf kubelet.conf admin.conf super-admin.c
   [ -e "/etc/kubernetes/$f" ] && p file "$f"
 done
 [ -e /var/lib/etcd/member ] && p file etcd-data
-c=/var/lib/kubelet/pki/kubelet-client-current.pem
 # The subject says which node the machine is: `subject=CN=system:node:cp-1,O=system:nodes`.
-[ -e $c ] && if s=$(openssl x509 -noout -subject -nameopt RFC2253 -checkend 0 -in $c 2>/dev/null); then p credentials "valid $s"; else p credentials "expired $s"; fi
+[ -e $client_certificate ] && if s=$(openssl x509 -noout -subject -nameopt RFC2253 -checkend 0 -in $client_certificate 2>/dev/null); then p credentials "valid $s"; else p credentials "expired $s"; fi
 m=/etc/kubernetes/manifests/etcd.yaml
 [ -e $m ] && awk '/--name=/ { sub(/.*--name=/, ""); print "etcd_name=" $0 } /--initial-advertise-peer-urls=/ { sub(/.*urls=/, ""); print "etcd_peer=" $0 }' $m
 systemctl list-units --plain --no-legend --state=active,activating 'slipway-run-*' 2>/dev/null | awk '{ print "running=" $1 }'
@@ -62,6 +61,6 @@ if [ -e /etc/kubernetes/super-admin.conf ]; then
   fi
 fi
 if [ -f /etc/kubernetes/pki/etcd/healthcheck-client.crt ]; then
-  members=$($etcdctl --command-timeout=3s member list -w json --hex=true 2>/dev/null) && p etcd "$(printf %s "$members" | base64 -w0)"
+  members=$($etcd_members 2>/dev/null) && p etcd "$(printf %s "$members" | base64 -w0)"
 fi
 :

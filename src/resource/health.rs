@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{Diff, Drift, Resource, STATIC_PODS};
 use crate::command::Output;
 use crate::diagnostic::Result;
+use crate::etcd::{EtcdMember, MemberList};
 use crate::probe::Probe;
 
 mod pods;
@@ -101,7 +102,7 @@ pub fn lines(objects: &[Value]) -> String {
 #[derive(Default)]
 struct Seen {
     items: Vec<Value>,
-    members: Option<Vec<Value>>,
+    etcd: Option<MemberList>,
     events: Vec<Value>,
 }
 
@@ -114,8 +115,8 @@ impl Seen {
         let rest = rest.join("\n");
         let documents = serde_json::Deserializer::from_str(&rest).into_iter::<Value>();
         for mut document in documents.map_while(std::result::Result::ok) {
-            if let Some(Value::Array(members)) = document.get_mut("members").map(Value::take) {
-                read.members = Some(members);
+            if let Some(list) = MemberList::read(&document) {
+                read.etcd = Some(list);
             } else if let Some(Value::Array(events)) = document.get_mut("items").map(Value::take) {
                 read.events = events;
             }
@@ -202,28 +203,24 @@ impl Healthy {
 
     /// etcd has a member that votes on each control plane, and none that never came.
     fn members(&self, seen: &Seen) -> Vec<String> {
-        let Some(members) = &seen.members else {
+        let Some(list) = &seen.etcd else {
             return vec![
                 "etcd does not answer on the control plane that acts for the cluster".to_owned(),
             ];
         };
         // Preflight reports one that was taken out of the inventory before it voted.
-        let ours = |member: &&Value| {
-            let (name, peer) = (text(member, "/name"), text(member, "/peerURLs/0"));
-            let at = |address: &Ipv4Addr| peer == format!("https://{address}:2380");
-            self.control_planes.contains_key(name)
-                || (name.is_empty() && self.control_planes.values().any(at))
+        let ours = |member: &&EtcdMember| {
+            let at = |address: &Ipv4Addr| member.address() == Some(*address);
+            self.control_planes.contains_key(&member.name)
+                || (member.name.is_empty() && self.control_planes.values().any(at))
         };
-        let half = |member: &Value| match text(member, "/name") {
-            "" => Some(format!("etcd member {} never started", text(member, "/peerURLs/0"))),
-            name if member.get("isLearner").and_then(Value::as_bool) == Some(true) => {
-                Some(format!("etcd member {name} does not vote yet"))
-            }
-            _ => None,
+        let half = |member: &EtcdMember| match (member.name.as_str(), member.learner) {
+            ("", _) => Some(format!("etcd member {} never started", member.peers.join(", "))),
+            (name, true) => Some(format!("etcd member {name} does not vote yet")),
+            (_, false) => None,
         };
-        let mut ill: Vec<String> = members.iter().filter(ours).filter_map(half).collect();
-        let has = |node: &&String| !members.iter().any(|member| text(member, "/name") == **node);
-        let lacking = self.control_planes.keys().filter(has);
+        let mut ill: Vec<String> = list.members.iter().filter(ours).filter_map(half).collect();
+        let lacking = self.control_planes.keys().filter(|node| list.named(node).is_none());
         ill.extend(lacking.map(|node| format!("etcd has no member on {node}")));
         ill
     }

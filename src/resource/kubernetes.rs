@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Absent, Change, Disruption, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
+use crate::etcd::{EtcdMember, MemberList};
 use crate::probe::Probe;
 use crate::secret::Secret;
 
@@ -124,13 +125,9 @@ impl Resource for Voter {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let members = seen.json();
-        let votes = members.get("members").and_then(|m| m.as_array()).is_some_and(|members| {
-            members.iter().any(|member| {
-                member.get("name").and_then(|n| n.as_str()) == Some(&self.node)
-                    && member.get("isLearner").and_then(serde_json::Value::as_bool) != Some(true)
-            })
-        });
+        let list = MemberList::read(&seen.json());
+        let member = list.as_ref().and_then(|list| list.named(&self.node));
+        let votes = member.is_some_and(EtcdMember::votes);
         Ok(Drift::unless(seen.ok() && votes, "a healthy voter"))
     }
 
@@ -239,11 +236,16 @@ mod tests {
     fn a_learner_is_no_voter() {
         let voter = Voter { node: "cp-2".into() };
         let members = |learner: bool| {
-            format!(r#"{{"members":[{{"name":"cp-1"}},{{"name":"cp-2","isLearner":{learner}}}]}}"#)
+            format!(
+                r#"{{"members":[{{"ID":"a1","name":"cp-1"}},{{"ID":"a2","name":"cp-2","isLearner":{learner}}}]}}"#
+            )
         };
         assert_eq!(voter.compare(&seen(&members(false))).unwrap(), Drift::None);
         assert_ne!(voter.compare(&seen(&members(true))).unwrap(), Drift::None);
-        assert_ne!(voter.compare(&seen(r#"{"members":[{"name":"cp-1"}]}"#)).unwrap(), Drift::None);
+        assert_ne!(
+            voter.compare(&seen(r#"{"members":[{"ID":"a1","name":"cp-1"}]}"#)).unwrap(),
+            Drift::None
+        );
         assert_ne!(voter.compare(&seen("garbage")).unwrap(), Drift::None);
     }
 

@@ -2,8 +2,9 @@
 //! aborted. A step removes only what is provably that node's.
 
 use super::{Change, Diff, Disruption, Drift, Resource};
-use crate::command::{Cmd, Input, Output, etcd_flags, kubectl};
+use crate::command::{Cmd, Input, Output, admin, kubectl};
 use crate::diagnostic::Result;
+use crate::etcd::MemberList;
 use crate::probe::Probe;
 
 /// Removes an etcd member that will never come back.
@@ -17,13 +18,8 @@ pub struct NoEtcdMember {
 }
 
 /// It succeeds, too, where the member is gone already (`kubeadm reset` on the node removes its own).
-const REMOVE: &str = concat!(
-    r#"set -- "$1" "#,
-    etcd_flags!(),
-    r#"
-id=$1; shift
-etcdctl "$@" member remove "$id" || ! etcdctl "$@" member list | grep -q "^$id""#
-);
+const REMOVE: &str =
+    concat!(admin!(), r#"$etcdctl member remove "$1" || ! $etcdctl member list | grep -q "^$1""#);
 
 impl Resource for NoEtcdMember {
     fn id(&self) -> String {
@@ -35,14 +31,8 @@ impl Resource for NoEtcdMember {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let list = seen.json();
-        let members = list.get("members").and_then(|members| members.as_array());
-        let gone = members.is_some_and(|members| {
-            let id = |member: &serde_json::Value| {
-                member.get("ID").and_then(|id| id.as_str()) == Some(&self.id)
-            };
-            !members.iter().any(id)
-        });
+        let list = MemberList::read(&seen.json());
+        let gone = list.is_some_and(|list| !list.members.iter().any(|one| one.id == self.id));
         Ok(Drift::unless(gone, Diff::delete(format!("remove member {}", self.id))))
     }
 

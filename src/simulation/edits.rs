@@ -12,52 +12,105 @@ use super::stage::{Shape, stage};
 use super::world::World;
 use crate::cluster::{Cluster, Endpoint, Node, Role};
 use crate::diagnostic::Kind;
+use crate::pki::Pki;
 
 /// How many clusters have their inventories edited.
 const CLUSTERS: u64 = 400;
 
+/// Edits a cluster's node at the third argument, or it and the one at the fourth; new machines come into the
+/// world with an edit. `None` where there is nothing to edit in this way.
+type Make = fn(&mut Cluster, &mut World, usize, usize) -> Option<()>;
+
 /// What a person does to an inventory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Edit {
-    Renames,
-    SwapsNames,
-    SwapsAddresses,
-    ChangesRole,
-    ChangesAllWorkersRole,
-    Removes,
-    AddsWorker,
-    AddsTwoControlPlanes,
-    ReplacesByAnotherMachine,
-    WritesTwice,
-    MovesControlPlanes,
-    MovesOne,
-    ChangesLogin,
-    Reorders,
-    ChangesEndpoint,
-    ChangesVersion,
-    CopiesFromAnother,
-}
-
-use Edit::*;
-
-const EDITS: &[Edit] = &[
-    Renames,
-    SwapsNames,
-    SwapsAddresses,
-    ChangesRole,
-    ChangesAllWorkersRole,
-    Removes,
-    AddsWorker,
-    AddsTwoControlPlanes,
-    ReplacesByAnotherMachine,
-    WritesTwice,
-    MovesControlPlanes,
-    MovesOne,
-    ChangesLogin,
-    Reorders,
-    ChangesEndpoint,
-    ChangesVersion,
-    CopiesFromAnother,
+const EDITS: &[(&str, Make)] = &[
+    ("renames", |cluster, _, one, _| {
+        cluster.nodes[one].name.insert(0, 'x');
+        Some(())
+    }),
+    ("swaps names", |cluster, _, one, two| {
+        let name = cluster.nodes[one].name.clone();
+        cluster.nodes[one].name = std::mem::replace(&mut cluster.nodes[two].name, name);
+        (one != two).then_some(())
+    }),
+    ("swaps addresses", |cluster, _, one, two| {
+        let (a, b) = (cluster.nodes[one].clone(), cluster.nodes[two].clone());
+        (cluster.nodes[one].ssh, cluster.nodes[one].internal) = (b.ssh, b.internal);
+        (cluster.nodes[two].ssh, cluster.nodes[two].internal) = (a.ssh, a.internal);
+        (one != two).then_some(())
+    }),
+    ("changes a role", |cluster, _, one, _| {
+        cluster.nodes[one].role = match cluster.nodes[one].role {
+            Role::ControlPlane => Role::Worker,
+            Role::Worker => Role::ControlPlane,
+        };
+        Some(())
+    }),
+    ("changes all workers' role", |cluster, _, _, _| {
+        cluster.nodes.iter_mut().for_each(|node| node.role = Role::ControlPlane);
+        Some(())
+    }),
+    ("removes", |cluster, _, one, _| {
+        cluster.nodes.remove(one);
+        Some(())
+    }),
+    ("adds a worker", |cluster, world, _, _| {
+        add(cluster, world, Role::Worker, None);
+        Some(())
+    }),
+    ("adds two control planes", |cluster, world, _, _| {
+        add(cluster, world, Role::ControlPlane, None);
+        add(cluster, world, Role::ControlPlane, None);
+        Some(())
+    }),
+    ("replaces by another machine", |cluster, world, one, _| {
+        if cluster.nodes.len() == 1 {
+            // Nobody would be left who knows of the cluster.
+            return None;
+        }
+        let Node { name, role, .. } = cluster.nodes[one].clone();
+        add(cluster, world, role, Some(name));
+        cluster.nodes.remove(one);
+        Some(())
+    }),
+    ("writes twice", |cluster, _, one, _| {
+        let mut node = cluster.nodes[one].clone();
+        node.name.insert(0, 'y');
+        node.internal = second(node.internal);
+        node.ssh.host = node.internal.to_string();
+        node.role = Role::Worker;
+        cluster.nodes.push(node);
+        Some(())
+    }),
+    ("moves control planes", |cluster, _, _, _| {
+        let nodes = cluster.nodes.iter_mut();
+        nodes.filter(|node| node.role == Role::ControlPlane).for_each(move_it);
+        Some(())
+    }),
+    ("moves one", |cluster, _, one, _| {
+        move_it(&mut cluster.nodes[one]);
+        Some(())
+    }),
+    ("changes the login", |cluster, _, one, _| {
+        "admin".clone_into(&mut cluster.nodes[one].ssh.user);
+        cluster.nodes[one].ssh.port = 2222;
+        Some(())
+    }),
+    ("reorders", |cluster, _, one, _| {
+        cluster.nodes.rotate_left(one);
+        Some(())
+    }),
+    ("changes the endpoint", |cluster, _, _, _| {
+        cluster.endpoint = Endpoint::External { host: "other.example.com".to_owned(), port: 6443 };
+        Some(())
+    }),
+    ("changes the version", |cluster, _, _, _| {
+        cluster.kubernetes.minor -= 1;
+        Some(())
+    }),
+    ("copies from another", |cluster, _, _, _| {
+        "another".clone_into(&mut cluster.name);
+        Some(())
+    }),
 ];
 
 /// What came of an apply of the edited inventory.
@@ -70,81 +123,14 @@ enum Came {
     FailedInPart,
 }
 
-impl Edit {
-    /// Edits `cluster`; new machines come into the world with it. `None` where there is nothing to
-    /// edit in this way.
-    fn make(self, cluster: &mut Cluster, world: &mut World, rng: &mut Rng) -> Option<()> {
-        let count = cluster.nodes.len();
-        let one = rng.below(count);
-        let two = (one + 1 + rng.below(count.max(2) - 1)) % count;
-        match self {
-            Renames => cluster.nodes[one].name.insert(0, 'x'),
-            SwapsNames | SwapsAddresses if one == two => return None,
-            SwapsNames => {
-                let name = cluster.nodes[one].name.clone();
-                cluster.nodes[one].name = std::mem::replace(&mut cluster.nodes[two].name, name);
-            }
-            SwapsAddresses => {
-                let (a, b) = (cluster.nodes[one].clone(), cluster.nodes[two].clone());
-                (cluster.nodes[one].ssh, cluster.nodes[one].internal) = (b.ssh, b.internal);
-                (cluster.nodes[two].ssh, cluster.nodes[two].internal) = (a.ssh, a.internal);
-            }
-            ChangesRole => cluster.nodes[one].role = other(cluster.nodes[one].role),
-            ChangesAllWorkersRole => {
-                cluster.nodes.iter_mut().for_each(|node| node.role = Role::ControlPlane);
-            }
-            Removes if count == 1 => return None,
-            Removes => drop(cluster.nodes.remove(one)),
-            AddsWorker => add(cluster, world, Role::Worker, None),
-            AddsTwoControlPlanes => {
-                add(cluster, world, Role::ControlPlane, None);
-                add(cluster, world, Role::ControlPlane, None);
-            }
-            // Nobody would be left who knows of the cluster.
-            ReplacesByAnotherMachine if count == 1 => return None,
-            ReplacesByAnotherMachine => {
-                let Node { name, role, .. } = cluster.nodes[one].clone();
-                add(cluster, world, role, Some(name));
-                cluster.nodes.remove(one);
-            }
-            WritesTwice => {
-                let mut node = cluster.nodes[one].clone();
-                node.name.insert(0, 'y');
-                node.internal = second(node.internal);
-                node.ssh.host = node.internal.to_string();
-                node.role = Role::Worker;
-                cluster.nodes.push(node);
-            }
-            MovesControlPlanes => {
-                cluster
-                    .nodes
-                    .iter_mut()
-                    .filter(|node| node.role == Role::ControlPlane)
-                    .for_each(move_it);
-            }
-            MovesOne => move_it(&mut cluster.nodes[one]),
-            ChangesLogin => {
-                "admin".clone_into(&mut cluster.nodes[one].ssh.user);
-                cluster.nodes[one].ssh.port = 2222;
-            }
-            Reorders => cluster.nodes.rotate_left(one),
-            ChangesEndpoint => {
-                cluster.endpoint =
-                    Endpoint::External { host: "other.example.com".to_owned(), port: 6443 };
-            }
-            ChangesVersion => cluster.kubernetes.minor -= 1,
-            CopiesFromAnother => "another".clone_into(&mut cluster.name),
-        }
-        // As the inventory has it: a cluster has a control plane.
-        cluster.with_role(Role::ControlPlane).next().map(|_| ())
-    }
-}
-
-fn other(role: Role) -> Role {
-    match role {
-        Role::ControlPlane => Role::Worker,
-        Role::Worker => Role::ControlPlane,
-    }
+/// Makes one edit; `None` where there was nothing to edit, or no control plane is left: no inventory is
+/// without one.
+fn edit(make: Make, cluster: &mut Cluster, world: &mut World, rng: &mut Rng) -> Option<()> {
+    let count = cluster.nodes.len();
+    let one = rng.below(count);
+    let two = (one + 1 + rng.below(count.max(2) - 1)) % count;
+    make(cluster, world, one, two)?;
+    cluster.with_role(Role::ControlPlane).next().map(|_| ())
 }
 
 fn move_it(node: &mut Node) {
@@ -166,14 +152,13 @@ fn add(cluster: &mut Cluster, world: &mut World, role: Role, name: Option<String
     cluster.nodes.push(node);
 }
 
-/// One apply of an edited inventory; gives the world after it.
-fn apply(world: World, edit: Edit, rng: &mut Rng) -> Result<(Came, World), String> {
+/// One apply of an edited inventory, with the keys that the operator's machine has of it; gives the world
+/// after it.
+fn apply(world: World, kept: Option<&Pki>, rng: &mut Rng) -> Result<(Came, World), String> {
     let simulation = Simulation::new(world, rng.next());
     simulation.keep_history();
     let changes = simulation.world().changes;
     let before = simulation.world().tolerance();
-    // A copy of another cluster's inventory lies in another directory, which has no keys.
-    let kept = (edit != CopiesFromAnother).then_some(&stage().pki);
     let result = simulation.run(kept);
     let history = simulation.history();
     let faults = &simulation.world().faults.clone();
@@ -224,26 +209,28 @@ fn ends_well(world: World) -> Result<(), String> {
 }
 
 /// Up to three edits, each applied; those that are refused are taken back.
-fn edited(moment: &Moment, rng: &mut Rng) -> Result<Vec<(Edit, Came)>, String> {
+fn edited(moment: &Moment, rng: &mut Rng) -> Result<Vec<(&'static str, Came)>, String> {
     let mut world = killed(moment, KILLS[0]);
     let mut truth = Arc::clone(&world.meant);
     let mut tried = Vec::new();
     for _ in 0..1 + rng.below(3) {
-        let edit = *rng.pick(EDITS);
+        let (name, make) = *rng.pick(EDITS);
         let mut cluster = (*truth).clone();
-        if edit.make(&mut cluster, &mut world, rng).is_none() {
+        if edit(make, &mut cluster, &mut world, rng).is_none() {
             continue;
         }
+        // Keys are kept by the cluster's name.
+        let kept = (cluster.name == truth.name).then_some(&stage().pki);
         world.meant = Arc::new(cluster);
         let (came, after) =
-            apply(world.clone(), edit, rng).map_err(|why| format!("{tried:?}, {edit:?}: {why}"))?;
+            apply(world.clone(), kept, rng).map_err(|why| format!("{tried:?}, {name}: {why}"))?;
         world = after;
         if came == Came::Refused {
             world.meant = Arc::clone(&truth);
         } else {
             truth = Arc::clone(&world.meant);
         }
-        tried.push((edit, came));
+        tried.push((name, came));
     }
     world.meant = truth;
     ends_well(world).map_err(|why| format!("{tried:?}: {why}"))?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::kubeadm::Process;
 use super::pod::Pod;
 use crate::cluster::Role;
+use crate::command::{client_certificate, serving_certificate};
 use crate::resource::sha256;
 use crate::template;
 
@@ -16,8 +17,8 @@ pub(super) const API_MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.
 pub(super) const BOOTSTRAP: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 pub(super) const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 pub(super) const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
-pub(super) const CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
-pub(super) const SERVING: &str = "/var/lib/kubelet/pki/kubelet-server-current.pem";
+pub(super) const CREDENTIALS: &str = client_certificate!();
+pub(super) const SERVING: &str = serving_certificate!();
 pub(super) const ETCD_DATA: &str = "/var/lib/etcd/member";
 
 /// Units that packages bring, and whether Debian starts them at once.

@@ -13,6 +13,7 @@ use super::machine::{API_MANIFEST, CREDENTIALS, ETCD_DATA, ETCD_MANIFEST, KUBELE
 use super::pod::Pod;
 use super::world::{NodeObject, World};
 use super::{MARK, unmodelled};
+use crate::bundle::LATEST;
 use crate::cluster::{ALIVE_PORT, API_PORT, Endpoint};
 use crate::template;
 
@@ -119,7 +120,7 @@ impl World {
         if let Some(objects) = objects {
             let node = |(name, node): (&String, &NodeObject)| {
                 let ready = if node.ready { "True" } else { "Unknown" };
-                format!("{name}\tuid-{}\tv1.37.2\t{ready}\t{}\n", node.uid, node.address)
+                format!("{name}\tuid-{}\tv{LATEST}\t{ready}\t{}\n", node.uid, node.address)
             };
             let mut nodes: String = objects.nodes.iter().map(node).collect();
             let marked = objects.nodes.iter().filter(|(_, node)| node.labels.contains(MARK));

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::Surveyed;
-use super::listed::{EtcdMember, Listed};
+use super::listed::Listed;
 use super::membership::{Membership, Otherwise};
 use crate::cluster::{Cluster, Role};
+use crate::etcd::EtcdMember;
 
 /// A member of the living cluster that the inventory does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::Machine;
-use super::listed::{EtcdMember, Listed, listed, members};
+use super::listed::{Listed, listed};
 use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result, printable};
+use crate::etcd::{EtcdMember, MemberList};
 use crate::pki::{Identity, end_of, identity_of};
 
 /// What a node says of itself. Texts are as the node printed them: escape before showing.
@@ -179,8 +180,10 @@ impl Facts {
                 self.kubelet = config(&configs, "kubelet-config", "kubelet");
             }
             "etcd" => {
-                let found = members(&decode(key, value)?);
-                (self.etcd, self.member) = found.map_or((None, None), |(m, own)| (Some(m), own));
+                let json = serde_json::from_slice(&decode(key, value)?).ok();
+                let list = json.and_then(|json| MemberList::read(&json));
+                self.member = list.as_ref().and_then(|list| list.answered.clone());
+                self.etcd = list.map(|list| list.members);
             }
             "etcd_name" => self.etcd_pod.0 = owned(),
             "etcd_peer" => self.etcd_pod.1 = owned(),

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use super::Facts;
 use super::facts::Credentials;
-use super::listed::{EtcdMember, Listed};
+use super::listed::Listed;
 use super::missing::Missing;
 use crate::cluster::{Node, Role};
 use crate::diagnostic::printable;
+use crate::etcd::EtcdMember;
 use crate::pki::Identity;
 
 /// A node's part in a cluster.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::{Cluster, Node, Role};
 use crate::diagnostic::{Error, Kind, Result};
+use crate::etcd::EtcdMember;
 use crate::pki::Identity;
 
 mod beyond;
@@ -22,7 +23,7 @@ mod tests;
 pub use beyond::Beyond;
 pub use clock::{Ahead, Clock, THIS_MACHINE};
 pub use facts::{Credentials, Facts};
-pub use listed::{EtcdMember, Listed};
+pub use listed::Listed;
 pub use machine::{Answer, Disk, Holder, Link, Listener, Machine, Mount, Other};
 pub use membership::{Membership, Otherwise, Partial, Remedy};
 pub use missing::Missing;

@@ -40,7 +40,7 @@ fn seen_with(items: &[Value], members: &Value, events: &[Value]) -> Output {
 }
 
 fn seen(items: &[Value]) -> Output {
-    seen_with(items, &json!({"members": [{"name": "cp-1"}]}), &[])
+    seen_with(items, &json!({"members": [{"ID": "a1", "name": "cp-1"}]}), &[])
 }
 
 fn healthy() -> Healthy {
@@ -133,7 +133,7 @@ fn workloads_say_where_and_why() {
         })
     };
     let events = [warning("2026-01-02T00:00:00Z", "New"), warning("2026-01-01T00:00:00Z", "Old")];
-    let seen = seen_with(&items, &json!({"members": [{"name": "cp-1"}]}), &events);
+    let seen = seen_with(&items, &json!({"members": [{"ID": "a1", "name": "cp-1"}]}), &events);
     let why = healthy().explain(&seen).unwrap();
     assert!(why.contains("exit code 1: Error; last warning: New: m"), "{why}");
     // A plan that is saved must read alike a little later.
@@ -161,14 +161,19 @@ fn etcd_has_a_voting_member_on_each_control_plane() {
     let ill = |members: Value| healthy().ill(&seen_with(&items(), &members, &[]), false).unwrap();
     let peer = "https://10.0.0.2:2380";
     assert_eq!(
-        ill(json!({"members": [{"name": "cp-1", "isLearner": true}, {"peerURLs": [peer]}]})),
+        ill(
+            json!({"members": [{"ID": "a1", "name": "cp-1", "isLearner": true}, {"ID": "a2", "peerURLs": [peer]}]})
+        ),
         ["etcd member cp-1 does not vote yet", "etcd member https://10.0.0.2:2380 never started"]
     );
     // Those that never voted and are no node of the inventory are not waited for.
-    let others = json!([{"name": "cp-1"}, {"name": "cp-9", "isLearner": true},
-        {"peerURLs": ["https://10.0.0.9:2380"]}]);
+    let others = json!([{"ID": "a1", "name": "cp-1"}, {"ID": "a9", "name": "cp-9", "isLearner": true},
+        {"ID": "a2", "peerURLs": ["https://10.0.0.9:2380"]}]);
     assert_eq!(ill(json!({"members": others})), Vec::<String>::new());
-    assert_eq!(ill(json!({"members": [{"name": "cp-9"}]})), ["etcd has no member on cp-1"]);
+    assert_eq!(
+        ill(json!({"members": [{"ID": "a9", "name": "cp-9"}]})),
+        ["etcd has no member on cp-1"]
+    );
     assert_eq!(
         ill(json!({})),
         ["etcd does not answer on the control plane that acts for the cluster"]

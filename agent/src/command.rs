@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use kube::{Client, Config};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::credential::READ_TIMEOUT;
 use crate::error::{Context as _, Error, Result};
@@ -55,12 +58,12 @@ enum Role {
 #[tokio::main]
 pub async fn main() -> ExitCode {
     // Whoever makes a call logs its failure with more context than kube's client does.
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    tracing_subscriber::fmt()
-        .json()
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter.unwrap_or_else(|_| "info,kube_client=off".into()))
-        .init();
+    let filter = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let default = || {
+        Targets::new().with_default(LevelFilter::INFO).with_target("kube_client", LevelFilter::OFF)
+    };
+    let log = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(log).with(filter.unwrap_or_else(default)).init();
     let arguments = Arguments::parse();
     let ended = tokio::select! {
         ended = run(arguments.role) => ended,
@@ -80,12 +83,12 @@ async fn run(role: Role) -> Result<()> {
         Role::Hub { identity, namespace, listen } => {
             let issue_limit = Duration::from_mins(1);
             let options = hub::Options { identity, namespace, listen: Some(listen), issue_limit };
-            hub::run(client(config().await?)?, options).await
+            hub::run(client(config()?)?, options).await
         }
         Role::Member { cluster, identity, listen } => {
             let mut options = member::Options::new(&cluster, &identity);
             options.listen = Some(listen);
-            let config = config().await?;
+            let config = config()?;
             options.api_server = member::ApiServer::of(&config);
             member::run(client(config)?, options).await
         }
@@ -94,9 +97,8 @@ async fn run(role: Role) -> Result<()> {
 }
 
 /// How to reach the API server of the cluster that this process runs in.
-async fn config() -> Result<Config> {
-    let config = Config::infer().await;
-    let mut config = config.map_err(|error| {
+fn config() -> Result<Config> {
+    let mut config = Config::incluster().map_err(|error| {
         Error::Refused(format!("this cluster's API server is not known: {error}"))
     })?;
     config.read_timeout = Some(READ_TIMEOUT);

@@ -15,6 +15,9 @@ use slipway_agent::credential::Proof;
 use slipway_agent::install::{self, HUB_NAMESPACE, Member};
 use slipway_agent::{hub, member, registration};
 use tokio::task::JoinHandle;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use zeroize::Zeroizing;
 
 use super::eventually;
@@ -218,8 +221,9 @@ impl Drop for Agent {
 
 /// Shows what happens, where `RUST_LOG` asks for it.
 pub fn log() {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+    let filter = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let log = tracing_subscriber::fmt::layer().with_test_writer();
+    let _ = tracing_subscriber::registry().with(log).with(filter.unwrap_or_default()).try_init();
 }
 
 /// The status of a condition of a registration.

@@ -190,8 +190,11 @@ impl Resource for File {
     }
 }
 
+/// How `old` becomes `new`, as hunks of a unified diff with two lines of context.
 pub(super) fn unified(old: &str, new: &str) -> String {
-    similar::TextDiff::from_lines(old, new).unified_diff().context_radius(2).to_string()
+    let patch = diffy::DiffOptions::new().set_context_len(2).create_patch(old, new).to_string();
+    // Its first two lines would name two files.
+    patch.splitn(3, '\n').nth(2).unwrap_or_default().to_owned()
 }
 
 /// Nothing is at this path.

@@ -19,11 +19,11 @@ mod support;
 use faults::{Start, fleet::Fleet};
 use support::balancer::Balancer;
 use support::hub::{self, Hub};
-use support::lab::Lab;
+use support::lab::{Lab, SLIPWAY};
 use support::secrets::Sampler;
 use support::{
     CHANGES, KUBERNETES, Turn, bare, drift, figure, kube, kubelets, odd, part, pods, power, rerun,
-    secrets, secs, shown,
+    run, secrets, secs, shown,
 };
 
 const INVENTORY: &str = "slipway.yaml";
@@ -38,6 +38,9 @@ fn machines_become_clusters_that_survive_and_register() {
     let processes = part("five machines", || five_machines(&five));
     let hub = part("a hub", a_hub);
     part("five machines register", || registers(&hub, &five.lab));
+    // It may be built beside.
+    let build = ["bundle", "build", "--kubernetes", OLDER];
+    part("the older bundle", || run(SLIPWAY, &build, "").ok("slipway bundle build"));
     let odd = Lab::up("t-two", 1, 1, &["--worker-release", "trixie", "--kubernetes", OLDER]);
     part("two odd machines", || two_odd_machines(&hub, &odd));
     part("members come and go", || come_and_go(&hub, &five.lab, &odd));

@@ -9,6 +9,15 @@ TOOLS   := $(HOME)/.cache/slipway/tools
 FUZZ    := 300
 DENY    := $(TOOLS)/bin/cargo-deny
 TIMED   := scripts/timed
+# What scripts/deny found out about advisories.
+ADVISORIES := $(or $(CARGO_TARGET_DIR),target)/advisories
+# The snapshots of what users read and nodes get.
+SNAPSHOTS := --test inventory --test inventory_meaning --test plan --test preflight
+
+# The compiler is that of rust-toolchain.toml; rustup's default where it lacks that and may not fetch it.
+ifeq ($(shell cargo --version),)
+export RUSTUP_TOOLCHAIN := stable
+endif
 
 help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,12 +33,25 @@ build: ## build slipway, and the agent that its bundles hold
 demo: machine ## from nothing to a running cluster of five nodes on this machine
 	@SLIPWAY=$(SLIPWAY) scripts/demo
 
+quick: ## what to run before sending a change: format, lints, unit tests, snapshots, simulation; no root
+	cargo fmt --all --check
+	cargo clippy --all-targets --locked -- -D warnings
+	cargo test --locked --lib --test architecture $(SNAPSHOTS)
+
+bless: ## write all snapshots and generated documentation anew; read the difference
+	SNAPSHOTS=overwrite cargo test --quiet --locked --lib steps::tests
+	SNAPSHOTS=overwrite cargo test --quiet --locked $(SNAPSHOTS)
+	@git --no-pager diff --stat
+
 # With the build's profile, so that build scripts and macros are compiled once.
 check: machine ## format, lints, licences, documentation
 	@$(TIMED) format cargo fmt --all --check
 	@$(TIMED) lints cargo clippy --release --all-targets --locked -- -D warnings
 	@RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
 		$(TIMED) documentation cargo doc --release --no-deps --locked --document-private-items
+	@$(MAKE) --no-print-directory deny
+
+deny: ## licences, banned crates, sources and advisories of all dependencies
 	@[ -x $(DENY) ] || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 		$(TIMED) cargo-deny cargo install --locked --root $(TOOLS) cargo-deny@0.20.2
 	@$(TIMED) licences scripts/deny $(DENY)
@@ -43,6 +65,7 @@ all:
 	@$(TIMED) bundle $(SLIPWAY) bundle build
 	@scripts/published-crds
 	@SLIPWAY=$(SLIPWAY) scripts/tests
+	@cat $(ADVISORIES)
 
 ci-report: ## write bench/ci.md from the last cold and the last warm `make test`
 	@$(TIMED) --report bench/ci.md
@@ -57,8 +80,11 @@ sweep: machine build ## break a lab in every way that is known; can be interrupt
 	$(SLIPWAY) bundle build
 	cargo test --release --locked --test cluster -- --ignored --nocapture
 
+release: ## pack a release of Cargo.toml's version, TAG=v… checked against it; writes dist/ in cargo's target
+	@scripts/release $(TAG)
+
 bench: machine build ## bare kubeadm commands against `slipway apply`, in one run
 	$(SLIPWAY) bundle build
 	SLIPWAY=$(SLIPWAY) bench/compare.sh
 
-.PHONY: help machine build demo check test all ci-report fuzz reproduce sweep bench
+.PHONY: help machine build demo quick bless check deny test all ci-report fuzz reproduce sweep release bench

@@ -1,4 +1,4 @@
-//! The cluster as it is meant: the inventory with every default resolved. Plain data; made by
+//! The cluster that the inventory describes, with every default resolved. Plain data; made by
 //! [`crate::inventory`], read by the steps.
 
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use semver::Version;
 
 use crate::kubernetes::names;
 
-/// A cluster, as meant.
+/// A cluster, as the inventory describes it.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     /// Its name, a DNS label.
     pub name: String,
-    /// The Kubernetes version that it shall run.
+    /// The Kubernetes version that it must run.
     pub kubernetes: Version,
     /// Where clients reach the API.
     pub endpoint: Endpoint,
@@ -30,7 +30,7 @@ pub struct Cluster {
     pub kubelet: serde_json::Map<String, serde_json::Value>,
     /// What is installed on top.
     pub addons: Addons,
-    /// The hub that it shall be registered with.
+    /// The hub to register with.
     pub registration: Option<Registration>,
     /// The machines, in the inventory's order.
     pub nodes: Vec<Node>,
@@ -81,7 +81,7 @@ pub struct Addons {
     pub hub: bool,
 }
 
-/// How the cluster shall be known to its hub, the Multi-Cluster Platform.
+/// How the hub, the Multi-Cluster Platform, will know the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     /// The hub.
@@ -128,7 +128,7 @@ pub struct Node {
     pub role: Role,
     /// The address that Kubernetes uses for it.
     pub internal: Ipv4Addr,
-    /// Labels that its Node object shall carry.
+    /// Labels of its Node object.
     pub labels: BTreeMap<String, String>,
     /// Taints; `None`: Kubernetes' default for the role.
     pub taints: Option<Vec<Taint>>,

@@ -2,7 +2,7 @@
 //!
 //! A command is a program or a shell text that is fixed in slipway's source, plus words. Each word
 //! is data and always arrives as exactly one argument; secrets and file contents travel on standard
-//! input. Nobody assembles a command line from strings.
+//! input. No command line is assembled from strings.
 
 use std::fmt;
 use std::io::Read;
@@ -11,8 +11,13 @@ use std::time::Duration;
 
 use crate::secret::Secret;
 
+mod shell;
+
+pub use shell::ADMIN_CONF;
+pub(crate) use shell::{admin, admin_conf, client_certificate, etcd_flags, kubectl};
+
 /// How long a command may take unless it says otherwise.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A command for a node.
 #[derive(Clone)]
@@ -53,7 +58,7 @@ impl Cmd {
     /// `program`, found on the node's `PATH`.
     #[must_use]
     pub fn new(program: &'static str) -> Self {
-        Self { words: vec![program.to_owned()], input: Input::Nothing, limit: PATIENCE }
+        Self { words: vec![program.to_owned()], input: Input::Nothing, limit: TIMEOUT }
     }
 
     /// A POSIX shell text; the words that follow are its `$1`, `$2`, …
@@ -182,6 +187,12 @@ impl Output {
     #[must_use]
     pub fn ok(&self) -> bool {
         self.code == 0
+    }
+
+    /// Standard output as JSON; `null` where it is something else.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_default()
     }
 
     /// Standard output as text.

@@ -1,4 +1,4 @@
-//! What happened: all that the engine says. Reporters decide what is seen of it.
+//! Events: all that the engine reports. Reporters decide what a person or program sees.
 
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ pub enum Event {
         /// Its nodes, in the inventory's order.
         nodes: Vec<String>,
     },
-    /// A connection stands and the node has told its facts.
+    /// A node is connected and was surveyed.
     Connected {
         /// The node.
         node: String,

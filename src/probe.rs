@@ -1,9 +1,12 @@
-//! Questions to a node that change nothing.
+//! Probes: questions to a node that change nothing.
 //!
 //! A [`Probe`] can only be made by the constructors here, each a fixed shell text that reads; so a
-//! look that mutates cannot be written elsewhere. Probes are data: [`script`] bundles those of a
+//! look that mutates cannot be written in another module. Probes are data: [`script`] bundles those of a
 //! whole host into one text for one command, [`frames()`] takes the answers apart again.
 
+use crate::command::admin;
+
+mod cluster;
 mod frames;
 
 pub use frames::{frames, script};
@@ -14,6 +17,7 @@ pub struct Probe {
     text: &'static str,
     words: Vec<String>,
     input: Option<String>,
+    reads: Vec<String>,
 }
 
 /// How much of a file's text a look brings along, for the plan's diff.
@@ -21,7 +25,14 @@ pub const TEXT_LIMIT: usize = 65_536;
 
 impl Probe {
     fn new(text: &'static str, words: &[&str]) -> Self {
-        Self { text, words: words.iter().map(|w| (*w).to_owned()).collect(), input: None }
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Self { text, words, input: None, reads: Vec::new() }
+    }
+
+    /// Declares which files the answer depends on.
+    fn reading(mut self, paths: &[&str]) -> Self {
+        self.reads = paths.iter().map(|path| (*path).to_owned()).collect();
+        self
     }
 
     /// A file's mode and owner, its SHA-256 (by openssl where it is: three times as fast), then, if `text`, up to [`TEXT_LIMIT`] bytes of it.
@@ -36,6 +47,7 @@ impl Probe {
             openssl dgst -sha256 -r <"$1" || sha256sum <"$1"; head -c "$2" "$1""#,
             &[path, &text],
         )
+        .reading(&[path])
     }
 
     /// Whether anything is at any of these paths: prints those that are.
@@ -45,6 +57,7 @@ impl Probe {
             r#"for p; do if [ -e "$p" ] || [ -L "$p" ]; then printf '%s\n' "$p"; fi; done"#,
             paths,
         )
+        .reading(paths)
     }
 
     /// Each package's `name version status`, those known to dpkg only.
@@ -56,7 +69,8 @@ impl Probe {
         )
     }
 
-    /// A unit's `ActiveState`, `UnitFileState`, and slipway's stamp of what it was started with.
+    /// A unit's `ActiveState`, `UnitFileState`, and slipway's stamp of what it was started with, whose
+    /// lines come last.
     #[must_use]
     pub fn unit(name: &str) -> Self {
         Self::new(
@@ -128,51 +142,7 @@ impl Probe {
             "openssl verify -CAfile /etc/kubernetes/pki/ca.crt /var/lib/kubelet/pki/kubelet-server-current.pem >/dev/null 2>&1",
             &[],
         )
-    }
-
-    /// etcd's members as this control plane's own member sees them (JSON), after its own health.
-    #[must_use]
-    pub fn etcd_members() -> Self {
-        Self::new(
-            r"set -- --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt --key=/etc/kubernetes/pki/etcd/healthcheck-client.key --command-timeout=3s
-            etcdctl $* endpoint health >/dev/null 2>&1 || exit 1; etcdctl $* member list -w json --hex=true",
-            &[],
-        )
-    }
-
-    /// Whether a member lives on this machine, by the machine's own credentials: `votes`, if the etcd
-    /// member that answers here votes; `node=UID READY`, if the API knows the kubelet's node. Nothing
-    /// where nobody answers.
-    #[must_use]
-    pub fn alive(node: &str) -> Self {
-        Self::new(include_str!("probe/alive.sh"), &[node])
-    }
-
-    /// An object of the cluster as JSON, by its path in the API; or exit code 1.
-    #[must_use]
-    pub fn object(path: &str) -> Self {
-        Self::new(
-            r#"kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s get --raw "$1""#,
-            &[path],
-        )
-    }
-
-    /// Bootstrap tokens: each Secret's name, and its description in base64. Never the token itself.
-    #[must_use]
-    pub fn tokens() -> Self {
-        Self::new(
-            r#"kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s --namespace kube-system get secrets --field-selector type=bootstrap.kubernetes.io/token --output 'jsonpath={range .items[*]}{.metadata.name} {.data.description}{"\n"}{end}'"#,
-            &[],
-        )
-    }
-
-    /// The name of a ClusterRoleBinding, if there is one; exit code 1: no answer.
-    #[must_use]
-    pub fn cluster_role_binding(name: &str) -> Self {
-        Self::new(
-            r#"kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s get clusterrolebinding --ignore-not-found --output name -- "$1""#,
-            &[name],
-        )
+        .reading(&["/var/lib/kubelet/pki/kubelet-server-current.pem"])
     }
 
     /// Whether the unit of the packet filter for VRRP is enabled; the digest of what it loaded; how nft
@@ -186,15 +156,6 @@ impl Probe {
         )
     }
 
-    /// Whether the API server on this control plane itself, at `address`, is ready.
-    #[must_use]
-    pub fn api_server(address: &str) -> Self {
-        Self::new(
-            r#"kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=5s --server "https://$1:6443" get --raw /readyz"#,
-            &[address],
-        )
-    }
-
     /// Whether a TCP connection to that address is accepted: exit code 0; 1: refused, or no way
     /// there; 124: no answer; 127: it cannot be asked, without bash.
     #[must_use]
@@ -203,24 +164,6 @@ impl Probe {
             r#"timeout 3 bash -c ': <"/dev/tcp/$0/$1"' "$1" "$2""#,
             &[host, &port.to_string()],
         )
-    }
-
-    /// Whether the certificate in a TLS Secret of `kube-system` is there, is signed by the cluster,
-    /// and has 30 days left. Reads the certificate only, never the key.
-    #[must_use]
-    pub fn server_certificate(secret: &str) -> Self {
-        Self::new(
-            r#"c=$(kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s -n kube-system get secret "$1" -o 'jsonpath={.data.tls\.crt}' | base64 -d) && [ -n "$c" ] || exit 1
-            printf '%s\n' "$c" | openssl verify -CAfile /etc/kubernetes/pki/ca.crt >/dev/null && printf '%s\n' "$c" | openssl x509 -noout -checkend 2592000 >/dev/null"#,
-            &[secret],
-        )
-    }
-
-    /// The whole cluster as its API sees it: of each object the fields that `template` (a JSONPath of
-    /// kubectl's) prints; etcd's members and what was warned of.
-    #[must_use]
-    pub fn health(template: &str) -> Self {
-        Self::new(include_str!("probe/health.sh"), &[template])
     }
 
     /// What the component at that port of 127.0.0.1 says of its health; nothing where none listens.
@@ -237,42 +180,7 @@ impl Probe {
     #[must_use]
     pub fn dns(address: &str, query: &str) -> Self {
         Self::new(include_str!("probe/dns.sh"), &[address, query])
-    }
-
-    /// The cluster's own id (the UID of `kube-system`), then what its agent's Secret says of the
-    /// hub: the cluster's name there, server and CA, each in base64, and `credential` where it has
-    /// one. Never the credential itself.
-    #[must_use]
-    pub fn registration() -> Self {
-        Self::new(
-            r#"k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s'
-            $k get namespace kube-system -o 'jsonpath={.metadata.uid}{"\n"}' || exit 1
-            $k --namespace mcp-agent get secret mcp-hub --ignore-not-found -o 'go-template={{with .data}}{{index . "cluster"}} {{index . "server"}} {{index . "ca.crt"}}{{if or (index . "tls.crt") (index . "token")}} credential{{end}}{{end}}'"#,
-            &[],
-        )
-    }
-
-    /// What applying `manifest` would change, as the API server itself says (a server-side dry
-    /// run): exit code 0 nothing, 1 the diff, more: no answer.
-    #[must_use]
-    pub fn manifest(manifest: &str) -> Self {
-        let mut probe = Self::new(
-            r"kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=20s diff --server-side --force-conflicts --field-manager=slipway -f - 2>&1",
-            &[],
-        );
-        probe.input = Some(manifest.to_owned());
-        probe
-    }
-
-    /// What kubeadm would write for `configuration` (a dry run), and what is there; with `objects`
-    /// also objects of the cluster. Exit code 3: it does not say. It writes to a directory of its own,
-    /// in memory, which is gone at the end.
-    #[must_use]
-    pub fn written(configuration: &str, objects: bool) -> Self {
-        let what = if objects { "objects" } else { "files" };
-        let mut probe = Self::new(include_str!("probe/kubeadm.sh"), &[what]);
-        probe.input = Some(configuration.to_owned());
-        probe
+            .reading(&["/etc/kubernetes/kubelet.conf"])
     }
 
     /// The interface that has this IPv4 address, as `ip address` shows it; or nothing.
@@ -297,27 +205,29 @@ impl Probe {
     }
 
     /// Everything that the survey asks of one node. `questions` are for those that have not joined
-    /// yet; see [`crate::survey::questions`].
+    /// yet; see [`crate::preflight::questions`].
     #[must_use]
     pub fn survey(questions: &[String]) -> Self {
         let words: Vec<&str> = questions.iter().map(String::as_str).collect();
         Self::new(
             concat!(
-                include_str!("survey/preflight/machine.sh"),
-                include_str!("survey/preflight/before.sh"),
-                include_str!("survey/preflight/network.sh"),
-                include_str!("survey/probe.sh"),
+                admin!(),
+                include_str!("probe/machine.sh"),
+                include_str!("probe/before.sh"),
+                include_str!("probe/network.sh"),
+                include_str!("probe/survey.sh"),
                 "p clock \"$(date +%s%N)\"\n",
             ),
             &words,
         )
+        .reading(&["/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/"])
     }
 
     /// How long synced writes take where etcd's data will lie. It writes to a file without a name, of
     /// which nothing is left.
     #[must_use]
     pub fn synced_writes() -> Self {
-        Self::new(include_str!("survey/preflight/sync.sh"), &["/var/lib/etcd", "/var/lib"])
+        Self::new(include_str!("probe/sync.sh"), &["/var/lib/etcd", "/var/lib"])
     }
 
     /// The shared keys of a control plane, for an operator's machine that lost its own: each
@@ -329,6 +239,7 @@ impl Probe {
             for n; do printf '%s %s\n' "$n" "$(stat -c %s "$n")"; cat "$n"; done"#,
             names,
         )
+        .reading(&["/etc/kubernetes/pki/"])
     }
 
     /// The shell text itself, for tests that check that every probe only reads.
@@ -341,5 +252,12 @@ impl Probe {
     #[must_use]
     pub fn words(&self) -> &[String] {
         &self.words
+    }
+
+    /// What is read: files of the node's, also keys with which others are asked. Where they are gone, there
+    /// is no answer.
+    #[must_use]
+    pub fn reads(&self) -> &[String] {
+        &self.reads
     }
 }

@@ -1,14 +1,28 @@
-//! The source keeps its shape: imports point down the table below, some crates have one user, files
-//! stay short and say what they are.
+//! The source keeps its shape: imports point down the tables below, no files use each other in a circle,
+//! some crates have one user, files stay short and say what they are.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every module and those that it may use; each line uses only modules of lines below it.
-const IMPORTS: &[(&str, &[&str])] = &[
+use circles::Graph;
+
+#[path = "architecture/circles.rs"]
+mod circles;
+
+/// A table of imports: every module and those that it may use; each line uses only modules of lines
+/// below it.
+type Imports = &'static [(&'static str, &'static [&'static str])];
+
+/// The packages: the folder of their sources, their table of imports, and the module that everybody may
+/// use, which has their error type.
+const PACKAGES: &[(&str, Imports, &str)] =
+    &[("src", IMPORTS, "diagnostic"), ("agent/src", AGENT_IMPORTS, "error")];
+
+/// The modules of slipway.
+const IMPORTS: Imports = &[
     (
         "fuzzing",
         &[
@@ -20,6 +34,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "host",
             "inventory",
             "pki",
+            "preflight",
             "probe",
             "report",
             "resource",
@@ -43,10 +58,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "hub",
             "inventory",
             "lab",
+            "preflight",
             "report",
             "session",
             "state",
-            "survey",
         ],
     ),
     (
@@ -61,6 +76,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "hub",
             "inventory",
             "pki",
+            "preflight",
             "probe",
             "resource",
             "secret",
@@ -70,22 +86,23 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "yaml",
         ],
     ),
-    ("report", &["engine", "event", "resource", "state", "survey"]),
-    ("engine", &["command", "event", "host", "probe", "resource", "secret", "steps"]),
+    ("report", &["engine", "event", "preflight", "resource", "state"]),
+    ("engine", &["command", "event", "host", "pause", "probe", "resource", "secret", "steps"]),
     (
         "steps",
         &[
-            "approver", "bundle", "cluster", "command", "hub", "pki", "resource", "secret",
-            "survey", "template",
+            "approver", "bundle", "cluster", "command", "pki", "resource", "secret", "survey",
+            "template",
         ],
     ),
-    ("survey", &["cluster", "command", "kubernetes", "pki", "yaml"]),
+    ("preflight", &["cluster", "command", "kubernetes", "survey", "yaml"]),
+    ("survey", &["cluster", "command", "pki"]),
     ("hub", &["cluster", "resource", "secret"]),
     ("resource", &["approver", "command", "pki", "probe", "secret", "yaml"]),
     ("host", &["cluster", "command"]),
-    ("inventory", &["bundle", "cluster", "kubernetes"]),
-    ("approver", &["process"]),
-    ("state", &["pki", "secret"]),
+    ("inventory", &["bounded", "bundle", "cluster", "kubernetes"]),
+    ("approver", &["bounded", "pause", "process"]),
+    ("state", &["bounded", "pki", "secret"]),
     ("lab", &["bundle", "cache", "process"]),
     ("bundle", &["cache", "process", "yaml"]),
     ("pki", &["secret"]),
@@ -95,12 +112,48 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("kubernetes", &[]),
     ("template", &[]),
     ("yaml", &[]),
+    ("bounded", &[]),
+    ("pause", &[]),
     ("process", &[]),
     ("event", &[]),
     ("cache", &[]),
     ("secret", &[]),
     ("diagnostic", &[]),
 ];
+
+/// The modules of slipway-agent.
+const AGENT_IMPORTS: Imports = &[
+    ("main", &[]),
+    ("command", &["api", "credential", "hub", "install", "member"]),
+    (
+        "hub",
+        &[
+            "access",
+            "adapter",
+            "api",
+            "apply",
+            "backoff",
+            "credential",
+            "install",
+            "registration",
+            "serve",
+        ],
+    ),
+    ("member", &["access", "api", "apply", "backoff", "credential", "install", "serve"]),
+    ("registration", &["access", "adapter", "api", "apply", "credential", "install"]),
+    ("adapter", &["access", "api", "credential", "install"]),
+    ("install", &["access", "api", "apply", "credential"]),
+    ("access", &["api", "apply"]),
+    ("apply", &[]),
+    ("backoff", &[]),
+    ("credential", &[]),
+    ("serve", &[]),
+    ("error", &["api"]),
+    ("api", &[]),
+];
+
+/// Circles that are still to be ended, each by a use that is left out: of which file, by which.
+const KNOWN_CIRCLES: &[(&str, &str, &str)] = &[("src", "engine/plan.rs", "engine/reconcile.rs")];
 
 /// What may be named in one place only: the name, and where.
 const ONE_USER: &[(&str, &str)] = &[
@@ -113,18 +166,13 @@ const ONE_USER: &[(&str, &str)] = &[
 ];
 
 /// Files and folders that are compiled for tests only.
-const TEST_FILES: &[&str] = &["bench", "fake", "fleet", "sample", "tests"];
+const TEST_FILES: &[&str] = &["bench", "fake", "sample", "simulation", "tests"];
 
 /// Longer files are two files.
 const LONGEST: usize = 350;
 
-/// All files below `src`, their paths relative to the repository.
-fn sources() -> Vec<(String, String)> {
-    sources_below("src")
-}
-
-/// All files of Rust below a folder.
-fn sources_below(folder: &str) -> Vec<(String, String)> {
+/// All files of Rust below a folder, their paths relative to the repository.
+fn sources(folder: &str) -> Vec<(String, String)> {
     fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -153,10 +201,15 @@ fn code<'a>(file: &str, text: &'a str) -> impl Iterator<Item = (usize, &'a str)>
     lines.filter(move |(_, line)| !test && !line.trim_start().starts_with("//"))
 }
 
-/// The top-level module of a file.
-fn module(file: &str) -> &str {
-    let below = file.strip_prefix("src/").unwrap();
+/// The top-level module of a file, whose package has its sources in `folder`.
+fn module<'a>(folder: &str, file: &'a str) -> &'a str {
+    let below = below(folder, file);
     below.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// The path of a file below `folder`.
+fn below<'a>(folder: &str, file: &'a str) -> &'a str {
+    file.strip_prefix(folder).unwrap().trim_start_matches('/')
 }
 
 /// Top-level modules that a line names, by `crate::x` or `crate::{x, y::z}`.
@@ -183,21 +236,22 @@ fn report(found: &[String]) {
 #[test]
 fn imports_point_down() {
     let mut wrong = Vec::new();
-    for (file, text) in sources() {
-        let own = module(&file);
-        if own == "lib" || TEST_FILES.contains(&own) {
-            continue;
-        }
-        let allowed = IMPORTS.iter().find(|(name, _)| *name == own);
-        let Some((_, allowed)) = allowed else {
-            wrong.push(format!("{file}: `{own}` is not in the table"));
-            continue;
-        };
-        for (number, line) in code(&file, &text) {
-            for name in named(line) {
-                // Errors are everyone's.
-                if name != own && name != "diagnostic" && !allowed.contains(&name) {
-                    wrong.push(format!("{file}:{number}: `{own}` may not use `{name}`"));
+    for (folder, imports, errors) in PACKAGES {
+        for (file, text) in sources(folder) {
+            let own = module(folder, &file);
+            if own == "lib" || TEST_FILES.contains(&own) {
+                continue;
+            }
+            let allowed = imports.iter().find(|(name, _)| *name == own);
+            let Some((_, allowed)) = allowed else {
+                wrong.push(format!("{file}: `{own}` is not in the table"));
+                continue;
+            };
+            for (number, line) in code(&file, &text) {
+                for name in named(line) {
+                    if name != own && name != *errors && !allowed.contains(&name) {
+                        wrong.push(format!("{file}:{number}: `{own}` may not use `{name}`"));
+                    }
                 }
             }
         }
@@ -206,21 +260,24 @@ fn imports_point_down() {
 }
 
 #[test]
-fn the_table_itself_points_down_and_holds_nothing_unused() {
-    let sources = sources();
+fn the_tables_themselves_point_down_and_hold_nothing_unused() {
     let mut wrong = Vec::new();
-    for (position, (name, allowed)) in IMPORTS.iter().enumerate() {
-        let below: Vec<&str> = IMPORTS.iter().skip(position + 1).map(|(name, _)| *name).collect();
-        let files = sources.iter().filter(|(file, _)| module(file) == *name);
-        let used: BTreeSet<&str> = files
-            .flat_map(|(file, text)| code(file, text).flat_map(|(_, line)| named(line)))
-            .collect();
-        for import in *allowed {
-            if !below.contains(import) {
-                wrong.push(format!("`{name}` → `{import}` does not point down"));
-            }
-            if *name != "main" && !used.contains(import) {
-                wrong.push(format!("`{name}` → `{import}` is not used"));
+    for (folder, imports, _) in PACKAGES {
+        let sources = sources(folder);
+        for (position, (name, allowed)) in imports.iter().enumerate() {
+            let below: Vec<&str> =
+                imports.iter().skip(position + 1).map(|(name, _)| *name).collect();
+            let files = sources.iter().filter(|(file, _)| module(folder, file) == *name);
+            let used: BTreeSet<&str> = files
+                .flat_map(|(file, text)| code(file, text).flat_map(|(_, line)| named(line)))
+                .collect();
+            for import in *allowed {
+                if !below.contains(import) {
+                    wrong.push(format!("{folder}: `{name}` → `{import}` does not point down"));
+                }
+                if *name != "main" && !used.contains(import) {
+                    wrong.push(format!("{folder}: `{name}` → `{import}` is not used"));
+                }
             }
         }
     }
@@ -228,9 +285,31 @@ fn the_table_itself_points_down_and_holds_nothing_unused() {
 }
 
 #[test]
+fn no_files_use_each_other_in_a_circle() {
+    let mut wrong = Vec::new();
+    for (folder, ..) in PACKAGES {
+        let files = sources(folder).into_iter().filter(|(file, _)| file != "src/main.rs");
+        let files: Vec<_> = files
+            .map(|(file, text)| {
+                let code: Vec<&str> = code(&file, &text).map(|(_, line)| line).collect();
+                (below(folder, &file).to_owned(), code.join("\n"))
+            })
+            .collect();
+        let mut graph = Graph::of(&files);
+        for (_, user, used) in KNOWN_CIRCLES.iter().filter(|(of, ..)| of == folder) {
+            if !graph.forget(user, used) {
+                wrong.push(format!("{folder}: {user} does not use {used}: no known circle"));
+            }
+        }
+        wrong.extend(graph.circles().into_iter().map(|circle| format!("{folder}: {circle}")));
+    }
+    report(&wrong);
+}
+
+#[test]
 fn some_crates_have_one_user() {
     let mut wrong = Vec::new();
-    for (file, text) in sources() {
+    for (file, text) in sources("src") {
         for (name, home) in ONE_USER {
             for (number, line) in code(&file, &text) {
                 if line.contains(name) && !file.starts_with(home) {
@@ -245,7 +324,7 @@ fn some_crates_have_one_user() {
 #[test]
 fn files_are_short_and_say_what_they_are() {
     let mut wrong = Vec::new();
-    for (file, text) in sources().into_iter().chain(sources_below("agent/src")) {
+    for (file, text) in sources("src").into_iter().chain(sources("agent/src")) {
         if !text.starts_with("//! ") {
             wrong.push(format!("{file}: no `//!` on top"));
         }
@@ -257,9 +336,182 @@ fn files_are_short_and_say_what_they_are() {
     report(&wrong);
 }
 
+/// Folders of this repository whose files documents and comments name.
+const FOLDERS: &[&str] = &[
+    "agent/",
+    "bench/",
+    "bundle/",
+    "docs/",
+    "inventories/",
+    "scripts/",
+    "src/",
+    "templates/",
+    "tests/",
+];
+
+/// The files and folders that a text names; words in capitals stand for something else.
+fn files_named(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "/._-".contains(c)));
+    let words = words.map(|word| word.trim_end_matches(['.', '-']));
+    let ours = |word: &&str| FOLDERS.iter().any(|folder| word.starts_with(folder));
+    let is_path = |word: &&str| word.ends_with('/') || Path::new(word).extension().is_some();
+    words.filter(ours).filter(is_path).filter(|word| *word == word.to_lowercase())
+}
+
+#[test]
+fn files_that_texts_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let documents = ["", "docs", "docs/decisions", "bundle"].into_iter().flat_map(|folder| {
+        let files = fs::read_dir(root.join(folder)).unwrap().map(|file| file.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|extension| extension == "md"))
+    });
+    // What a release brought may be gone.
+    let documents = documents.filter(|file| !file.ends_with("CHANGELOG.md"));
+    let documents =
+        documents.map(|file| (file.display().to_string(), fs::read_to_string(&file).unwrap()));
+    let mut wrong = Vec::new();
+    for (file, text) in documents.chain(sources("src")) {
+        for name in files_named(&text).filter(|name| !root.join(name).exists()) {
+            wrong.push(format!("{file}: there is no {name}"));
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn names_of_files_are_recognised() {
+    let text =
+        "see `src/lib.rs`, [docs](docs/security.md). Not /src/x.rs, src/NAME.rs; tests/steps/*.txt";
+    let named: Vec<&str> = files_named(text).collect();
+    assert_eq!(named, ["src/lib.rs", "docs/security.md", "tests/steps/"]);
+}
+
 #[test]
 fn imports_are_recognised() {
     assert_eq!(named("use crate::cluster::{Cluster, Node};"), ["cluster"]);
     assert_eq!(named("use crate::{cache, secret::Secret};"), ["cache", "secret"]);
     assert_eq!(named("let x = crate::pki::y(crate::state::z);"), ["pki", "state"]);
+}
+
+/// Commands that change a machine or a cluster, as a word of shell and what may follow it.
+const CHANGING: &[(&str, &[&str])] = &[
+    ("rm", &[]),
+    ("mv", &[]),
+    ("cp", &[]),
+    ("ln", &[]),
+    ("tee", &[]),
+    ("mkdir", &[]),
+    ("mktemp", &[]),
+    ("touch", &[]),
+    ("chmod", &[]),
+    ("chown", &[]),
+    ("install", &[]),
+    ("kill", &[]),
+    ("mount", &[]),
+    ("umount", &[]),
+    ("modprobe", &[]),
+    ("swapoff", &[]),
+    ("reboot", &[]),
+    ("hostname", &[]),
+    ("apt-get", &[]),
+    ("dpkg", &[]),
+    ("dd", &[]),
+    ("ip", &["add", "del", "flush", "set", "replace", "change"]),
+    ("nft", &["add", "delete", "flush", "insert", "replace", "-f"]),
+    ("sysctl", &["-w", "-p", "--system"]),
+    ("systemctl", &["start", "stop", "restart", "reload", "enable", "disable", "mask", "unmask"]),
+    ("ctr", &["import", "rm", "pull", "tag", "label", "delete", "create"]),
+    ("etcdctl", &["put", "del", "add", "remove", "promote", "update", "defrag", "compact"]),
+    (
+        "kubectl",
+        &[
+            "create", "apply", "delete", "patch", "label", "annotate", "taint", "replace", "scale",
+            "edit",
+        ],
+    ),
+    ("kubeadm", &["init", "join", "reset", "upgrade", "token"]),
+];
+
+/// Probes that write, and leave nothing; ARCHITECTURE.md says why.
+const WRITES: &[&str] = &["src/probe/kubeadm.sh", "src/probe/sync.sh"];
+
+/// What a line of shell changes: a command of [`CHANGING`] where one may stand, or a redirection.
+fn changes(line: &str) -> Option<String> {
+    let line = line.split(" # ").next().unwrap();
+    let line = if line.trim_start().starts_with('#') { "" } else { line };
+    for part in line.split(['|', ';', '&', '(', '{', '`']) {
+        let words: Vec<&str> =
+            part.split_whitespace().map(|word| word.trim_matches(['\'', '"'])).collect();
+        let starts = ["then", "do", "else", "!", "if", "while", "until", "exec", "env"];
+        let mut words = words.into_iter().skip_while(|word| {
+            let limit = *word == "timeout" || word.parse::<f64>().is_ok();
+            starts.contains(word) || word.contains('=') || limit
+        });
+        let Some(command) = words.next() else { continue };
+        let found = CHANGING.iter().find(|(name, _)| *name == command);
+        let Some((name, verbs)) = found else { continue };
+        if verbs.is_empty() || words.any(|word| verbs.contains(&word)) {
+            return Some((*name).to_owned());
+        }
+    }
+    let targets = line.split('>').skip(1).map(str::trim_start);
+    let mut writes = targets.filter(|to| {
+        let file = to.starts_with('/') || to.starts_with("\"$") || to.starts_with('$');
+        file && !to.starts_with("/dev/null") && !to.starts_with("\"/dev/tcp")
+    });
+    writes.next().map(|to| format!("> {to}"))
+}
+
+/// A plan asks all of them of machines that it promises not to change.
+#[test]
+fn no_probe_has_a_changing_command() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("src/probe.rs")];
+    let scripts = fs::read_dir(root.join("src/probe")).unwrap().map(|entry| entry.unwrap().path());
+    files.extend(scripts.filter(|path| path.extension().is_some_and(|end| end == "sh")));
+    assert!(files.len() > 5);
+    let mut wrong = Vec::new();
+    for path in files {
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        if WRITES.contains(&name.as_str()) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let rust = name.ends_with(".rs");
+        let lines = (1..).zip(text.lines());
+        let shell = lines.filter(|(_, line)| !(rust && line.trim_start().starts_with("//")));
+        for (number, line) in shell {
+            let line = line.trim().trim_start_matches("r#\"").trim_start_matches("r\"");
+            let line = line.trim_start_matches('"');
+            if let Some(what) = changes(line).filter(|_| !(rust && line.contains("=>"))) {
+                wrong.push(format!("{name}:{number}: {what}"));
+            }
+        }
+    }
+    report(&wrong);
+}
+
+#[test]
+fn changing_commands_are_found() {
+    for line in [
+        "ip neigh flush to \"$1\"",
+        "[ -e x ] && rm -f x",
+        "echo 1 >/proc/sys/net/ipv4/ip_forward",
+        "if systemctl restart chrony; then",
+        "k get nodes | kubectl --kubeconfig /etc/x apply -f -",
+        "timeout 5 etcdctl --endpoints=a member remove 1",
+        "cat >\"$f\"",
+    ] {
+        assert!(changes(line).is_some(), "{line}");
+    }
+    for line in [
+        "systemctl is-active --quiet chrony && p chrony running",
+        "etcdctl \"$@\" member list -w json 2>/dev/null",
+        "# rm everything",
+        "nft -s list table ip slipway_vrrp | sha256sum",
+        "kubectl diff --server-side -f - >/dev/null 2>&1",
+    ] {
+        assert_eq!(changes(line), None, "{line}");
+    }
 }

@@ -16,7 +16,7 @@
 mod faults;
 mod support;
 
-use faults::{Start, fleet::Fleet};
+use faults::{Start, lab_cluster::LabCluster};
 use support::balancer::Balancer;
 use support::hub::{self, Hub};
 use support::lab::{Lab, SLIPWAY};
@@ -34,7 +34,7 @@ const OLDER: &str = slipway::bundle::VERSIONS[1];
 #[test]
 fn machines_become_clusters_that_survive_and_register() {
     let _turn = Turn::take();
-    let five = Fleet::up("t-five");
+    let five = LabCluster::up("t-five");
     let processes = part("five machines", || five_machines(&five));
     let hub = part("a hub", a_hub);
     part("five machines register", || registers(&hub, &five.lab));
@@ -56,10 +56,10 @@ fn what_goes_wrong_is_mended_by_the_next_apply() {
 
 /// Three control planes and two workers, through everything that may happen to them. Gives the command
 /// lines that were seen while they became a cluster.
-fn five_machines(fleet: &Fleet) -> String {
-    let lab = &fleet.lab;
+fn five_machines(cluster: &LabCluster) -> String {
+    let lab = &cluster.lab;
     part("bare nodes are left alone", || bare::nothing_changes(lab));
-    faults::often(fleet, Start::Bare);
+    faults::often(cluster, Start::Bare);
 
     let plan = lab.save_plan(INVENTORY, "plan.json");
     assert_eq!(plan.ran.code, CHANGES, "plan --exit-code on bare nodes:\n{}", plan.ran.both());
@@ -88,7 +88,7 @@ fn five_machines(fleet: &Fleet) -> String {
         rerun::an_old_plan_is_refused(lab, "plan.json");
         rerun::state_is_read_back(lab);
     });
-    faults::often(fleet, Start::Whole);
+    faults::often(cluster, Start::Whole);
     part("drift is put back", || {
         drift::is_shown_and_put_back(lab, &kube, || {
             kubelets::a_foreign_certificate_is_refused(lab, &kube, &probes);

@@ -1,7 +1,7 @@
 //! What `slipway validate` says: a whole transcript for every way in which an inventory is wrong.
 //!
-//! `tests/inventory/NAME.yaml` is the input, `NAME.stderr` what must come out. After a change that
-//! is meant, `SNAPSHOTS=overwrite cargo test --test inventory` writes the transcripts anew.
+//! `tests/inventory/NAME.yaml` is the input, `NAME.stderr` what must come out. `make bless` writes the
+//! transcripts anew.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -324,7 +324,7 @@ fn the_example_with_every_key_has_every_key() {
     }
 }
 
-/// The table is generated; `SNAPSHOTS=overwrite` writes it anew.
+/// The table is generated; `make bless` writes it anew.
 #[test]
 fn the_documentation_has_every_key() {
     let (begin, end) = ("<!-- keys: generated -->\n", "<!-- keys: end -->\n");

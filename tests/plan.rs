@@ -92,14 +92,14 @@ fn help_says_how_plans_are_saved_and_applied() {
     let plan = help("plan");
     for words in [
         "--out <FILE> Save the plan in this file (0600), for `slipway apply FILE`",
-        "--exit-code Exit with 2 when something differs, with 0 when nothing does",
+        "--exit-code Exit with 2 when there are changes, with 0 when there are none",
     ] {
         assert!(plan.contains(words), "{plan}");
     }
     let apply = help("apply");
     for words in [
         "slipway apply [OPTIONS] [FILE]",
-        "A plan that `slipway plan --out` saved: do what it announced, without asking, or nothing",
+        "A plan saved by `slipway plan --out`: carry out exactly that plan, without asking",
     ] {
         assert!(apply.contains(words), "{apply}");
     }

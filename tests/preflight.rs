@@ -1,7 +1,7 @@
-//! What preflight finds: whole fleets as transcripts, limits as tables, and the documentation.
+//! What preflight finds: whole inventories as transcripts, limits as tables, and the documentation.
 //!
 //! `tests/preflight/NAME.facts` is what the nodes of `NAME.yaml` print beside what good machines do,
-//! `NAME.txt` what is said of it. `SNAPSHOTS=overwrite cargo test --test preflight` blesses.
+//! `NAME.txt` what is said of it. `make bless` writes it anew.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use slipway::cluster::{Cluster, Endpoint};
 use slipway::command::Output;
+use slipway::preflight::{self, CHECKS, Finding};
 use slipway::report::findings_text;
-use slipway::survey::{self, CHECKS, EtcdMember, Facts, Finding, Listed, Survey};
+use slipway::survey::{EtcdMember, Facts, Listed, Survey};
 
 /// The C library that slipway itself needs, here.
 const GLIBC: (u32, u32) = (2, 34);
@@ -123,19 +124,19 @@ fn judge(cluster: &Cluster, printed: &BTreeMap<String, Vec<String>>) -> Vec<Find
     });
     let own = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
     let survey = Survey::new(cluster, Some(&own), facts.collect()).unwrap();
-    let mut findings = survey::findings(cluster, &survey, GLIBC);
+    let mut findings = preflight::findings(cluster, &survey, GLIBC);
     let synced = printed.iter().filter_map(|(name, lines)| {
         let times: Vec<&str> = lines.iter().filter_map(|l| l.strip_prefix("synced=")).collect();
         let stdout = times.join("\n").into_bytes();
-        survey::synced(name, &Output { stdout, ..Output::default() })
+        preflight::synced(name, &Output { stdout, ..Output::default() })
     });
     findings.extend(synced);
-    survey::sort(&mut findings, cluster);
+    preflight::sort(&mut findings, cluster);
     findings
 }
 
-/// The findings about a fleet whose facts lie in a file.
-fn fleet(name: &str) -> Vec<Finding> {
+/// The findings about an inventory whose nodes' facts lie in a file.
+fn findings_of(name: &str) -> Vec<Finding> {
     let text = fs::read_to_string(root().join(format!("{name}.facts"))).unwrap();
     let mut printed: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut node = String::new();
@@ -152,14 +153,14 @@ fn fleet(name: &str) -> Vec<Finding> {
     judge(&cluster(name), &printed)
 }
 
-const FLEETS: &[&str] = &["bare", "outside", "living", "silent", "used", "aged"];
+const CASES: &[&str] = &["bare", "outside", "living", "silent", "used", "aged"];
 
 /// What `slipway preflight` prints, then how `slipway apply` refuses.
 #[test]
 fn fleets_and_what_is_said_of_them() {
-    for name in FLEETS {
-        let findings = fleet(name);
-        let refused = survey::refuse(&findings).unwrap_err();
+    for name in CASES {
+        let findings = findings_of(name);
+        let refused = preflight::refuse(&findings).unwrap_err();
         let said = format!("{}\n\n{refused}\n", findings_text(&findings));
         let expected = snapbox::Data::read_from(&root().join(format!("{name}.txt")), None);
         snapbox::Assert::new().action_env("SNAPSHOTS").normalize_paths(false).eq(said, expected);
@@ -169,7 +170,7 @@ fn fleets_and_what_is_said_of_them() {
 #[test]
 fn every_check_finds_something_in_a_fleet() {
     let found: BTreeSet<&str> =
-        FLEETS.iter().flat_map(|name| fleet(name)).map(|f| f.check).collect();
+        CASES.iter().flat_map(|name| findings_of(name)).map(|f| f.check).collect();
     let all: BTreeSet<&str> = CHECKS.iter().map(|check| check.name).collect();
     assert_eq!(CHECKS.len(), all.len(), "names are distinct");
     assert_eq!(found, all);
@@ -177,10 +178,12 @@ fn every_check_finds_something_in_a_fleet() {
 
 #[test]
 fn warnings_alone_refuse_nothing() {
-    let warnings: Vec<Finding> =
-        fleet("bare").into_iter().filter(|f| f.severity == survey::Severity::Warning).collect();
+    let warnings: Vec<Finding> = findings_of("bare")
+        .into_iter()
+        .filter(|f| f.severity == preflight::Severity::Warning)
+        .collect();
     assert!(warnings.len() > 5);
-    survey::refuse(&warnings).unwrap();
+    preflight::refuse(&warnings).unwrap();
 }
 
 /// `node check` of each finding where the nodes print these lines: `NODE KEY=VALUE`.
@@ -191,7 +194,7 @@ fn found(name: &str, lines: &[&str]) -> Vec<String> {
         printed.entry(node.to_owned()).or_default().push(line.to_owned());
     }
     let findings = judge(&cluster(name), &printed);
-    let words = |f: &Finding| format!("{} {}", f.node.as_deref().unwrap_or("together"), f.check);
+    let words = |f: &Finding| format!("{} {}", f.node.as_deref().unwrap_or("cluster"), f.check);
     findings.iter().map(words).collect()
 }
 
@@ -266,6 +269,7 @@ fn limits() {
         (&["w-1 mount=/var/lib/dpkg /var noexec"], &["w-1 noexec"]),
         (&["w-1 mount=/var/lib/kubelet /var noexec", "w-1 mount=/etc /etc noexec"], &[]),
         (&["w-1 mount=/usr/local/bin /usr/local ro"], &["w-1 read-only"]),
+        (&["w-1 forward=inet fw own"], &["w-1 forward"]),
         (&["w-1 name_server="], &["w-1 name-server"]),
         (&["w-1 name_server=192.0.2.53"], &[]),
         (&["w-1 other=Docker left /usr/bin/dockerd"], &[]),
@@ -298,7 +302,7 @@ fn limits() {
         (&["w-1 silent=10.77.0.11 6443", "w-2 silent=10.77.0.11 10250"], &["cp-1 filtered"]),
         (&["w-1 silent=10.9.9.9 6443", "w-1 lost=10.9.9.9 1500"], &[]),
         (&["w-1 lost=10.77.0.22 1500"], &["w-1 path-mtu"]),
-        (&["w-1 lost=10.77.0.22 1500", "w-2 link=eth0 1400 52:54:00:00:00:05"], &["together mtu"]),
+        (&["w-1 lost=10.77.0.22 1500", "w-2 link=eth0 1400 52:54:00:00:00:05"], &["cluster mtu"]),
         (&["w-1 synced=began", "w-1 synced=9"], &["w-1 slow-disk"]),
     ];
     for (printed, expected) in table {
@@ -380,7 +384,7 @@ proptest! {
     }
 }
 
-/// The table is generated; `SNAPSHOTS=overwrite` writes it anew.
+/// The table is generated; `make bless` writes it anew.
 #[test]
 fn the_documentation_has_every_check() {
     let (begin, end) = ("<!-- checks: generated -->\n", "<!-- checks: end -->\n");

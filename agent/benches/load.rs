@@ -50,7 +50,7 @@ async fn main() {
         .for_each_concurrent(8, |name| join(&hub, &member, name, &spec))
         .await;
     let ready = began.elapsed().as_secs_f64();
-    // A beat of each, so that joining is over.
+    // One heartbeat of each, so that joining is over.
     tokio::time::sleep(Duration::from_secs(40)).await;
     let pids = [hub.pid("kube-apiserver"), hub.pid("etcd"), controller.pid(), std::process::id()];
     let (asked, used, began) = (requests(&hub).await, pids.map(cpu), Instant::now());

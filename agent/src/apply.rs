@@ -1,12 +1,15 @@
-//! Objects of any kind, from YAML to an API server, by server-side apply.
+//! Objects of any kind, and their status, written to an API server by server-side apply; and deleted.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{self, ApiCapabilities, Scope};
-use kube::{Client, ResourceExt as _};
-use serde::Deserialize as _;
+use kube::{Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
+use serde_json::json;
 
 use crate::error::{Context as _, Error, Result};
 
@@ -26,9 +29,7 @@ pub fn parse(yaml: &str) -> Result<Vec<DynamicObject>> {
 ///
 /// # Errors
 /// If it cannot be written as JSON, which no object of Kubernetes fails at.
-pub fn dynamic<T: kube::Resource<DynamicType = ()> + serde::Serialize>(
-    object: &T,
-) -> Result<DynamicObject> {
+pub fn dynamic<T: Resource<DynamicType = ()> + Serialize>(object: &T) -> Result<DynamicObject> {
     let value = serde_json::to_value(object).and_then(|mut value| {
         if let Some(map) = value.as_object_mut() {
             map.insert("apiVersion".to_owned(), T::api_version(&()).into());
@@ -106,6 +107,45 @@ impl Applier {
         let namespace = object.metadata.namespace.clone();
         let namespace = namespace.unwrap_or_else(|| "default".to_owned());
         Ok((resource.clone(), (capabilities.scope == Scope::Namespaced).then_some(namespace)))
+    }
+}
+
+/// Writes `status`, those fields of the status of the object `name` that are `manager`'s.
+///
+/// # Errors
+/// If the server refuses.
+pub(crate) async fn apply_status<K>(
+    api: &Api<K>,
+    name: &str,
+    manager: &str,
+    status: &impl Serialize,
+) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let patch =
+        json!({ "apiVersion": K::api_version(&()), "kind": K::kind(&()), "status": status });
+    let params = PatchParams::apply(manager).force();
+    api.patch_status(name, &params, &Patch::Apply(patch)).await.map(drop)
+}
+
+/// Deletes the object `name`, if there is one.
+///
+/// # Errors
+/// If the server refuses.
+pub(crate) async fn delete<K>(api: &Api<K>, name: &str, params: &DeleteParams) -> Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    ignore_missing(api.delete(name, params).await)
+        .context(|| format!("deleting {} {name}", K::kind(&())))
+}
+
+/// The failure of a call, unless it is that the object does not exist.
+pub(crate) fn ignore_missing<T>(called: Result<T, kube::Error>) -> Result<(), kube::Error> {
+    match called {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        called => called.map(drop),
     }
 }
 

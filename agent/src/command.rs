@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use kube::{Client, Config};
 
-use crate::credential::SILENCE;
+use crate::credential::READ_TIMEOUT;
 use crate::error::{Context as _, Error, Result};
 use crate::{api, hub, install, member};
 
@@ -24,13 +24,13 @@ struct Arguments {
 enum Role {
     /// Act as the hub's controller, in the hub's own cluster
     Hub {
-        /// Who this replica is
+        /// Name of this replica, as holder of the leader's Lease
         #[arg(long, env = "POD_NAME")]
         identity: String,
-        /// Where the leader's Lease is
+        /// Namespace of the leader's Lease
         #[arg(long, default_value = install::HUB_NAMESPACE)]
         namespace: String,
-        /// Where /healthz and /metrics are served
+        /// Address that serves /healthz and /metrics
         #[arg(long, default_value = "0.0.0.0:8080")]
         listen: SocketAddr,
     },
@@ -39,10 +39,10 @@ enum Role {
         /// The cluster's name at the hub
         #[arg(long, env = "CLUSTER")]
         cluster: String,
-        /// Who this agent is
+        /// Name of this agent, as holder of its Lease
         #[arg(long, env = "POD_NAME")]
         identity: String,
-        /// Where /healthz and /metrics are served
+        /// Address that serves /healthz and /metrics
         #[arg(long, default_value = "0.0.0.0:8080")]
         listen: SocketAddr,
     },
@@ -50,11 +50,11 @@ enum Role {
     Crds,
 }
 
-/// Parses the process's arguments, runs until its end or the kubelet's signal, and gives the exit code.
-// Here, not in the program: a future is compiled where it is run.
+/// Parses the arguments, runs until the role ends or the kubelet sends a signal, and gives the exit code.
+// In the library, not in the program: a future is compiled where it is run.
 #[tokio::main]
 pub async fn main() -> ExitCode {
-    // What kube's client says of failed calls, whoever called says better.
+    // Whoever makes a call logs its failure with more context than kube's client does.
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
         .json()
@@ -69,7 +69,7 @@ pub async fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "ends");
+            tracing::error!(%error, "exiting");
             ExitCode::FAILURE
         }
     }
@@ -93,13 +93,13 @@ async fn run(role: Role) -> Result<()> {
     }
 }
 
-/// How the cluster that this runs in is reached.
+/// How to reach the API server of the cluster that this process runs in.
 async fn config() -> Result<Config> {
     let config = Config::infer().await;
     let mut config = config.map_err(|error| {
         Error::Refused(format!("this cluster's API server is not known: {error}"))
     })?;
-    config.read_timeout = Some(SILENCE);
+    config.read_timeout = Some(READ_TIMEOUT);
     Ok(config)
 }
 
@@ -107,7 +107,7 @@ fn client(config: Config) -> Result<Client> {
     Client::try_from(config).context(|| "making a client for this cluster".to_owned())
 }
 
-/// Ends with the kubelet's signal, as the first process of a container does not by itself.
+/// Waits for the kubelet's signal, which the first process of a container would otherwise ignore.
 async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
@@ -126,7 +126,7 @@ fn crds() -> Result<()> {
         text += "---\n";
         text += &yaml.map_err(|error| Error::Invalid(error.to_string()))?;
     }
-    // A reader that has enough, such as `head`, is no failure.
+    // A reader that stops early, such as `head`, is no failure.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(())
 }

@@ -1,20 +1,24 @@
-//! What one side proves itself to a hub with, and the client that it makes.
+//! How somebody authenticates at a hub: a client with a token or a certificate, and new tokens.
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{Api, PostParams};
 use kube::{Client, Config};
 use zeroize::Zeroizing;
 
 use crate::error::{Context as _, Error, Result};
 
-/// How long a hub may take to let itself be connected to.
-const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection to a hub may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may say nothing, be it that its other end lost power: longer than a watch, which
-/// the API server is asked to end after 290 s (kube-runtime's `watcher::Config`).
-pub(crate) const SILENCE: Duration = Duration::from_mins(5);
+/// How long a connection may be silent before it counts as lost: longer than a watch, which the API
+/// server is asked to end after 290 s (kube-runtime's `watcher::Config`).
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Where a hub is, and which CA its certificate must come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub struct Endpoint {
     pub ca: Vec<u8>,
 }
 
-/// A proof of who one is.
+/// What a client authenticates with.
 #[derive(Clone)]
 pub enum Proof {
     /// A ServiceAccount's token.
@@ -39,7 +43,38 @@ pub enum Proof {
     },
 }
 
-/// The client that shows `proof` to the hub at `endpoint`, and trusts no other CA than the hub's.
+/// A new token of a ServiceAccount.
+pub struct IssuedToken {
+    /// The token.
+    pub token: Zeroizing<String>,
+    /// When it expires, which may be sooner than was asked for.
+    pub expires: Timestamp,
+}
+
+/// Asks `client`'s API server for a token of the account `name` that lasts for `seconds`.
+///
+/// # Errors
+/// If the server refuses, or answers without a token.
+pub(crate) async fn issue_token(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    seconds: i64,
+) -> Result<IssuedToken> {
+    let spec =
+        TokenRequestSpec { expiration_seconds: Some(seconds), ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec, ..TokenRequest::default() };
+    let api = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
+    let issued = api.create_token_request(name, &PostParams::default(), &request).await;
+    let issued = issued.context(|| format!("making a token for {namespace}/{name}"))?;
+    let status = issued.status.ok_or_else(|| {
+        Error::Invalid(format!("the hub answered without the token for {namespace}/{name}"))
+    })?;
+    let expires = status.expiration_timestamp.0;
+    Ok(IssuedToken { token: Zeroizing::new(status.token), expires })
+}
+
+/// A client that authenticates with `proof` at the hub `endpoint`, and trusts the hub's CA alone.
 ///
 /// # Errors
 /// If URL, CA, certificate or key cannot be read.
@@ -50,9 +85,9 @@ pub fn client(endpoint: &Endpoint, proof: &Proof) -> Result<Client> {
     })?;
     let mut config = Config::new(server);
     config.root_cert = Some(certificates(&endpoint.ca)?);
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(SILENCE);
-    // Who calls knows when to try again, and waits no longer than its own limit.
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
+    // Callers retry themselves, and have time-outs of their own.
     config.default_retry = false;
     match proof {
         Proof::Token(token) => config.auth_info.token = Some(token.as_str().into()),

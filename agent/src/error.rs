@@ -1,7 +1,9 @@
-//! The one error type of this crate: what went wrong, and what to do where that is known.
+//! The error type of this crate, and how calls get a time-out.
 
 use std::fmt;
 use std::time::Duration;
+
+use kube::runtime::wait;
 
 /// A failure, fit to be shown to a person. What an API server said is escaped.
 #[derive(Debug)]
@@ -10,7 +12,7 @@ pub enum Error {
     Api(String, Box<kube::Error>),
     /// Something is not as it must be: what was found, what was expected.
     Refused(String),
-    /// A condition did not come true within its limit.
+    /// What was tried was not done within this time.
     Timeout(String, Duration),
     /// Text or bytes that cannot be read as what they should be.
     Invalid(String),
@@ -22,9 +24,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Api(what, error) => write!(f, "{what}: {}", printable(&words(error))),
+            Self::Api(what, error) => write!(f, "{what}: {}", printable(&message_of(error))),
             Self::Refused(what) | Self::Invalid(what) => f.write_str(what),
-            Self::Timeout(what, limit) => write!(f, "{what} did not happen within {limit:?}"),
+            Self::Timeout(what, limit) => write!(f, "{what}: not done within {limit:?}"),
         }
     }
 }
@@ -45,10 +47,10 @@ impl Error {
     }
 }
 
-/// What an API server said, as it said it, or why it said nothing.
-pub(crate) fn words(error: &kube::Error) -> String {
+/// An API server's message, or why there is none. Not escaped.
+pub(crate) fn message_of(error: &kube::Error) -> String {
     match error {
-        // The status's own words: kube's Display prints the whole object after them.
+        // kube's Display prints the whole status after its message.
         kube::Error::Api(status) => status.message.clone(),
         other => chain(other),
     }
@@ -68,23 +70,63 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Names what was tried when an API call fails.
+/// A failure that does not say what was tried.
+pub trait Cause {
+    /// The same failure of what was tried.
+    fn during(self, what: String) -> Error;
+}
+
+impl Cause for kube::Error {
+    fn during(self, what: String) -> Error {
+        Error::Api(what, Box::new(self))
+    }
+}
+
+impl Cause for wait::Error {
+    fn during(self, what: String) -> Error {
+        Error::Refused(format!("{what}: {}", printable(&chain(&self))))
+    }
+}
+
+impl Cause for Error {
+    /// Errors of this crate say it themselves.
+    fn during(self, _: String) -> Error {
+        self
+    }
+}
+
+/// Says what was tried when a call fails.
 pub trait Context<T> {
     /// Puts `what` before the failure.
     ///
     /// # Errors
-    /// [`Error::Api`], where there was one.
+    /// The failure, if there was one.
     fn context(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 
-impl<T> Context<T> for Result<T, kube::Error> {
+impl<T, E: Cause> Context<T> for Result<T, E> {
     fn context(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| Error::Api(what(), Box::new(error)))
+        self.map_err(|error| error.during(what()))
     }
 }
 
-/// `text` without control characters and what turns its direction, cut after 400 characters: what
-/// another cluster says may be hostile.
+/// The result of `call`, which may take as long as `limit`; `what` says in errors what was tried.
+///
+/// # Errors
+/// If the call fails, or [`Error::Timeout`].
+pub(crate) async fn within<T, E: Cause>(
+    limit: Duration,
+    what: &str,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(ended) => ended.context(|| what.to_owned()),
+        Err(_) => Err(Error::Timeout(what.to_owned(), limit)),
+    }
+}
+
+/// `text` with control characters and characters that turn its direction escaped, and at most 400
+/// characters long: text from another cluster may be hostile.
 #[must_use]
 pub fn printable(text: &str) -> String {
     crate::api::clip(text, 400)

@@ -16,20 +16,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// What a process tells of itself.
+/// What a process reports about itself.
 pub trait Vitals: Send + Sync + 'static {
-    /// Whether it still does its work; if not, the kubelet starts it anew.
+    /// Whether it works; if not, the kubelet restarts it.
     fn healthy(&self) -> bool;
-    /// Its figures, in Prometheus' text format.
+    /// Its metrics, in Prometheus' text format.
     fn metrics(&self) -> String;
 }
 
-/// How many may ask at once; more wait.
+/// How many connections are served at once; others wait.
 const CONNECTIONS: usize = 16;
 /// How long a client may take to send a request's head.
-const PATIENCE: Duration = Duration::from_secs(5);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Answers until it is dropped.
+/// Serves requests until it is dropped.
 ///
 /// # Errors
 /// If nothing can listen on `address`.
@@ -39,7 +39,7 @@ pub async fn serve(address: SocketAddr, vitals: Arc<impl Vitals>) -> std::io::Re
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { continue };
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, most likely: others must end first.
+            // Most likely out of file descriptors, which other connections free.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -51,10 +51,10 @@ pub async fn serve(address: SocketAddr, vitals: Arc<impl Vitals>) -> std::io::Re
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
+                .header_read_timeout(HEADER_TIMEOUT)
                 .keep_alive(false)
                 .serve_connection(TokioIo::new(stream), service);
-            // Whoever asked and left is no matter.
+            // A client that hangs up early is no failure.
             let _ = connection.await;
             drop(slot);
         });
@@ -73,19 +73,19 @@ fn answer(request: &Request<Incoming>, vitals: &impl Vitals) -> Response<Full<By
     response
 }
 
-/// A figure that only grows, as Prometheus reads it.
+/// A counter in Prometheus' text format.
 #[must_use]
 pub fn counter(name: &str, help: &str, value: &AtomicU64) -> String {
-    figure("counter", name, help, value.load(Ordering::Relaxed))
+    metric("counter", name, help, value.load(Ordering::Relaxed))
 }
 
-/// A figure that goes up and down; a truth is 1 or 0.
+/// A gauge in Prometheus' text format; for a boolean, `value` is 1 or 0.
 #[must_use]
 pub fn gauge(name: &str, help: &str, value: impl Display) -> String {
-    figure("gauge", name, help, value)
+    metric("gauge", name, help, value)
 }
 
-fn figure(kind: &str, name: &str, help: &str, value: impl Display) -> String {
+fn metric(kind: &str, name: &str, help: &str, value: impl Display) -> String {
     format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
 }
 
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn health_and_figures_are_told_and_nothing_else() {
+    async fn health_and_metrics_are_served_and_nothing_else() {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = free.local_addr().unwrap();
         drop(free);

@@ -3,17 +3,17 @@
 //! Kubernetes can be told to approve such a request of everybody who has a bootstrap token (kubeadm's
 //! binding [`AUTO_APPROVAL`]); then whoever has seen the token can become any node, control planes
 //! included. So that binding is removed, and a request is approved here only if it names a node of the
-//! table that is joining now. Who is joining stands in the token's own object, so it ends with the
-//! token. A node that is a member has a kubelet that reports; nobody else becomes that node.
+//! table that is joining now. The token's own object lists the joining nodes, so the list ends with the
+//! token. A node that is a member has a kubelet that reports; no other machine can become that node.
 //!
-//! What no rule can tell is which machine asks: until a joining node has its certificate, whoever has
-//! the token can be faster. The node's own join fails then.
+//! No rule can know which machine asks: until a joining node has its certificate, a holder of the token
+//! can be faster. The node's own join fails then.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::judge::{Spec, USER_PREFIX, check_form, check_subject, check_usages, decode, read};
-use super::{Nodes, Verdict};
+use super::Nodes;
+use super::request::{Spec, USER_PREFIX, check_form, check_subject, check_usages, decode, read};
 
 /// The signer of kubelets' client certificates.
 pub(super) const SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
@@ -39,11 +39,12 @@ pub struct Join {
     pub token: String,
 }
 
-/// Judges a request by itself: what it asks for, and by whose name.
-pub(super) fn check(spec: &Spec, nodes: &Nodes) -> Result<Verdict, String> {
+/// Judges a request by itself: what it asks for, and by whose name. `None` for a node's renewal, which
+/// Kubernetes approves.
+pub(super) fn check(spec: &Spec, nodes: &Nodes) -> Result<Option<Join>, String> {
     let Spec { username, usages, request, .. } = spec;
     if username.starts_with(USER_PREFIX) {
-        return Ok(Verdict::Ignore("it is a node's renewal, which Kubernetes approves".to_owned()));
+        return Ok(None);
     }
     let token = username.strip_prefix(TOKEN_PREFIX).filter(|id| is_token_id(id));
     let token = token.ok_or_else(|| format!("`{username}` is no bootstrap token"))?;
@@ -59,7 +60,7 @@ pub(super) fn check(spec: &Spec, nodes: &Nodes) -> Result<Verdict, String> {
     if !nodes.contains_key(node) {
         return Err(format!("`{node}` is not in the table of nodes"));
     }
-    Ok(Verdict::IfJoining(Join { node: node.to_owned(), token: token.to_owned() }))
+    Ok(Some(Join { node: node.to_owned(), token: token.to_owned() }))
 }
 
 fn is_token_id(id: &str) -> bool {

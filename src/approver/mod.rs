@@ -8,26 +8,28 @@
 //! each runs this service, any of them may be down.
 //!
 //! - [`judge()`]: the rules, without any effect; [`client`] has the one for joins.
-//! - `der`: what a request must look like, byte by byte.
+//! - `request`: what every request must be; `der`: what it must look like, byte by byte.
 //! - `objects`: requests out of what `kubectl get --watch` prints.
 //! - `service`: watching and approving, for ever.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::Path;
 
+use crate::bounded;
 use crate::diagnostic::{Error, Kind, Result};
 
 pub mod client;
 mod der;
 pub(crate) mod judge;
 pub(crate) mod objects;
+mod request;
 mod service;
 #[cfg(test)]
 mod tests;
 
-pub use judge::{Csr, Verdict, judge};
+pub use judge::{Verdict, judge};
+pub use request::Csr;
 pub use service::Approver;
 
 /// The nodes of the cluster and the addresses of each: what the inventory says.
@@ -42,9 +44,7 @@ const MAX_TABLE: u64 = 1024 * 1024;
 /// [`Kind::Machine`] when it is missing, too large, or something else.
 pub fn read_nodes(path: &Path) -> Result<Nodes> {
     let failed = |why: String| Error::new(Kind::Machine, format!("{}: {why}", path.display()));
-    let file = std::fs::File::open(path).map_err(|e| failed(e.to_string()))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_TABLE + 1).read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
+    let bytes = bounded::read(path, MAX_TABLE).map_err(|e| failed(e.to_string()))?;
     if bytes.len() as u64 > MAX_TABLE {
         return Err(failed("is too large".to_owned()));
     }

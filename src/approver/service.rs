@@ -15,6 +15,7 @@ use super::client::Join;
 use super::objects::{Object, Objects};
 use super::{Csr, Nodes, Verdict, judge, read_nodes};
 use crate::diagnostic::{Error, Kind, Result, last_lines, printable};
+use crate::pause::Pauses;
 use crate::process::Process;
 
 /// How many complaints are remembered, so that each is logged once.
@@ -114,7 +115,8 @@ impl<L: Fn(&str)> Approver<L> {
 
     async fn watch_for_ever(&self, nodes: &Nodes) -> std::convert::Infallible {
         let mut complaints = Complaints::default();
-        let mut pause = self.pace.first;
+        let pauses = || Pauses::new(self.pace.first, self.pace.longest);
+        let mut pause = pauses();
         // Before `kubeadm init` or `join` there is nothing to watch.
         while !self.kubeconfig.exists() {
             sleep(self.pace.first).await;
@@ -128,11 +130,10 @@ impl<L: Fn(&str)> Approver<L> {
                 Err(e) => e.message().to_owned(),
             };
             if start.elapsed() > self.pace.longest {
-                pause = self.pace.first;
+                pause = pauses();
             }
-            self.say(&format!("the watch ended, next in {} s: {why}", pause.as_secs()));
-            sleep(pause).await;
-            pause = (pause * 2).min(self.pace.longest);
+            self.say(&format!("the watch ended, next in {} s: {why}", pause.next().as_secs()));
+            pause.wait().await;
         }
     }
 

@@ -22,8 +22,8 @@ const CNI_PLUGINS: [&str; 5] = ["bandwidth", "host-local", "loopback", "portmap"
 /// An image to be made.
 #[derive(Debug)]
 pub(super) struct Spec {
-    name: &'static str,
-    reference: String,
+    pub(super) name: &'static str,
+    pub(super) reference: String,
     /// Names of its layers, from the bottom.
     layers: &'static [&'static str],
     /// The program that runs where a pod names no command.

@@ -26,6 +26,8 @@ mod layer;
 pub mod lock;
 mod manifest;
 mod recipe;
+#[cfg(test)]
+mod sample;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `slipway apply`: makes the machines what the inventory means.
+//! `slipway apply`: brings the machines to the state that the inventory describes.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,19 @@ use std::time::Instant;
 use super::run::{self, Options};
 use super::{say, say_error};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::engine::{self, Outcome};
+use crate::engine::{Outcome, Plan};
 use crate::event::{Event, Sink};
 use crate::inventory::Inventory;
 use crate::report::Format;
-use crate::session::{self, Run, Session};
+use crate::session::{Purpose, Session};
 use crate::state::{LastApply, Saved};
-use crate::survey;
 
-/// Make the machines what the inventory means
+/// Bring the machines to the state that the inventory describes
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     options: Options,
-    /// A plan that `slipway plan --out` saved: do what it announced, without asking, or nothing
+    /// A plan saved by `slipway plan --out`: carry out exactly that plan, without asking
     #[arg(value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Do not ask before changing anything
@@ -40,9 +39,10 @@ impl Args {
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let saved = args.plan.as_deref().map(Saved::read).transpose()?;
+    let purpose = args.options.selected(Purpose::APPLY)?;
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
-    let mut session = Session::begin(args.inventory(), Run::Apply, run::trust(), &events).await?;
+    let mut session = Session::open(args.inventory(), purpose, run::trust(), &events).await?;
     if let Some(saved) = &saved {
         let done = saved.check(&session.saved())?;
         let all = saved.announced();
@@ -50,29 +50,14 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
             "the saved plan holds; {done} of its {all} changes are done already"
         ));
     }
-    args.options.show_plan(&session.plan, session.last_apply.as_ref());
-    let plan = std::mem::take(&mut session.plan);
-    let mut outcome = if plan.changes() == 0 {
-        session.keep()?;
-        Outcome::default()
-    } else {
-        let permit = plan.confirm(|_| args.yes || saved.is_some() || agrees());
-        let permit = permit.ok_or_else(|| {
-            Error::new(Kind::Declined, "nothing was changed")
-                .hint("answer `yes`, or give --yes where nobody can be asked")
-        })?;
-        session.keep()?;
-        engine::apply(&session.context, Arc::new(plan), permit, &session.nodes, &events).await
-    };
-    let (cluster, survey) = (&session.context.cluster, &session.context.survey);
-    let well = outcome.failures.is_empty() && outcome.held_back.is_empty();
-    // Where nothing was changed, the survey has just said who holds it.
-    if well && (outcome.changed > 0 || survey::disputed(cluster, survey)) {
-        let held = session::one_holder(cluster, &session.nodes).await;
-        outcome.failures.extend(held.err().map(|error| (survey.leader.clone(), "health", error)));
-    }
-    let unreachable = std::mem::take(&mut session.unreachable);
-    outcome.failures.extend(unreachable.into_iter().map(|(node, error)| (node, "connect", error)));
+    args.options.show_plan(&session.plan, session.last_apply().as_ref());
+    let agreed = |plan: &Plan| plan.changes() == 0 || args.yes || saved.is_some() || agrees();
+    let permit = session.plan.confirm(agreed).ok_or_else(|| {
+        Error::new(Kind::Declined, "nothing was changed")
+            .hint("answer `yes`, or give --yes where there is no terminal")
+    })?;
+    session.keep()?;
+    let outcome = session.apply(permit, &events).await;
     events.take(Event::RunFinished {
         changed: outcome.changed,
         failed: outcome.failures.len() + outcome.held_back.len(),
@@ -85,7 +70,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     if let Some(worst) = show_failures(&session.inventory, &outcome) {
         return Ok(ExitCode::from(worst.exit_code()));
     }
-    if let Some((took, steps)) = recorder.times() {
+    if let Some((took, steps)) = recorder.times().filter(|_| !purpose.partial) {
         let last = LastApply::now(outcome.changed, took, &steps);
         // Nothing depends on it.
         session.note_apply(&last).unwrap_or_else(say_error);
@@ -93,8 +78,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let kubeconfig = session.write_kubeconfig()?;
     // Standard output is for programs alone where they asked for it.
     let tell: fn(String) = if text { say } else { say_error };
+    let of = if purpose.partial { "the selected steps of " } else { "" };
+    let matches = if purpose.partial { "match" } else { "matches" };
     tell(format!(
-        "{} is as its inventory means it: {} changes in {:.1} s\nkubeconfig: {}",
+        "{of}{} {matches} its inventory: {} changes in {:.1} s\nkubeconfig: {}",
         session.context.cluster.name,
         outcome.changed,
         began.elapsed().as_secs_f64(),

@@ -9,10 +9,10 @@ use super::say_error;
 use crate::approver::Approver;
 use crate::diagnostic::{Error, Kind, Result};
 
-/// Approve the certificates that kubelets ask for; runs on control planes.
+/// Approve kubelets' certificate signing requests; runs on control planes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Table of nodes and their addresses, JSON; read again when it changes
+    /// Table of nodes and their addresses (JSON); reloaded when it changes
     #[arg(long, value_name = "FILE")]
     nodes: PathBuf,
     /// The kubectl to use

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 
 use super::{say, say_error};
 use crate::bundle::{
     Bundle, LATEST, Manifest, Progress, Request, VERSIONS, build, build_component,
 };
 use crate::diagnostic::{Error, Kind, Result};
+use crate::report::Format;
 
-/// Build, verify and list what clusters are made of.
+/// Build, verify and list bundles, which clusters are made of.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -39,7 +40,7 @@ enum Command {
         #[arg(conflicts_with_all = ["kubernetes", "arch"])]
         dir: Option<PathBuf>,
     },
-    /// Show the Kubernetes versions that there can be bundles of, newest first.
+    /// List the Kubernetes versions that bundles can be built for, newest first.
     Versions,
     /// Show what a bundle holds.
     List {
@@ -50,7 +51,7 @@ enum Command {
         dir: Option<PathBuf>,
         /// How to show it.
         #[arg(long, default_value = "text")]
-        output: Form,
+        output: Format,
     },
 }
 
@@ -59,15 +60,9 @@ struct Which {
     /// The Kubernetes version.
     #[arg(long, value_name = "VERSION", default_value = LATEST)]
     kubernetes: String,
-    /// The architecture of the nodes; there is amd64 alone yet.
+    /// The architecture of the nodes; only amd64 so far.
     #[arg(long, default_value = "amd64")]
     arch: String,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Form {
-    Text,
-    Json,
 }
 
 impl Which {
@@ -102,13 +97,13 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
             let size = megabytes(total(bundle.manifest()));
             say(format_args!("{files} files ({size}) are as built"));
         }
-        Command::List { which, dir, output: Form::Json } => {
+        Command::List { which, dir, output: Format::Json } => {
             let bundle = which.open(dir)?;
             let text = serde_json::to_string_pretty(bundle.manifest())
                 .map_err(|e| Error::new(Kind::Bug, format!("cannot show the manifest: {e}")))?;
             say(text);
         }
-        Command::List { which, dir, output: Form::Text } => list(which.open(dir)?.manifest()),
+        Command::List { which, dir, output: Format::Text } => list(which.open(dir)?.manifest()),
     }
     Ok(ExitCode::SUCCESS)
 }

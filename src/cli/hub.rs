@@ -12,7 +12,7 @@ use crate::hub;
 use crate::report::Format;
 use crate::{bundle, cluster, inventory};
 
-/// Look after the hub of the Multi-Cluster Platform, which clusters register with
+/// Manage the hub of the Multi-Cluster Platform, where clusters register
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -21,9 +21,9 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Make the machines of an inventory with `addons: {hub: true}` a cluster that is a hub
+    /// Apply an inventory with `addons: {hub: true}`: a cluster that is a hub
     Create(apply::Args),
-    /// Make any API server a hub; a cluster of slipway's rather says `addons: {hub: true}`
+    /// Make any API server a hub; for a cluster that slipway makes, set `addons: {hub: true}`
     Install {
         #[command(flatten)]
         hub: HubArg,
@@ -35,28 +35,28 @@ enum What {
     Clusters {
         #[command(flatten)]
         hub: HubArg,
-        /// How results are shown
+        /// Output format
         #[arg(short, long, value_enum, default_value = "text")]
         output: Format,
-        /// Show them again every few seconds, until interrupted
+        /// Refresh every few seconds until interrupted
         #[arg(short, long)]
         watch: bool,
     },
-    /// Say how the hub itself is
+    /// Show the status of the hub itself
     Status {
         #[command(flatten)]
         hub: HubArg,
     },
-    /// Print what lets the agent of one registered cluster in, once and within an hour
+    /// Print a credential that admits one registered cluster's agent, once and within an hour
     ///
     /// For a cluster that slipway did not make: `slipway hub token NAME --manifests | kubectl apply
-    /// -f -` there installs its agent. Whatever was made for that cluster before ends.
+    /// -f -` there installs its agent. Earlier credentials of that cluster become invalid.
     Token {
         #[command(flatten)]
         hub: HubArg,
         /// The cluster's ClusterRegistration
         name: String,
-        /// Print the whole agent with it, as a list of objects for `kubectl apply`
+        /// Print the agent's manifests with it, as a list for `kubectl apply`
         #[arg(long)]
         manifests: bool,
         /// The image of `slipway-agent` that the agent runs

@@ -1,4 +1,4 @@
-//! `slipway kubeconfig`: the administrator's way in.
+//! `slipway kubeconfig`: the administrator's kubeconfig.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::inventory;
 use crate::state::State;
 
-/// Say where the administrator's kubeconfig is
+/// Print the path of the administrator's kubeconfig
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let path = State::at(inventory.state_dir()).kubeconfig();
     let missing = |e: std::io::Error| {
         Error::new(Kind::Machine, format!("no kubeconfig at {}: {e}", path.display()))
-            .hint("`slipway apply` writes it; it changes nothing on a cluster that is as meant")
+            .hint("`slipway apply` writes it, and changes nothing in a cluster that matches its inventory")
     };
     let text = std::fs::read_to_string(&path).map_err(missing)?;
     if args.print {

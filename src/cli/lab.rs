@@ -12,8 +12,9 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::lab::quantity::{Share, Size};
 use crate::lab::spec::Lab;
 use crate::lab::{self, Condition, Fault, State, Wanted};
+use crate::report::Format;
 
-/// Make, look at, break and take down nodes on this machine.
+/// Create, inspect, break and remove nodes on this machine.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -22,15 +23,15 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a lab, or repair the one there is; write its inventory, key and known hosts.
+    /// Create or repair a lab; write its inventory, key and known hosts.
     Up(Up),
-    /// Show the nodes, how they are, and their faults.
+    /// Show the nodes, their state and their faults.
     Status {
         #[command(flatten)]
         lab: Name,
         /// How to show it.
-        #[arg(long, value_enum, default_value_t = Output::Text)]
-        output: Output,
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        output: Format,
     },
     /// Log in to a node, or run a command there.
     Ssh {
@@ -48,9 +49,9 @@ enum Command {
     Start(OneNode),
     /// Restart a node in an orderly way.
     Reboot(OneNode),
-    /// Cut a node's network: every packet to and from it is lost, and nobody is told.
+    /// Cut a node's network: drop every packet to and from it, silently.
     ///
-    /// With --for, the kernel mends it in time, whatever becomes of slipway.
+    /// With --for, the kernel ends it in time, whatever happens to slipway.
     Cut {
         #[command(flatten)]
         of: OneNode,
@@ -188,12 +189,6 @@ struct Up {
     kubernetes: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Output {
-    Text,
-    Json,
-}
-
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let progress = |line: &str| say_error(line);
     match args.command {
@@ -258,17 +253,17 @@ async fn up(args: Up) -> Result<()> {
     Ok(())
 }
 
-async fn status(name: &str, output: Output) -> Result<()> {
+async fn status(name: &str, output: Format) -> Result<()> {
     let (lab, conditions) = lab::status(name).await?;
     match output {
-        Output::Text => {
+        Format::Text => {
             for (node, Condition { state, faults }) in lab.nodes.iter().zip(conditions) {
                 let (name, role, address) = (&node.name, node.role.name(), node.address);
                 let how = [&[word(state).to_owned()], faults.as_slice()].concat().join("; ");
                 say(format!("{name:<6} {role:<14} {address:<14} {how}"));
             }
         }
-        Output::Json => say(json(&lab, &conditions)?),
+        Format::Json => say(json(&lab, &conditions)?),
     }
     Ok(())
 }

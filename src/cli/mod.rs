@@ -29,7 +29,7 @@ mod version;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Add a detailed log to this file (0600; secrets are masked)
+    /// Append a detailed log to this file (0600; secrets are masked)
     #[arg(long, value_name = "FILE", global = true)]
     log_file: Option<PathBuf>,
 }
@@ -45,7 +45,7 @@ enum Command {
     Hub(hub::Args),
     Bundle(bundle::Args),
     Lab(lab::Args),
-    /// Say which slipway this is, and which Kubernetes it installs
+    /// Print the version, and the Kubernetes versions it installs
     Version,
     #[command(hide = true)]
     ApproveCertificates(approve::Args),
@@ -72,7 +72,7 @@ impl InventoryArg {
     }
 }
 
-/// Tells of nodes that cannot be reached, and with which exit code that ends, if there are any.
+/// Reports unreachable nodes; returns the exit code for them, if there are any.
 fn tell_unreachable(unreachable: &BTreeMap<String, Error>) -> Option<ExitCode> {
     for error in unreachable.values() {
         say_error(error);

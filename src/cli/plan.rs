@@ -8,12 +8,12 @@ use super::run::{self, Options};
 use super::{say_error, tell_unreachable};
 use crate::diagnostic::Result;
 use crate::event::Sink;
-use crate::session::{Run, Session};
+use crate::session::{Purpose, Session};
 
 /// The exit code of `--exit-code` for a plan with changes.
 const CHANGES: u8 = 2;
 
-/// Show what an apply would change, and change nothing
+/// Show what an apply would change, without changing anything
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -21,21 +21,23 @@ pub(super) struct Args {
     /// Save the plan in this file (0600), for `slipway apply FILE`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Exit with 2 when something differs, with 0 when nothing does
+    /// Exit with 2 when there are changes, with 0 when there are none
     #[arg(long)]
     exit_code: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events: Arc<dyn Sink> = args.options.events();
+    let purpose = args.options.selected(Purpose::PLAN)?;
     let trust = run::trust();
-    let session =
-        Session::begin(&args.options.inventory.inventory, Run::Plan, trust, &events).await?;
-    args.options.show_plan(&session.plan, session.last_apply.as_ref());
+    let session = Session::open(&args.options.inventory.inventory, purpose, trust, &events).await?;
+    args.options.show_plan(&session.plan, session.last_apply().as_ref());
     if let Some(path) = &args.out {
         session.saved().write(path)?;
         let (path, inventory) = (path.display(), args.options.inventory.as_argument());
-        say_error(format_args!("saved: `slipway apply {inventory}{path}` does this, or nothing"));
+        say_error(format_args!(
+            "saved: `slipway apply {inventory}{path}` carries out exactly this plan"
+        ));
     }
     if let Some(code) = tell_unreachable(&session.unreachable) {
         return Ok(code);

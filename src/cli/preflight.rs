@@ -1,4 +1,4 @@
-//! `slipway preflight`: may these machines become what the inventory means?
+//! `slipway preflight`: reports every error and warning about the machines.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -7,27 +7,27 @@ use std::sync::Arc;
 use super::run::{self};
 use super::{InventoryArg, say, tell_unreachable};
 use crate::diagnostic::{Kind, Result};
-use crate::inventory;
+use crate::preflight::Severity;
 use crate::report::{self, Format};
-use crate::session::{Reached, Run};
-use crate::survey::Severity;
+use crate::session::{Given, Purpose, Reached, Real};
 
-/// Look at all machines, and tell everything that forbids a run or deserves a word
+/// Check all machines, and report every error and warning
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     inventory: InventoryArg,
-    /// How results are shown
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events = report::sink(args.output, std::io::stderr().is_terminal());
-    let inventory = inventory::load(&args.inventory.inventory)?;
+    let given = Given::read(&args.inventory.inventory)?;
+    let network = Arc::new(Real { trust: run::trust() });
     let nothing_secret = Arc::from([]);
     let mut reached =
-        Reached::begin(inventory, Run::Preflight, run::trust(), &nothing_secret, &events).await?;
+        Reached::begin(given, Purpose::PREFLIGHT, &network, &nothing_secret, &events).await?;
     reached.time_disks().await?;
     match args.output {
         Format::Text => say(report::findings_text(&reached.findings)),

@@ -1,4 +1,4 @@
-//! `slipway unregister`: takes a cluster out of its hub.
+//! `slipway unregister`: removes a cluster from its hub.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::hub::{self, Left};
 use crate::inventory;
 
-/// Take the inventory's cluster out of its hub: its agent cleans up and goes, then its rights
+/// Remove the inventory's cluster from its hub: its agent cleans up, then its access is revoked
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -16,7 +16,7 @@ pub(super) struct Args {
     /// How long the agent may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     wait: u64,
-    /// Take it out of the hub even if its agent does not answer; say what is left in the cluster
+    /// Remove it even if its agent does not answer, and list what remains in the cluster
     #[arg(long)]
     force: bool,
 }
@@ -34,7 +34,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let left = hub::unregister(&client, name, limit, args.force).await;
     let left = left.map_err(|error| match error.kind() {
         Kind::Timeout => {
-            error.hint("`--wait` gives it longer, `--force` takes it out of the hub alone")
+            error.hint("`--wait` gives it longer, `--force` removes it from the hub alone")
         }
         _ => error,
     })?;
@@ -42,7 +42,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         Left::Unknown => say_error(format_args!("the hub knows no cluster `{name}`")),
         Left::Clean => say_error(format_args!("{name} has left the hub; nothing remains")),
         Left::Forced(left) => {
-            say_error(format_args!("{name} was taken out of the hub; in the cluster remains:"));
+            say_error(format_args!(
+                "{name} was removed from the hub; what remains in the cluster:"
+            ));
             left.iter().for_each(|one| say_error(format_args!("  {one}")));
         }
     }

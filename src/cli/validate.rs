@@ -1,4 +1,4 @@
-//! `slipway validate`: is this inventory right, and what does it mean?
+//! `slipway validate`: checks an inventory, and shows the cluster that it describes.
 
 use std::process::ExitCode;
 

@@ -31,7 +31,7 @@ pub(super) const STEPS: &[Step] = &[
     step("init", None, Pace::Together, |context, node| {
         Ok(only(context.is_leader(node), &["init"]))
     }),
-    step("join", Some(Gate::Leader("init")), Pace::OneByOne, |context, node| {
+    step("join", Some(Gate::Leader("init")), Pace::AtMost(1), |context, node| {
         let joins = node.role == Role::ControlPlane && !context.is_leader(node);
         Ok(only(joins, &["member", "voter"]))
     }),

@@ -245,9 +245,9 @@ impl Resource for Undone {
 }
 
 /// A name that comes about by itself.
-pub(super) struct Awaited(pub(super) &'static str, pub(super) Duration);
+pub(super) struct WaitOnly(pub(super) &'static str, pub(super) Duration);
 
-impl Resource for Awaited {
+impl Resource for WaitOnly {
     fn id(&self) -> String {
         self.0.to_owned()
     }
@@ -264,7 +264,7 @@ impl Resource for Awaited {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         self.1
     }
 

@@ -1,5 +1,5 @@
-//! One run at a time: a lock on every node, which the node gives up by itself when it hears nothing
-//! more from the run. Connection gone, lock gone: nothing to expire, no file to delete.
+//! One run at a time: a lock on every node, which the node releases when the run's heartbeat stops.
+//! Connection gone, lock gone: nothing to expire, no file to delete.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -10,8 +10,8 @@ use crate::command::Cmd;
 use crate::diagnostic::{Error, Kind, Result, last_lines};
 use crate::host::Transport;
 
-/// Between two signs of life.
-const BEAT: Duration = Duration::from_secs(5);
+/// Between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// The exit code of [`HOLD`] when another has it (`EX_TEMPFAIL` of sysexits.h).
 const TAKEN: i32 = 75;
@@ -44,7 +44,8 @@ impl<T: Transport> Node<T> {
     /// the node cannot give it.
     pub async fn take_lease(&self, holder: &str, wait: Duration) -> Result<()> {
         let cmd = Cmd::shell(HOLD).arg(holder).arg(wait.as_secs().to_string());
-        let hold = self.transport.hold(&cmd.within(wait + Duration::from_secs(30)), BEAT).await?;
+        let hold =
+            self.transport.hold(&cmd.within(wait + Duration::from_secs(30)), HEARTBEAT).await?;
         let hold = hold.map_err(|output| match output.code {
             TAKEN => {
                 let held = format!("another run holds {}; nothing was changed", self.name);

@@ -1,7 +1,7 @@
 //! The one place with effects: looks at nodes, compares, and changes what differs.
 //!
-//! Planning and applying look and compare by the same code; only applying goes on to change. What
-//! changes a node demands a [`Permit`], and only a confirmed plan gives one, so a change while
+//! Planning and applying look and compare by the same code; only applying goes on to change. Every
+//! function that changes a node takes a [`Permit`], which only a confirmed plan gives, so a change while
 //! planning does not compile.
 
 use std::sync::{Arc, Mutex};
@@ -21,10 +21,10 @@ mod bench;
 #[cfg(test)]
 mod fake;
 mod lease;
-mod persevere;
 mod plan;
 mod radius;
-mod settle;
+mod reconcile;
+mod retry;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -32,10 +32,10 @@ mod walk;
 pub use lease::take_leases;
 pub use plan::{NodePlan, Permit, Plan, Planned, StepPlan, Voters, plan};
 pub use radius::{Etcd, Radius};
-pub use settle::settle;
+pub use reconcile::reconcile;
 pub use walk::{Outcome, apply};
 
-/// What commands say that fail for a reason which may pass: kubectl without an API server (words of
+/// What commands print when they fail for a reason that may pass: kubectl without an API server (words of
 /// Go's `net` and `net/http`), with one that is busy (`NewGenericServerResponse` in apimachinery's
 /// `pkg/api/errors`) or has no etcd; apt while another has its lock.
 const PASSING: &[&str] = &[
@@ -57,17 +57,17 @@ const PASSING: &[&str] = &[
     "Could not get lock",
 ];
 
-/// Whether a command that failed and said that may do better a little later.
+/// Whether a command that failed with this output may succeed a little later.
 fn passes(said: &str) -> bool {
     PASSING.iter().any(|sign| said.contains(sign))
 }
 
-/// What to do about a command that failed on `node` and said that.
+/// What to do about a command that failed on `node` with this output.
 fn remedy(said: &str, node: &str) -> String {
     if said.contains("dpkg was interrupted") {
         return format!("on {node}, as root: dpkg --configure -a; then run the same command again");
     }
-    "mend the cause and run the same command again: what is done is not repeated".to_owned()
+    "fix the cause, then run the same command again: what is done is not repeated".to_owned()
 }
 
 /// A node that can be reached.
@@ -109,7 +109,7 @@ impl<T: Transport> Node<T> {
         &self.name
     }
 
-    /// Asks all `probes` with one command; what is asked more than once is answered once.
+    /// Runs all `probes` with one command; equal probes run once.
     ///
     /// # Errors
     /// When the connection fails, or not every answer came back.
@@ -129,12 +129,12 @@ impl<T: Transport> Node<T> {
 
     async fn ask(&self, probes: &[Probe]) -> Result<Vec<Output>> {
         /// A look may ask an API server that has just been started, or one that is gone.
-        const PATIENCE: Duration = Duration::from_secs(180);
+        const TIMEOUT: Duration = Duration::from_secs(180);
         if probes.is_empty() {
             return Ok(Vec::new());
         }
         let nonce = Alphanumeric.sample_string(&mut rand::rng(), 24);
-        let cmd = Cmd::script(probe::script(probes, &nonce)).within(PATIENCE);
+        let cmd = Cmd::script(probe::script(probes, &nonce)).within(TIMEOUT);
         let began = std::time::Instant::now();
         let output = self.transport.run(&cmd).await.map_err(|e| e.context(&self.name))?;
         let (count, elapsed) = (probes.len(), began.elapsed());
@@ -168,8 +168,9 @@ impl<T: Transport> Node<T> {
         }
         let began = std::time::Instant::now();
         let mut cmd = change.cmd.clone();
-        if let Some(first) = &change.first {
-            cmd = cmd.stdin(Input::Secret(first.act().await.map_err(|e| e.context(cannot()))?));
+        if let Some(prerequisite) = &change.prerequisite {
+            cmd = cmd
+                .stdin(Input::Secret(prerequisite.run().await.map_err(|e| e.context(cannot()))?));
         }
         let result = self.transport.run(&cmd).await;
         let code = result.as_ref().map(|output| output.code).ok();
@@ -200,7 +201,7 @@ impl<T: Transport> Node<T> {
 mod look {
     use super::*;
 
-    /// A probe that is asked twice stands once in the script, and both get its answer.
+    /// A probe that is asked twice is in the script once, and both get its answer.
     #[tokio::test]
     async fn what_is_asked_twice_is_answered_once() {
         let world = fake::World::new(1);

@@ -1,10 +1,10 @@
-//! What would change: one look at every node, compared with what is meant.
+//! What would change: one look at every node, compared with the desired resources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::task::JoinSet;
 
-use super::{Node, settle::differing};
+use super::{Node, reconcile::differing};
 use crate::command::Output;
 use crate::diagnostic::{Error, Kind, Result};
 use crate::host::Transport;
@@ -16,6 +16,8 @@ use crate::steps::{Context, Step};
 pub struct Plan {
     /// All steps, in reading order.
     pub steps: &'static [Step],
+    /// Whether steps were left out by who asked for it.
+    pub partial: bool,
     /// The nodes, in the inventory's order.
     pub nodes: Vec<NodePlan>,
     /// etcd's voting members now: none in a new cluster, `None` if no member answered.
@@ -58,11 +60,11 @@ pub struct Planned {
     pub diff: Diff,
     /// What the change disturbs.
     pub disruption: Option<Disruption>,
-    /// Whether it is only waited for: nothing is changed then.
-    pub awaited: bool,
+    /// Whether slipway only waits for it and changes nothing.
+    pub wait_only: bool,
 }
 
-/// The right to change what a plan announced. Only a plan that somebody agreed to gives one.
+/// The right to change what a plan announced. Only a confirmed plan gives one.
 #[derive(Debug)]
 pub struct Permit {
     announced: BTreeSet<(String, &'static str, String)>,
@@ -98,7 +100,7 @@ impl Plan {
         self.nodes.iter().any(|n| n.node == node && n.steps.iter().any(|s| s.step == step))
     }
 
-    /// The right to carry it out, if `agrees` says yes to it.
+    /// The permit to carry it out, if `agrees` accepts the plan.
     pub fn confirm(&self, agrees: impl FnOnce(&Self) -> bool) -> Option<Permit> {
         let announced =
             self.resources().map(|(node, step, one)| (node.to_owned(), step, one.id.clone()));
@@ -139,6 +141,7 @@ pub async fn plan<T: Transport + 'static>(
         Some(error) => Err(error),
         None => Ok(Plan {
             steps: context.steps,
+            partial: false,
             nodes: plans.into_values().collect(),
             voters: match context.survey.voters() {
                 _ if context.is_new() => Some(Voters::default()),
@@ -165,12 +168,12 @@ async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<No
         let wants: Vec<&dyn Resource> = wants.iter().map(AsRef::as_ref).collect();
         let seen: Vec<Output> = seen.by_ref().take(wants.len()).collect();
         if reset {
-            // What must not be changed must not be reset either.
+            // A resource that must not be changed must not be reset either.
             differing(node, &wants, seen.clone())?;
         }
         // What a look will bring when it is this step's turn.
         let seen = wants.iter().zip(seen).map(|(want, seen)| {
-            let gone = want.goes_first() || (reset && Reset::takes_away(&want.probe()));
+            let gone = want.recreated_earlier() || (reset && Reset::takes_away(&want.probe()));
             if gone { Output { code: 1, ..Output::default() } } else { seen }
         });
         let resources: Vec<Planned> = differing(node, &wants, seen.collect())?
@@ -178,7 +181,7 @@ async fn plan_node<T: Transport>(context: &Context, node: &Node<T>) -> Result<No
             .map(|one| Planned {
                 id: one.want.id(),
                 disruption: one.want.disruption(&one.seen),
-                awaited: one.want.awaited(&one.seen),
+                wait_only: one.want.wait_only(&one.seen),
                 diff: one.diff,
             })
             .collect();

@@ -8,7 +8,7 @@ use crate::resource::{Disruption, ETCD};
 pub struct Radius<'a> {
     /// Units that restart, each with its nodes.
     pub restarts: Vec<(&'a str, Vec<&'a str>)>,
-    /// What etcd can bear meanwhile; `None`: no member of a living cluster's etcd answered.
+    /// How many failures etcd tolerates meanwhile; `None`: no member of a living cluster's etcd answered.
     pub etcd: Option<Etcd>,
 }
 

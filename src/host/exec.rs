@@ -110,12 +110,12 @@ pub(super) async fn exec(
     }
 }
 
-/// Starts `line`, waits until it prints the line `held`, and then feeds it a byte every `beat` until
+/// Starts `line`, waits until it prints the line `held`, and then feeds it a byte every `heartbeat` until
 /// the guard is dropped. When it ends before that, gives its exit code and what it printed.
 pub(super) async fn hold(
     channel: Channel<Msg>,
     line: Line,
-    beat: Duration,
+    heartbeat: Duration,
 ) -> Result<Result<Hold, Output>, Failure> {
     let (mut read, write) = channel.split();
     let open = Open(Some(write));
@@ -146,8 +146,8 @@ pub(super) async fn hold(
     }
     let lost = Arc::new(AtomicBool::new(false));
     let gone = Arc::clone(&lost);
-    let beating = tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(beat);
+    let heartbeat = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(heartbeat);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
@@ -164,7 +164,7 @@ pub(super) async fn hold(
         }
         gone.store(true, Ordering::Relaxed);
     });
-    Ok(Ok(Hold { lost, beating: Some(beating) }))
+    Ok(Ok(Hold { lost, heartbeat: Some(heartbeat) }))
 }
 
 /// A channel that is closed when nobody waits for its command any more.

@@ -170,7 +170,7 @@ impl HostKeys {
             format!("`ssh-keygen -f '{}' -R '{}'`", self.file.display(), self.name)
         };
         error.note(describe("it shows", offered)).hint(format!(
-            "somebody may be between you and the machine; if it was set up anew: {remedy}"
+            "somebody may be between you and the machine; if it was reinstalled: {remedy}"
         ))
     }
 

@@ -6,7 +6,7 @@ pub mod trust;
 
 mod barred;
 mod exec;
-mod greeting;
+mod handshake;
 mod keys;
 mod line;
 mod socket;
@@ -34,7 +34,7 @@ pub trait Transport: Send + Sync {
     /// when the command's limit has passed.
     fn run(&self, cmd: &Cmd) -> impl Future<Output = Result<Output>> + Send;
 
-    /// Starts `cmd` and waits until it prints the line `held`; feeds it a byte every `beat` for as
+    /// Starts `cmd` and waits until it prints the line `held`; feeds it a byte every `heartbeat` for as
     /// long as the [`Hold`] lives. A command that ends before that gives its output instead.
     ///
     /// # Errors
@@ -42,10 +42,10 @@ pub trait Transport: Send + Sync {
     fn hold(
         &self,
         cmd: &Cmd,
-        beat: Duration,
+        heartbeat: Duration,
     ) -> impl Future<Output = Result<Result<Hold, Output>>> + Send;
 
-    /// Makes the connection anew, if it is lost, to the same machine (by its host key).
+    /// Reconnects, if the connection is lost, to the same machine (by its host key).
     ///
     /// # Errors
     /// `Connection` when that fails.
@@ -56,7 +56,7 @@ pub trait Transport: Send + Sync {
 #[derive(Debug, Default)]
 pub struct Hold {
     lost: Arc<AtomicBool>,
-    beating: Option<JoinHandle<()>>,
+    heartbeat: Option<JoinHandle<()>>,
 }
 
 impl Hold {
@@ -69,8 +69,8 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(beating) = &self.beating {
-            beating.abort();
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.abort();
         }
     }
 }

@@ -1,8 +1,8 @@
 //! SSH, the real [`Transport`]: one connection to one node, with bounded handshakes, verified host
 //! keys and a dead peer noticed within seconds.
 //!
-//! It never reconnects by itself and never repeats a command: what a command did before its
-//! connection was lost is for the caller to find out. Bastions would be a second way to make the `Socket`,
+//! It never reconnects on its own and never repeats a command: the caller finds out what a command did
+//! before its connection was lost. Bastions would be a second way to make the `Socket`,
 //! passwords a third `Identity`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::exec::{self, Failure};
 
-use super::greeting::{Refusal, Verifier, config};
+use super::handshake::{Refusal, Verifier, config};
 use super::keys::Identity;
 use super::known_hosts::HostKeys;
 use super::socket::{self, Hangup};
@@ -37,7 +37,7 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 /// and nodes may share one address.
 static HANDSHAKES: Semaphore = Semaphore::const_new(8);
 
-/// Pauses before a handshake is begun again that the machine broke off, in milliseconds: an sshd
+/// Pauses before retrying a handshake that the machine broke off, in milliseconds: an sshd
 /// with too many at once (`MaxStartups`) drops some of them, at random.
 const AGAIN: [u64; 4] = [200, 500, 1000, 2000];
 
@@ -137,12 +137,12 @@ impl SshHost {
             .map_err(|_| Refusal::Unreachable(format!("no answer in {} s", CONNECT.as_secs())))?
             .map_err(|e| Refusal::Unreachable(e.to_string()))?;
         let config = Arc::new(config(&keys));
-        let greeting = async {
+        let handshake = async {
             let mut handle = client::connect_stream(config, socket, Verifier(keys)).await?;
             identity.log_in(&mut handle, &ssh.user, node).await.map_err(Refusal::Final)?;
             Ok::<_, Refusal>(handle)
         };
-        let handle = timeout(HANDSHAKE, greeting).await.map_err(|_| {
+        let handle = timeout(HANDSHAKE, handshake).await.map_err(|_| {
             Refusal::Unreachable(format!("no SSH login within {} s", HANDSHAKE.as_secs()))
         })??;
         Ok(Line { handle, _hangup: hangup })
@@ -252,11 +252,12 @@ impl Transport for SshHost {
     }
 
     // Not in a slot: it lasts as long as the run.
-    async fn hold(&self, cmd: &Cmd, beat: Duration) -> Result<Result<Hold, Output>> {
+    async fn hold(&self, cmd: &Cmd, heartbeat: Duration) -> Result<Result<Hold, Output>> {
         let channel = self.channel().await.map_err(|e| self.no_channel(cmd, &e.to_string()))?;
-        let holding = exec::hold(channel, self.line_for(cmd), beat);
+        let holding = exec::hold(channel, self.line_for(cmd), heartbeat);
         let held = timeout(cmd.limit(), holding).await.map_err(|_| {
-            let message = format!("`{cmd}` did not begin in {:?} on `{}`", cmd.limit(), self.node);
+            let message =
+                format!("`{cmd}` did not start within {:?} on `{}`", cmd.limit(), self.node);
             Error::new(Kind::Timeout, message)
         })?;
         held.map_err(|failure| self.failed(cmd, failure))

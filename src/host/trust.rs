@@ -1,4 +1,4 @@
-//! Who decides about host keys that nothing is known about: nobody, or a person at the terminal.
+//! Decides about unknown host keys: refuse, or ask a person at the terminal.
 
 use std::fs::OpenOptions;
 use std::future::Future;
@@ -12,7 +12,7 @@ use super::known_hosts::UnknownKey;
 /// Who decides about a host key that nothing is known about. A key that differs from a recorded one
 /// is nobody's decision: it always fails.
 pub trait Trust: Send + Sync {
-    /// Whether this key shall be trusted from now on. It is recorded in `known_hosts` then.
+    /// Whether to trust this key from now on. If so, it is recorded in `known_hosts`.
     fn accept<'a>(
         &'a self,
         question: &'a UnknownKey,

@@ -1,9 +1,9 @@
-//! Letting in a cluster that slipway did not make: its registration is there, its agent is not.
+//! Admits a cluster that slipway did not make: its registration is there, its agent is not.
 
 use kube::ResourceExt as _;
 use kube::api::Api;
 use slipway_agent::api::ClusterRegistration;
-use slipway_agent::credential::Endpoint;
+use slipway_agent::credential::{Endpoint, IssuedToken};
 use slipway_agent::registration;
 
 use super::{agent, error, list, reach};
@@ -14,7 +14,7 @@ use crate::diagnostic::{Error, Kind, Result};
 pub struct Guest {
     registration: ClusterRegistration,
     endpoint: Endpoint,
-    bootstrap: registration::Bootstrap,
+    bootstrap: IssuedToken,
     /// When its credential stops being good.
     pub expires: jiff::Timestamp,
 }
@@ -44,7 +44,7 @@ impl Guest {
                 format!("the agent of `{name}` has joined and renews its own certificate");
             return refused(
                 message,
-                "to let another in, delete the registration and write it anew",
+                "to admit another, delete the registration and create it again",
             );
         }
         let labels: Vec<(&str, &str)> =

@@ -15,14 +15,14 @@ use slipway_agent::{install, registration};
 
 use crate::cluster::{Cluster, Registration};
 use crate::diagnostic::{Error, Kind, Result};
-use crate::resource::{self, AtHub, Doing, Elsewhere};
+use crate::resource::{self, AtHub, Prerequisite, Running};
 use crate::secret::Secret;
 
-mod fleet;
+mod clusters;
 mod guest;
 mod reach;
 
-pub use fleet::{Known, clusters, status, table};
+pub use clusters::{Known, clusters, status, table};
 pub use guest::Guest;
 pub use kube::Client;
 pub use reach::{error, reach};
@@ -152,7 +152,7 @@ impl Hub {
     }
 }
 
-/// What the hub is told of `cluster`; what the inventory says itself goes before what is known.
+/// The spec of the registration of `cluster`; the inventory's own values win over detected ones.
 fn spec(
     cluster: &Cluster,
     registration: &Registration,
@@ -233,42 +233,44 @@ fn values<T: serde::Serialize>(objects: &[T]) -> Result<Vec<serde_json::Value>> 
     values.map_err(|e| Error::new(Kind::Bug, format!("an object cannot be written: {e}")))
 }
 
-/// What is done at the hub before a command in the cluster.
-struct Deed {
+/// A request to the hub that precedes a command in the cluster.
+struct HubCall {
     hub: Hub,
-    what: What,
+    request: Request,
 }
 
 #[derive(Debug)]
-enum What {
-    Register { cluster_id: String, anew: bool },
+enum Request {
+    Register { cluster_id: String, new_credential: bool },
     Ready,
 }
 
-impl fmt::Debug for Deed {
+impl fmt::Debug for HubCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} at {}", self.what, self.hub.endpoint.server)
+        write!(f, "{:?} at {}", self.request, self.hub.endpoint.server)
     }
 }
 
 impl resource::Hub for Hub {
-    fn register(&self, cluster_id: &str, anew: bool) -> Arc<dyn Elsewhere> {
-        let what = What::Register { cluster_id: cluster_id.to_owned(), anew };
-        Arc::new(Deed { hub: self.clone(), what })
+    fn register(&self, cluster_id: &str, new_credential: bool) -> Arc<dyn Prerequisite> {
+        let request = Request::Register { cluster_id: cluster_id.to_owned(), new_credential };
+        Arc::new(HubCall { hub: self.clone(), request })
     }
 
-    fn ready(&self) -> Arc<dyn Elsewhere> {
-        Arc::new(Deed { hub: self.clone(), what: What::Ready })
+    fn ready(&self) -> Arc<dyn Prerequisite> {
+        Arc::new(HubCall { hub: self.clone(), request: Request::Ready })
     }
 }
 
-impl Elsewhere for Deed {
-    fn act(&self) -> Doing<'_> {
+impl Prerequisite for HubCall {
+    fn run(&self) -> Running<'_> {
         Box::pin(async move {
             let hub = &self.hub;
-            match &self.what {
-                What::Register { cluster_id, anew } => hub.register(cluster_id, *anew).await,
-                What::Ready => {
+            match &self.request {
+                Request::Register { cluster_id, new_credential } => {
+                    hub.register(cluster_id, *new_credential).await
+                }
+                Request::Ready => {
                     let ready = registration::ready(&hub.client, &hub.name, JOINING).await;
                     ready.map(|_| Secret::new(Vec::new())).map_err(error)
                 }
@@ -278,9 +280,9 @@ impl Elsewhere for Deed {
 }
 
 impl Hub {
-    /// Registers the cluster. With `anew`, its agent's Secret comes back, as JSON, with a credential
+    /// Registers the cluster. With `new_credential`, its agent's Secret comes back, as JSON, with a credential
     /// that is good for one certificate, within an hour.
-    async fn register(&self, cluster_id: &str, anew: bool) -> Result<Secret<Vec<u8>>> {
+    async fn register(&self, cluster_id: &str, new_credential: bool) -> Result<Secret<Vec<u8>>> {
         let spec = ClusterRegistrationSpec {
             cluster_id: Some(cluster_id.to_owned()),
             ..self.spec.clone()
@@ -290,7 +292,7 @@ impl Hub {
         let prepared =
             registration::prepare(&self.client, &self.name, &spec, &labels, self.replace).await;
         prepared.map_err(error)?;
-        if !anew {
+        if !new_credential {
             return Ok(Secret::new(Vec::new()));
         }
         let bootstrap = registration::bootstrap(&self.client, &self.name).await.map_err(error)?;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 
-use super::resolve;
+use super::read;
 use super::source::Finding;
 use super::syntax;
 use super::tree::Node;
@@ -19,7 +19,7 @@ const OPENSSH_PLAIN: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
 /// What is wrong with the key file that `node` names; relative paths start at `dir`.
 pub(super) fn check(node: &Node, dir: &Path) -> Option<Finding> {
     let written = node.text().filter(|text| (syntax::PATH.fault)(text).is_none())?;
-    let path = resolve::path(written, dir)?;
+    let path = read::path(written, dir)?;
     let shown = path.display();
     let (label, hint) = match fault(&path) {
         Ok(None) => return None,

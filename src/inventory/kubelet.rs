@@ -7,7 +7,7 @@ use super::keys::OWNED;
 use super::schema::{any_of, near_miss, not_whole};
 use super::source::{Finding, Span};
 use super::tree::{Node, Value};
-use super::{resolve, syntax};
+use super::{read, syntax};
 use crate::kubernetes::kubelet::{self, Fault, Fields, What};
 
 /// More words than these are not listed.
@@ -15,12 +15,12 @@ const LISTED: usize = 10;
 
 /// Everything in `spec.kubelet` of `root` that a kubelet would refuse, or drop without a word.
 pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
-    let version = resolve::text(root, "spec.kubernetes.version").and_then(|text| text.parse().ok());
+    let version = read::text(root, "spec.kubernetes.version").and_then(|text| text.parse().ok());
     let Some(version) = version else { return };
     let (Some(node), Some(fields)) = (root.get("spec.kubelet"), Fields::of(&version)) else {
         return;
     };
-    let Json::Object(mut settings) = resolve::json(node) else { return };
+    let Json::Object(mut settings) = read::json(node) else { return };
     settings.retain(|key, _| !OWNED.iter().any(|(owned, _)| owned == key));
     let faults = kubelet::check(fields, &settings);
     findings.extend(faults.into_iter().map(|fault| finding(node, fault, &version)));

@@ -1,6 +1,6 @@
 //! The file that a person writes: read strictly, checked whole, turned into a [`Cluster`].
 //!
-//! The text becomes a small tree that knows where everything stands ([`tree`]). The table of keys
+//! The text becomes a small tree that knows the place of everything ([`tree`]). The table of keys
 //! ([`keys`]) says what may be written; [`schema`] holds the tree against it, [`rules`] looks for
 //! contradictions between keys, and both collect findings instead of stopping at the first. Only a
 //! tree without findings becomes a cluster ([`resolve`]).
@@ -14,6 +14,7 @@ mod identity;
 mod keys;
 mod kubelet;
 mod networks;
+mod read;
 mod registration;
 mod resolve;
 mod rules;

@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 
 use super::source::{Finding, Span};
 use super::tree::Node;
-use super::{resolve, syntax};
+use super::{read, syntax};
 
 /// Calico gives every node blocks of this length.
 const BLOCK: u8 = 26;
@@ -54,7 +54,7 @@ fn held(root: &Node, range: &Range) -> Option<Finding> {
             let (host, _) = syntax::authority(written.text()?)?;
             Some((host.parse().ok()?, written))
         });
-    let all = endpoint.chain(root.items("spec.nodes").filter_map(resolve::internal));
+    let all = endpoint.chain(root.items("spec.nodes").filter_map(read::internal));
     let mut held = all.filter(|(address, _)| range.net.contains(address));
     let (address, written) = held.next()?;
     let title = format!("the {} network {} holds {address}", range.what, range.net);
@@ -74,7 +74,7 @@ fn network(
     lengths: std::ops::RangeInclusive<u8>,
     findings: &mut Vec<Finding>,
 ) -> Option<Range> {
-    let mut nets = resolve::networks(root, path).into_iter();
+    let mut nets = read::networks(root, path).into_iter();
     let (net, None) = (nets.next()?, nets.next()) else { return None };
     if net.trunc() != net {
         return None;

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use slipway_agent::registration::{NAME_LIMIT, REGION, ZONE};
+use slipway_agent::api::{NAME_LIMIT, REGION, ZONE};
 
-use super::resolve::{flag, json, owned, pairs, path, text};
+use super::read::{flag, json, owned, pairs, path, text};
 use super::source::Finding;
 use super::syntax;
 use super::tree::{Node, Value};

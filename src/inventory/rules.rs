@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::source::{Finding, Span};
 use super::tree::{Node, Value};
-use super::{identity, networks, resolve, syntax};
+use super::{identity, networks, read, syntax};
 use crate::cluster::{API_PORT, Role, unreachable};
 use crate::kubernetes::names;
 
@@ -30,9 +30,7 @@ pub(super) fn check(root: &Node, dir: &Path, findings: &mut Vec<Finding>) {
 }
 
 fn control_planes(root: &Node) -> Vec<&Node> {
-    root.items("spec.nodes")
-        .filter(|node| resolve::role(node) == Some(Role::ControlPlane))
-        .collect()
+    root.items("spec.nodes").filter(|node| read::role(node) == Some(Role::ControlPlane)).collect()
 }
 
 fn name(node: &Node) -> &str {
@@ -40,7 +38,7 @@ fn name(node: &Node) -> &str {
 }
 
 fn roles(root: &Node, findings: &mut Vec<Finding>) {
-    let all_known = root.items("spec.nodes").all(|node| resolve::role(node).is_some());
+    let all_known = root.items("spec.nodes").all(|node| read::role(node).is_some());
     if let Some(nodes) = root.get("spec.nodes")
         && all_known
         && control_planes(root).is_empty()
@@ -98,43 +96,18 @@ fn even_control_planes(root: &Node) -> Option<Finding> {
 }
 
 fn endpoint(root: &Node, findings: &mut Vec<Finding>) {
-    let control_planes = control_planes(root);
     let Some(endpoint) = root.get("spec.endpoint") else {
-        if let [first, .., last] = control_planes.as_slice() {
-            let title = format!("{} control planes need `spec.endpoint`", control_planes.len());
-            let finding = Finding::new(title, &last.span, "").mark(&first.span, "");
-            findings.push(finding.hint(
-                "set `vip` to a free address in their network, or `address` to your load balancer",
-            ));
-        }
+        findings.extend(no_endpoint(root));
         return;
     };
     let (vip, address) = (endpoint.get("vip"), endpoint.get("address"));
-    match (vip, address) {
-        (Some(vip), Some(address)) => findings.push(
-            Finding::new("`vip` and `address` exclude each other", &address.span, "")
-                .mark(&vip.span, "")
-                .hint("`vip` is kept by slipway, `address` is a load balancer that you run"),
-        ),
-        // The only control plane's own address can have more names.
-        (None, None) if endpoint.get("certSANs").is_some() && control_planes.len() == 1 => {}
-        (None, None) if matches!(endpoint.value, Value::Map(_)) => findings.push(Finding::new(
-            "`endpoint` needs either `vip` or `address`",
-            &endpoint.span,
-            "",
-        )),
-        _ => {}
-    }
+    findings.extend(not_one_of_both(root, endpoint));
     if vip.is_none() && address.is_some() {
-        for key in ["interface", "routerId"] {
-            if let Some(node) = endpoint.get(key) {
-                findings.push(Finding::new(
-                    format!("`{key}` goes with `vip` only"),
-                    &node.span,
-                    "",
-                ));
-            }
-        }
+        let wrong = ["interface", "routerId"].into_iter().filter_map(|key| {
+            let title = format!("`{key}` goes with `vip` only");
+            Some(Finding::new(title, &endpoint.get(key)?.span, ""))
+        });
+        findings.extend(wrong);
     }
     if let Some(address) = address
         && let Some((host, _)) = address.text().and_then(syntax::authority)
@@ -143,23 +116,53 @@ fn endpoint(root: &Node, findings: &mut Vec<Finding>) {
         let title = format!("other machines cannot reach {host}");
         findings.push(Finding::new(title, &address.span, reason));
     }
-    let Some((vip, written)) = vip.and_then(|vip| Some((resolve::address(vip)?, vip))) else {
-        return;
-    };
-    findings.extend(unusable(vip, &written.span));
-    for node in root.items("spec.nodes") {
-        let of_node = ["address", "internalAddress"].into_iter().filter_map(|key| node.get(key));
-        if let Some(same) = of_node.into_iter().find(|at| resolve::address(at) == Some(vip)) {
-            findings.push(
-                Finding::new(
-                    format!("the VIP {vip} is the address of `{}`", name(node)),
-                    &written.span,
-                    "choose an address that no machine has",
-                )
-                .mark(&same.span, ""),
-            );
-        }
+    if let Some(written) = vip
+        && let Some(vip) = read::address(written)
+    {
+        findings.extend(unusable(vip, &written.span));
+        findings.extend(taken(root, vip, &written.span));
     }
+}
+
+/// Several control planes need an endpoint.
+fn no_endpoint(root: &Node) -> Option<Finding> {
+    let control_planes = control_planes(root);
+    let [first, .., last] = control_planes.as_slice() else { return None };
+    let title = format!("{} control planes need `spec.endpoint`", control_planes.len());
+    let finding = Finding::new(title, &last.span, "").mark(&first.span, "");
+    let todo = "set `vip` to a free address in their network, or `address` to your load balancer";
+    Some(finding.hint(todo))
+}
+
+/// An endpoint is a virtual IP or an address.
+fn not_one_of_both(root: &Node, endpoint: &Node) -> Option<Finding> {
+    match (endpoint.get("vip"), endpoint.get("address")) {
+        (Some(vip), Some(address)) => Some(
+            Finding::new("`vip` and `address` exclude each other", &address.span, "")
+                .mark(&vip.span, "")
+                .hint("`vip` is kept by slipway, `address` is a load balancer that you run"),
+        ),
+        // The only control plane's own address can have more names.
+        (None, None) if endpoint.get("certSANs").is_some() && control_planes(root).len() == 1 => {
+            None
+        }
+        (None, None) if matches!(endpoint.value, Value::Map(_)) => {
+            Some(Finding::new("`endpoint` needs either `vip` or `address`", &endpoint.span, ""))
+        }
+        _ => None,
+    }
+}
+
+/// Nodes that have the virtual IP as their own address.
+fn taken(root: &Node, vip: Ipv4Addr, span: &Span) -> Vec<Finding> {
+    let same = |node: &Node| {
+        let of_node = ["address", "internalAddress"].into_iter().filter_map(|key| node.get(key));
+        let same = of_node.into_iter().find(|at| read::address(at) == Some(vip))?;
+        let title = format!("the VIP {vip} is the address of `{}`", name(node));
+        let finding = Finding::new(title, span, "choose an address that no machine has");
+        Some(finding.mark(&same.span, ""))
+    };
+    root.items("spec.nodes").filter_map(same).collect()
 }
 
 /// Says why other machines could not reach `address`.
@@ -176,9 +179,9 @@ fn names_and_addresses(root: &Node, findings: &mut Vec<Finding>) {
         if let Some(name) = node.get("name") {
             findings.extend(names.add("name", name, name.text().unwrap_or_default()));
         }
-        let internal = resolve::internal(node);
+        let internal = read::internal(node);
         let mut reported = None;
-        if let (Some(address), Some(port)) = (node.get("address"), resolve::ssh_port(root, node)) {
+        if let (Some(address), Some(port)) = (node.get("address"), read::ssh_port(root, node)) {
             let target = format!("{}:{port}", address.text().unwrap_or_default().to_lowercase());
             reported = targets.add("address", address, &target);
             if internal.is_none() && node.get("internalAddress").is_none() && !syntax_fault(address)
@@ -226,7 +229,7 @@ fn reserved_name(name: &Node) -> Option<Finding> {
 
 /// Labels that are not a person's to choose.
 fn labels(node: &Node, findings: &mut Vec<Finding>) {
-    let worker = resolve::role(node) == Some(Role::Worker);
+    let worker = read::role(node) == Some(Role::Worker);
     for entry in node.get("labels").map(Node::entries).unwrap_or_default() {
         let key = entry.key.as_str();
         if let Some(says) = names::owned_label(key) {

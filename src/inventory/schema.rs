@@ -65,40 +65,13 @@ impl Check<'_> {
         match kind {
             Kind::Map => self.map(node, path, name),
             Kind::Text(syntax) => self.text(node, name, syntax),
-            Kind::Number(least, most) => {
-                let what = format!("a number from {least} to {most}");
-                match node.integer() {
-                    None if let Some((is, label)) = not_whole(node) => {
-                        let what = what.replacen("a number", "a whole number", 1);
-                        let title = format!("{name} must be {what}, not {is}");
-                        self.add(title, &node.span, label);
-                    }
-                    None if node.text().is_some_and(syntax::is_variable) => {
-                        let title = format!("{name} must be {what}, not {}", node.kind());
-                        self.add(title, &node.span, syntax::NO_VARIABLES);
-                    }
-                    None => self.expected(node, name, &what),
-                    Some(n) if (least..=most).contains(&n) => {}
-                    Some(_) => self.add(format!("{name} must be {what}"), &node.span, ""),
-                }
-            }
+            Kind::Number(least, most) => self.number(node, name, least, most),
             Kind::Bool => {
                 if !matches!(node.value, Value::Scalar(ScalarOwned::Boolean(_), _)) {
                     self.expected(node, name, "true or false");
                 }
             }
-            Kind::Choice(what, words) => match node.text() {
-                None => self.expected(node, name, "text"),
-                Some(text) if words.contains(&text) => {}
-                Some(text) => {
-                    let title = format!("unsupported {what} `{text}`");
-                    let label = match syntax::is_variable(text) {
-                        true => syntax::NO_VARIABLES.to_owned(),
-                        false => format!("expected {}", any_of(words)),
-                    };
-                    self.add(title, &node.span, label);
-                }
-            },
+            Kind::Choice(what, words) => self.choice(node, name, what, words),
             Kind::Settings(owned) => self.settings(node, name, owned),
             Kind::Pairs(keys, values) => {
                 let Value::Map(entries) = &node.value else {
@@ -121,12 +94,8 @@ impl Check<'_> {
             }
             Kind::OneOrMore(syntax) => match &node.value {
                 Value::List(items) if items.len() != 1 => {
-                    let title = format!("{name} must be one network");
-                    self.add(
-                        title,
-                        &node.span,
-                        "several, as for dual stack, are not supported yet",
-                    );
+                    let label = "several, as for dual stack, are not supported yet";
+                    self.add(format!("{name} must be one network"), &node.span, label);
                 }
                 Value::List(_) => {
                     self.list(node, name, |check, node| check.text(node, name, syntax));
@@ -134,6 +103,35 @@ impl Check<'_> {
                 _ => self.text(node, name, syntax),
             },
         }
+    }
+
+    fn number(&mut self, node: &Node, name: &str, least: i64, most: i64) {
+        let what = format!("a number from {least} to {most}");
+        match node.integer() {
+            None if let Some((is, label)) = not_whole(node) => {
+                let what = what.replacen("a number", "a whole number", 1);
+                self.add(format!("{name} must be {what}, not {is}"), &node.span, label);
+            }
+            None if node.text().is_some_and(syntax::is_variable) => {
+                let title = format!("{name} must be {what}, not {}", node.kind());
+                self.add(title, &node.span, syntax::NO_VARIABLES);
+            }
+            None => self.expected(node, name, &what),
+            Some(n) if (least..=most).contains(&n) => {}
+            Some(_) => self.add(format!("{name} must be {what}"), &node.span, ""),
+        }
+    }
+
+    fn choice(&mut self, node: &Node, name: &str, what: &str, words: &[&str]) {
+        let Some(text) = node.text() else { return self.expected(node, name, "text") };
+        if words.contains(&text) {
+            return;
+        }
+        let label = match syntax::is_variable(text) {
+            true => syntax::NO_VARIABLES.to_owned(),
+            false => format!("expected {}", any_of(words)),
+        };
+        self.add(format!("unsupported {what} `{text}`"), &node.span, label);
     }
 
     fn list(&mut self, node: &Node, name: &str, item: impl Fn(&mut Self, &Node)) {

@@ -1,13 +1,12 @@
 //! The inventory's text, and excerpts of it that point at what is wrong.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use crate::bounded;
 use crate::diagnostic::{Error, Kind, Result, printable};
 
 /// A larger file is not an inventory.
@@ -63,15 +62,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
         let hint = "write it to a file first: the cluster's keys are kept beside it, in `.slipway`";
         return Err(Error::new(Kind::Inventory, message).hint(hint));
     }
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)).map_err(
-        |e| {
-            let message = format!("cannot read the inventory {}: {e}", path.display());
-            Error::new(Kind::Inventory, message)
-                .hint("name it with `-i FILE`; docs/inventory.md says how to write one")
-        },
-    )?;
-    Ok(bytes)
+    bounded::read(path, SIZE_LIMIT).map_err(|e| {
+        let message = format!("cannot read the inventory {}: {e}", path.display());
+        Error::new(Kind::Inventory, message)
+            .hint("name it with `-i FILE`; docs/inventory.md says how to write one")
+    })
 }
 
 /// Whether `path` names no file that lasts: standard input, a pipe, a device, or anything in a file

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::files;
-use super::run::until;
+use super::wait::until;
 use crate::diagnostic::Result;
 
 /// One group by name, in all hierarchies.
@@ -86,8 +86,8 @@ impl Group {
     pub(super) async fn kill(&self) -> Result<()> {
         if let Some(pid) = self.init() {
             let _ = kill_process(pid, Signal::KILL);
-            let patience = Duration::from_secs(3);
-            let _ = until("the container has ended", patience, async || !self.alive()).await;
+            let timeout = Duration::from_secs(3);
+            let _ = until("the container has ended", timeout, async || !self.alive()).await;
         }
         let gone = async || {
             for pid in self.processes().into_iter().filter_map(Pid::from_raw) {

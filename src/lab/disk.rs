@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::quantity::Size;
-use super::run::until;
 use super::spec::{Lab, Node};
+use super::wait::until;
 use super::{files, store};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::process::Process;

@@ -18,6 +18,7 @@ use crate::diagnostic::{Error, Kind, Result};
 
 mod access;
 mod cgroup;
+mod container;
 mod disk;
 mod fault;
 mod files;
@@ -32,19 +33,20 @@ mod snapshot;
 pub mod spec;
 mod store;
 mod time;
+mod wait;
 
 pub use fault::{Fault, delay_line, inject, mend};
 pub use node::supervise;
 use quantity::Size;
-use run::until;
 pub use snapshot::{restore, snapshot, snapshots};
 use spec::{Lab, Role};
+use wait::until;
 
 /// What a new lab gets, unless the user says otherwise.
 const CONTROL_PLANES: u8 = 3;
 const WORKERS: u8 = 2;
 
-/// What `up` shall make. For a lab that is there, `None` means *as it is*.
+/// What `up` makes. For a lab that is there, `None` means *as it is*.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The lab's name.
@@ -117,7 +119,7 @@ pub async fn up(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
 
 /// Switches all nodes on, and waits until each answers.
 async fn boot(lab: &Lab, say: &dyn Fn(&str)) -> Result<()> {
-    let off = lab.nodes.iter().filter(|node| !node::running(lab, node)).count();
+    let off = lab.nodes.iter().filter(|node| !container::running(lab, node)).count();
     if off > 0 {
         say(&format!("starting {off} of {} nodes", lab.nodes.len()));
     }
@@ -131,7 +133,7 @@ async fn boot(lab: &Lab, say: &dyn Fn(&str)) -> Result<()> {
     Ok(())
 }
 
-/// The lab as it shall be, with images for all of its nodes.
+/// The desired lab, with images for all of its nodes.
 async fn planned(wanted: &Wanted, say: &dyn Fn(&str)) -> Result<Lab> {
     let mut lab = match store::load(&wanted.name)? {
         Some(lab) => lab,
@@ -205,7 +207,7 @@ pub async fn status(name: &str) -> Result<(Lab, Vec<Condition>)> {
     let lab = store::require(name)?;
     let mut conditions = Vec::new();
     for node in &lab.nodes {
-        let state = match node::running(&lab, node) {
+        let state = match container::running(&lab, node) {
             false => State::Off,
             true if node::speaks(node).await => State::Up,
             true => State::Silent,
@@ -279,8 +281,8 @@ pub async fn down(name: &str, say: &dyn Fn(&str)) -> Result<()> {
     for group in supervisors.iter().chain(&others) {
         group.kill().await?;
     }
-    let patience = Duration::from_secs(20);
-    until("the lab's control groups are gone", patience, async || cgroup::remove_lab(name)).await?;
+    let timeout = Duration::from_secs(20);
+    until("the lab's control groups are gone", timeout, async || cgroup::remove_lab(name)).await?;
     if let Some(lab) = &lab {
         for node in &lab.nodes {
             node::tidy(lab, node);

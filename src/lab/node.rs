@@ -4,13 +4,14 @@ use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::cgroup::{self, Group};
-use super::run::{detached, enter, own_program, until};
+use super::container::{group, init, runner, running, supervisor};
+use super::run::{detached, enter, own_program};
 use super::spec::{Lab, Node};
+use super::wait::until;
 use super::{disk, fault, files, network, store};
 use crate::diagnostic::{Error, Kind, Result};
 
@@ -29,21 +30,6 @@ const CAPABILITIES: &str = "CAP_SYSLOG";
 /// a keyring of its own, and decides by BPF which devices it sees where control groups are of the
 /// second version.
 const SYSTEM_CALLS: &str = "@keyring bpf";
-
-/// The container's processes.
-pub(super) fn group(lab: &Lab, node: &Node) -> Group {
-    Group::of(&lab.name, &node.name)
-}
-
-/// The process that starts the container again when it restarts.
-fn supervisor(lab: &Lab, node: &Node) -> Group {
-    Group::supervisor_of(&lab.name, &node.name)
-}
-
-/// Whether the node is switched on.
-pub(super) fn running(lab: &Lab, node: &Node) -> bool {
-    supervisor(lab, node).alive()
-}
 
 /// Switches a node on unless it is; does not wait for it.
 ///
@@ -194,26 +180,6 @@ pub(super) async fn is_off(lab: &Lab, node: &Node) -> Result<()> {
     let off = async || !running(lab, node) && !group(lab, node).alive();
     until(&format!("`{}` has shut down", node.name), BOOT, off).await?;
     disk::released(lab, node).await
-}
-
-/// A node's first process.
-///
-/// # Errors
-/// [`Kind::Usage`] when the node is off.
-pub(super) fn init(lab: &Lab, node: &Node) -> Result<Pid> {
-    group(lab, node).init().ok_or_else(|| {
-        Error::new(Kind::Usage, format!("`{}` is off", node.name))
-            .hint(format!("`slipway lab start --name {} {}`", lab.name, node.name))
-    })
-}
-
-/// The systemd-nspawn that runs a node, whose first process is `init`.
-///
-/// # Errors
-/// [`Kind::Machine`] when the node ends just now.
-pub(super) fn runner(node: &Node, init: Pid) -> Result<Pid> {
-    cgroup::parent(init)
-        .ok_or_else(|| Error::new(Kind::Machine, format!("`{}` is going down", node.name)))
 }
 
 /// Removes what systemd-nspawn leaves where `/run` is not a tmpfs: an empty directory.

@@ -1,36 +1,14 @@
-//! Starting processes that outlive us, and waiting for conditions.
+//! Starting processes that outlive us.
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::process::Child;
-use tokio::time::{Instant, sleep};
 
 use super::cgroup::Group;
 use super::files;
 use crate::diagnostic::{Error, Kind, Result};
 use crate::process::Process;
-
-/// Waits until `done`, looking often.
-///
-/// # Errors
-/// [`Kind::Timeout`] when it takes longer than `patience`.
-pub(super) async fn until(
-    what: &str,
-    patience: Duration,
-    done: impl AsyncFn() -> bool,
-) -> Result<()> {
-    let end = Instant::now() + patience;
-    while !done().await {
-        if Instant::now() > end {
-            let waited = format!("waited {} s in vain until {what}", patience.as_secs());
-            return Err(Error::new(Kind::Timeout, waited));
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
-}
 
 /// This program's path.
 ///

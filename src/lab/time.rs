@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 
 use super::cgroup::Group;
-use super::run::{detached, until};
+use super::run::detached;
 use super::spec::Lab;
+use super::wait::until;
 use super::{files, store};
 use crate::diagnostic::Result;
 
@@ -36,8 +37,8 @@ pub(super) async fn start(lab: &Lab) -> Result<()> {
         files::remove(&pid_file(lab))?;
         drop(detached(&group(lab), command(lab), &log)?);
     }
-    let patience = Duration::from_secs(20);
-    until("the lab's time server answers", patience, async || answers(lab).await.is_ok())
+    let timeout = Duration::from_secs(20);
+    until("the lab's time server answers", timeout, async || answers(lab).await.is_ok())
         .await
         .map_err(|error| error.note(files::read(&log).ok().flatten().unwrap_or_default()))
 }

@@ -1,6 +1,5 @@
-c=/etc/kubernetes/pki/etcd
-if [ -e $c/healthcheck-client.crt ]; then
-  etcdctl --endpoints=https://127.0.0.1:2379 --cacert=$c/ca.crt --cert=$c/healthcheck-client.crt --key=$c/healthcheck-client.key --command-timeout=3s endpoint status -w fields 2>/dev/null |
+if [ -e /etc/kubernetes/pki/etcd/healthcheck-client.crt ]; then
+  $etcdctl --command-timeout=3s endpoint status -w fields 2>/dev/null |
     awk -F ' : ' '/^"MemberID"/ { member = 1 } /^"IsLearner"/ { learner = $2 } END { if (member && learner != "true") print "votes" }'
 fi
 k=/etc/kubernetes/kubelet.conf

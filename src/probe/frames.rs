@@ -1,4 +1,4 @@
-//! One text for all questions to a host, and their answers out of one.
+//! Bundles all probes of a host into one script, and splits its output into their answers.
 
 use super::Probe;
 use crate::command::{Output, quote};

@@ -20,5 +20,5 @@ printf -- '---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBindi
 printf '\n'
 tail -v -n +1 objects
 printf '\n==> live <==\n'
-kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s get --ignore-not-found -o json -f objects || echo failed
+$kubectl --request-timeout=10s get --ignore-not-found -o json -f objects || echo failed
 exit 0

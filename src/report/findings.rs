@@ -2,7 +2,7 @@
 
 use super::counted;
 use crate::diagnostic::printable;
-use crate::survey::{Finding, Severity};
+use crate::preflight::{Finding, Severity};
 
 /// All findings, in their order, under their nodes' names; ends with how many there are, without a
 /// last line break.
@@ -12,7 +12,7 @@ pub fn findings_text(findings: &[Finding]) -> String {
     let mut shown: Option<Option<&String>> = None;
     for one in findings {
         if shown != Some(one.node.as_ref()) {
-            lines.push(one.node.clone().unwrap_or_else(|| "together".to_owned()));
+            lines.push(one.node.clone().unwrap_or_else(|| "cluster".to_owned()));
             shown = Some(one.node.as_ref());
         }
         lines.push(format!("  {:8} {}", one.severity.name(), printable(&one.what)));
@@ -21,7 +21,7 @@ pub fn findings_text(findings: &[Finding]) -> String {
     let count = |severity| findings.iter().filter(|one| one.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     lines.push(match findings.len() {
-        0 => "nothing was found".to_owned(),
+        0 => "no errors, no warnings".to_owned(),
         _ => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
     });
     lines.join("\n")

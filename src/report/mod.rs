@@ -1,11 +1,11 @@
-//! What people and programs get to see: events while a run goes on, a plan before it, a picture of
-//! its time after it.
+//! What people and programs see: the plan before a run, events during it, a timeline after it.
 //!
-//! Reporters decide what is seen and how; that something happened is told by [`crate::event`].
+//! Reporters decide what to show and how; [`crate::event`] says what happened.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::Plan;
 use crate::event::Sink;
 
 mod fancy;
@@ -45,6 +45,14 @@ pub fn sink(format: Format, terminal: bool) -> Arc<dyn Sink> {
 /// `count` and `noun`, in the singular or the plural.
 fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Nodes of a plan by their names; all of them by their number.
+fn names(plan: &Plan, nodes: &[&str]) -> String {
+    match nodes.len() {
+        count if count > 2 && count == plan.nodes.len() => format!("all {count} nodes"),
+        _ => nodes.join(", "),
+    }
 }
 
 /// `0.4 s`, `12 s`, `3 min 20 s`: as precise as anyone cares about.

@@ -63,7 +63,7 @@ fn words(event: &Event) -> Option<Words<'_>> {
         Event::RunFinished { changed, failed, millis } => {
             let failed = match failed {
                 0 => String::new(),
-                count => format!(", {} failed or held back", counted(*count, "node")),
+                count => format!(", {} failed or not attempted", counted(*count, "node")),
             };
             let changes = counted(*changed, "change");
             return Some((None, format!("{changes} in {}{failed}", took(millis))));
@@ -73,7 +73,7 @@ fn words(event: &Event) -> Option<Words<'_>> {
             let text = format!("{severity}: {}; {}", printable(what), printable(todo));
             return Some((node.as_deref().map(|node| (node, "")), text));
         }
-        Event::StepStarted { node, step } => (node, *step, "begins".to_owned()),
+        Event::StepStarted { node, step } => (node, *step, "started".to_owned()),
         Event::Waiting { node, step, reason } => {
             (node, *step, format!("waits for {}", printable(reason)))
         }
@@ -151,14 +151,14 @@ pub(super) mod tests {
    0.0s  apply prod: 2 nodes
    0.9s  cp-1      Debian\u{1b}[31m 13, absent
    1.8s  cp-1      warning: Docker runs here; remove it
-   2.7s  cp-1      containerd: begins
+   2.7s  cp-1      containerd: started
    3.6s  cp-1      containerd: import 5 images
    5.4s  cp-1      containerd: done, 1 change in 12 s
    6.3s  worker-1  workers: waits for `control-plane/init`
    7.2s  cp-1      control-plane/init: failed: cannot start
    8.1s  worker-1  workers: not attempted: cp-1 failed
    9.0s  cp-1      done
-   9.9s  1 change in 1 min 23 s, 2 nodes failed or held back
+   9.9s  1 change in 1 min 23 s, 2 nodes failed or not attempted
 "
         );
     }
@@ -169,6 +169,6 @@ pub(super) mod tests {
         run().into_iter().for_each(|event| plain.take(event));
         let text = String::from_utf8(plain.state.into_inner().unwrap().out).unwrap();
         assert_eq!(text.lines().count(), 11);
-        assert!(text.contains("  cp-1      containerd: begins\n"), "{text}");
+        assert!(text.contains("  cp-1      containerd: started\n"), "{text}");
     }
 }

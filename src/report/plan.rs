@@ -1,17 +1,17 @@
 //! A plan, as text and as JSON.
 //!
-//! The text goes step by step, in the order in which things are done. What is the same on several
-//! nodes is told once, under all their names: five equal machines are as long as one.
+//! The text goes step by step, in the order of execution. What is the same on several nodes is shown once,
+//! under all their names, so five equal machines take as much room as one.
 
 use std::cmp::Reverse;
 
 use serde_json::{Value, json};
 
-use super::{counted, radius};
+use super::{counted, names, radius};
 use crate::diagnostic::printable;
 use crate::engine::{Plan, Planned};
 use crate::event::SCHEMA;
-use crate::resource::Disruption;
+use crate::resource::{Action, Disruption};
 use crate::state::LastApply;
 
 /// How a plan is shown.
@@ -65,7 +65,8 @@ pub fn plan_json(plan: &Plan, last: Option<&LastApply>) -> Value {
             "summary": one.diff.summary,
             "diff": one.diff.text,
             "restarts": restarts(one),
-            "awaited": one.awaited,
+            "why": one.diff.why,
+            "awaited": one.wait_only,
         })
     };
     let nodes = plan.nodes.iter().map(|node| {
@@ -85,7 +86,7 @@ pub fn plan_json(plan: &Plan, last: Option<&LastApply>) -> Value {
     })
 }
 
-/// Nodes, and what shall change on each of them alike.
+/// Nodes, and what changes equally on each of them.
 type Group<'a> = (Vec<&'a str>, Vec<&'a Planned>);
 
 /// What differs in `step`: first what most nodes have in common, last what only one has.
@@ -110,13 +111,6 @@ fn groups<'a>(plan: &'a Plan, step: &str) -> Vec<Group<'a>> {
     groups
 }
 
-pub(super) fn names(plan: &Plan, nodes: &[&str]) -> String {
-    match nodes.len() {
-        count if count > 2 && count == plan.nodes.len() => format!("all {count} nodes"),
-        _ => nodes.join(", "),
-    }
-}
-
 fn restarts(one: &Planned) -> Option<&str> {
     match &one.disruption {
         Some(Disruption::Restart(unit)) => Some(unit),
@@ -126,8 +120,11 @@ fn restarts(one: &Planned) -> Option<&str> {
 
 /// How much changes, and what restarts.
 fn summary(plan: &Plan) -> String {
+    if plan.changes() == 0 && plan.partial {
+        return "No changes: the selected steps match the inventory".to_owned();
+    }
     if plan.changes() == 0 {
-        return "no changes: the cluster is as the inventory means it".to_owned();
+        return "No changes: the cluster matches the inventory".to_owned();
     }
     let touched = plan.nodes.iter().filter(|node| !node.steps.is_empty()).count();
     let restarts = radius::restarts(plan);
@@ -140,19 +137,22 @@ impl View {
     }
 
     fn resource(self, lines: &mut Vec<String>, one: &Planned) {
-        let (mark, colour) = match one.diff.summary.split([',', ' ']).next() {
-            Some("new") => ("+", GREEN),
-            Some("remove") => ("-", RED),
-            _ => ("~", YELLOW),
+        let (mark, colour) = match one.diff.action {
+            Action::Create => ("+", GREEN),
+            Action::Update => ("~", YELLOW),
+            Action::Delete => ("-", RED),
         };
         let mark = self.paint(colour, mark);
         let [id, summary] = [&one.id, &one.diff.summary].map(|text| printable(text));
         let mut line = format!("    {mark} {id}  {summary}");
-        if let Some(unit) = restarts(one) {
-            line.push_str(&self.paint(YELLOW, &format!("  (restarts {unit})")));
+        let restarts = restarts(one).map(|unit| format!("restarts {unit}"));
+        let note: Vec<String> =
+            restarts.into_iter().chain(one.diff.why.as_deref().map(printable)).collect();
+        if !note.is_empty() {
+            line.push_str(&self.paint(YELLOW, &format!("  ({})", note.join(": "))));
         }
-        if one.awaited {
-            line.push_str("  (waited for)");
+        if one.wait_only {
+            line.push_str("  (wait only)");
         }
         lines.push(line);
         let text: Vec<&str> = one.diff.text.iter().flat_map(|text| text.lines()).collect();
@@ -179,8 +179,13 @@ pub(super) mod tests {
     use crate::steps::STEPS;
 
     pub(in crate::report) fn planned(id: &str, summary: &str, text: Option<&str>) -> Planned {
-        let diff = Diff { summary: summary.to_owned(), text: text.map(str::to_owned) };
-        Planned { id: id.to_owned(), diff, disruption: None, awaited: false }
+        let diff = Diff::update(summary).text(text.map(str::to_owned));
+        Planned { id: id.to_owned(), diff, disruption: None, wait_only: false }
+    }
+
+    fn created(id: &str, summary: &str, text: &str) -> Planned {
+        let diff = Diff::create(summary).text(Some(text.to_owned()));
+        Planned { diff, ..planned(id, "", None) }
     }
 
     pub(in crate::report) type Steps = Vec<(&'static str, Vec<Planned>)>;
@@ -194,6 +199,7 @@ pub(super) mod tests {
         let nodes = nodes.map(|(node, s)| NodePlan { node: node.to_owned(), steps: steps(s) });
         Plan {
             steps: STEPS,
+            partial: false,
             nodes: nodes.collect(),
             voters: Some(crate::engine::Voters { count: 3, answering: 3 }),
         }
@@ -201,9 +207,9 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_only_waited_for_says_so() {
-        let ill = Planned { awaited: true, ..planned("cluster health", "coredns is gone", None) };
+        let ill = Planned { wait_only: true, ..planned("cluster health", "coredns is gone", None) };
         let plan = plan(vec![("cp-1", vec![("health", vec![ill])])]);
-        assert!(text(&plan).contains("    ~ cluster health  coredns is gone  (waited for)\n"));
+        assert!(text(&plan).contains("    ~ cluster health  coredns is gone  (wait only)\n"));
     }
 
     fn text(plan: &Plan) -> String {
@@ -220,9 +226,10 @@ pub(super) mod tests {
             disruption: Some(Disruption::Restart("containerd".into())),
             ..planned("unit containerd", "restart", None)
         };
+        let gone = Planned { diff: Diff::delete("remove"), ..planned("absence of /x", "", None) };
         let plan = plan(vec![
             ("cp-1", vec![os("cp-1"), ("containerd", vec![unit])]),
-            ("w-1", vec![("leftovers", vec![planned("absence of /x", "remove", None)]), os("w-1")]),
+            ("w-1", vec![("leftovers", vec![gone]), os("w-1")]),
             ("w-2", vec![os("w-2")]),
         ]);
         assert_eq!(
@@ -254,6 +261,29 @@ etcd: 1 member may fail at the worst moment
     }
 
     #[test]
+    fn a_restart_explains_itself() {
+        let because = |one: Planned, why: &str| Planned {
+            diff: Diff { why: Some(why.to_owned()), ..one.diff },
+            ..one
+        };
+        let restart = Planned {
+            disruption: Some(Disruption::Restart("containerd.service".into())),
+            ..planned("unit containerd.service", "restart", None)
+        };
+        let restart = because(restart, "/etc/containerd/config.toml changed");
+        let reload = because(planned("unit haproxy.service", "reload", None), "/h\u{7} changed");
+        let text = text(&plan(vec![("n", vec![("os", vec![restart, reload])])]));
+        assert!(
+            text.contains(
+                "    ~ unit containerd.service  restart  (restarts containerd.service: \
+                 /etc/containerd/config.toml changed)
+    ~ unit haproxy.service  reload  (/h\\u{7} changed)\n"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn what_a_node_printed_cannot_steer_the_terminal() {
         let hostile = planned("x", "\u{1b}[2J", Some("-\u{1b}]0;title\u{7}\r+forged\n"));
         let text = text(&plan(vec![("n", vec![("os", vec![hostile])])]));
@@ -276,7 +306,7 @@ etcd: 1 member may fail at the worst moment
 
     #[test]
     fn colours_are_only_there_when_asked_for() {
-        let plan = plan(vec![("n", vec![("os", vec![planned("x", "new", Some("+a\n"))])])]);
+        let plan = plan(vec![("n", vec![("os", vec![created("x", "new", "+a\n")])])]);
         assert!(!text(&plan).contains('\u{1b}'));
         let text = plan_text(&plan, None, View { colour: true, full: false });
         assert!(text.contains("    \u{1b}[32m+\u{1b}[0m x  new\n        \u{1b}[32m+a\u{1b}[0m\n"));
@@ -285,7 +315,7 @@ etcd: 1 member may fail at the worst moment
     #[test]
     fn nothing_to_do_is_one_line() {
         let plan = plan(vec![("n", vec![])]);
-        assert_eq!(text(&plan), "\nno changes: the cluster is as the inventory means it\n");
+        assert_eq!(text(&plan), "\nNo changes: the cluster matches the inventory\n");
     }
 
     #[test]
@@ -298,7 +328,7 @@ etcd: 1 member may fail at the worst moment
                 "schema": SCHEMA, "event": "plan", "changes": 1, "nodes": [
                     {"node": "n", "steps": [{"step": "os", "resources": [{
                         "id": "x", "summary": "new", "diff": "+a\n", "restarts": null,
-                        "awaited": false,
+                        "why": null, "awaited": false,
                     }]}]},
                     {"node": "m", "steps": []},
                 ],

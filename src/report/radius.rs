@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{counted, plan::names, short};
+use super::{counted, names, short};
 use crate::engine::{Etcd, Plan};
 use crate::state::LastApply;
 
@@ -16,11 +16,11 @@ pub(super) fn restarts(plan: &Plan) -> String {
     if units.is_empty() { String::new() } else { format!(", restarts: {}", units.join("; ")) }
 }
 
-/// What etcd can bear meanwhile, and the last apply if it is known: a line each.
+/// How many failures etcd tolerates meanwhile, and the last apply if it is known: a line each.
 pub(super) fn lines(plan: &Plan, last: Option<&LastApply>) -> Vec<String> {
     let etcd = plan.radius().etcd;
     let bears = match etcd {
-        None => "no member answers, so how many may fail cannot be told".to_owned(),
+        None => "no member answers, so how many may fail is unknown".to_owned(),
         Some(Etcd { may_fail: 0, voters: 0..3, then: 3.. }) => {
             "no member may fail until the third votes".to_owned()
         }
@@ -106,7 +106,7 @@ last apply: 143 changes in 1 min 28 s, on 2026-11-21"
             lines(&plan, None)
         };
         for (voters, words) in [
-            (None, "etcd: no member answers, so how many may fail cannot be told"),
+            (None, "etcd: no member answers, so how many may fail is unknown"),
             (Some(0), "etcd: no member may fail"),
             (Some(2), "etcd: no member may fail until the third votes"),
             (Some(5), "etcd: 2 members may fail at the worst moment"),
@@ -117,7 +117,7 @@ last apply: 143 changes in 1 min 28 s, on 2026-11-21"
 
     #[test]
     fn a_dead_member_does_not_count() {
-        let leaves = disrupts("etcd without the dead member of cp-2", Disruption::VoterLeaves);
+        let leaves = disrupts("etcd without the stale member of cp-2", Disruption::VoterLeaves);
         let mut plan = plan(vec![("cp-1", vec![("control-plane/init", vec![leaves])])]);
         plan.voters = Some(Voters { count: 3, answering: 2 });
         assert_eq!(json(&plan)["etcd"], json!({"voters": 3, "voters_then": 2, "may_fail": 0}));

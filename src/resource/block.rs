@@ -31,7 +31,7 @@ impl Block {
         paired && !inside
     }
 
-    /// The whole file as it shall be, given its text now.
+    /// The whole desired file, given its text now.
     fn whole(&self, now: &str) -> String {
         let mut lines = Vec::new();
         let mut inside = false;
@@ -75,7 +75,7 @@ impl Resource for Block {
         if text.contains('\u{fffd}') || !Self::paired(&text) {
             let message = format!("{} cannot be edited without loss", self.path);
             return Err(Error::new(Kind::Preflight, message).hint(
-                "it is no UTF-8 text, or has one of slipway's two marks without the other; mend it by hand",
+                "it is not UTF-8, or has one of slipway's two marks without the other; fix it by hand",
             ));
         }
         self.file(seen).compare(seen)

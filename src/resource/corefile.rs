@@ -1,9 +1,9 @@
-//! Where the cluster's DNS asks for names that are not the cluster's.
+//! The name servers to which the cluster's DNS forwards other names.
 
 use serde_json::{Value, json};
 
 use super::{Change, Drift, Resource};
-use crate::command::{Cmd, Input, Output};
+use crate::command::{Cmd, Input, Output, kubectl};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
@@ -21,11 +21,11 @@ const MARK: &str = "# no name server: ";
 
 /// Changes the Corefile, unless somebody else did meanwhile, and lets pods begin anew: they read their
 /// name servers when they start.
-const PATCH: &str = "k='kubectl --kubeconfig /etc/kubernetes/admin.conf --namespace kube-system'
-$k patch configmap coredns --type=json --patch-file=/dev/stdin && $k rollout restart deployment/coredns";
+const PATCH: &str = concat!("k='", kubectl!(), " --namespace kube-system'
+$k patch configmap coredns --type=json --patch-file=/dev/stdin && $k rollout restart deployment/coredns");
 
 impl Upstream {
-    /// `corefile` as it is meant.
+    /// The desired text, given `corefile`.
     fn meant(&self, corefile: &str) -> String {
         if self.known {
             return corefile.replace(MARK, "");
@@ -131,7 +131,7 @@ mod tests {
         let nothing = Output { code: 1, ..Output::default() };
         assert_eq!(with.compare(&nothing).unwrap(), Drift::None);
         assert_ne!(without.compare(&nothing).unwrap(), Drift::None);
-        assert!(!without.awaited(&nothing), "a plan announces it");
+        assert!(!without.wait_only(&nothing), "a plan announces it");
     }
 
     #[test]

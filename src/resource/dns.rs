@@ -1,4 +1,4 @@
-//! The cluster's DNS: that it answers on each node, and that one node's end does not end it.
+//! The cluster's DNS: that it answers on each node, and that it survives the loss of one node.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Change, Drift, Resource, health};
-use crate::command::{Cmd, Output};
+use crate::command::{Cmd, Output, kubectl};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
@@ -79,7 +79,7 @@ impl Resource for ClusterDns {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // kube-proxy learns of a new pod within a second; a busy machine takes longer.
         Duration::from_secs(60)
     }
@@ -88,7 +88,8 @@ impl Resource for ClusterDns {
         let why = self.amiss(seen).unwrap_or_default();
         Some(format!(
             "{why}; packets between this node and CoreDNS' pods are lost (a firewall that forwards \
-             nothing, or drops UDP port 4789), or kube-proxy's rules are not there"
+             nothing or drops UDP port 4789, a network that lets only nodes' own addresses through), or \
+             kube-proxy's rules are not there"
         ))
     }
 }
@@ -102,9 +103,13 @@ pub struct DnsSpread {
 
 /// Deletes the pod `$1`; its Deployment makes another, which keeps away from the one that is left
 /// (kubeadm's anti-affinity).
-const MOVE: &str = r#"[ -n "$1" ] || exit 0
-k='kubectl --kubeconfig /etc/kubernetes/admin.conf --namespace kube-system'
-$k delete pod "$1" --ignore-not-found --wait=false && $k rollout status deployment/coredns --timeout=120s"#;
+const MOVE: &str = concat!(
+    r#"[ -n "$1" ] || exit 0
+k='"#,
+    kubectl!(),
+    r#" --namespace kube-system'
+$k delete pod "$1" --ignore-not-found --wait=false && $k rollout status deployment/coredns --timeout=120s"#
+);
 
 /// What there is to know of where CoreDNS runs.
 struct Places {
@@ -193,7 +198,7 @@ impl Resource for DnsSpread {
     }
 
     // Where no other node has room for it, it stays.
-    fn waived(&self, _seen: &Output) -> bool {
+    fn best_effort(&self, _seen: &Output) -> bool {
         true
     }
 }

@@ -39,7 +39,7 @@ impl File {
         Self { path: path.into(), content: Content::Text(text.into()), mode: 0o644, keep: false }
     }
 
-    /// A file that only root may read, 0600, and nobody sees in a plan.
+    /// A file that only root may read, 0600, and whose content no plan shows.
     pub fn secret(path: impl Into<String>, bytes: Secret<Vec<u8>>) -> Self {
         Self { path: path.into(), content: Content::Secret(bytes), mode: 0o600, keep: false }
     }
@@ -62,6 +62,12 @@ impl File {
     pub fn never_replaced(mut self) -> Self {
         self.keep = true;
         self
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// The content's digest, hexadecimal SHA-256.
@@ -132,7 +138,7 @@ impl Resource for File {
         };
         if output.code == 1 {
             let text = (!new.is_empty()).then(|| unified("", new));
-            return Ok(Drift::Differs(Diff { summary: format!("new, {mode:0>4}"), text }));
+            return Ok(Drift::Differs(Diff::create(format!("new, {mode:0>4}")).text(text)));
         }
         let Some(seen) = (output.code == 0).then(|| Self::seen(output)).flatten() else {
             let message = format!("{} is there and is no regular file", self.path);
@@ -148,14 +154,14 @@ impl Resource for File {
             }
             let shown = !new.is_empty() && seen.text.len() < TEXT_LIMIT;
             let text = shown.then(|| unified(&seen.text, new));
-            return Ok(Drift::Differs(Diff { summary: "content".to_owned(), text }));
+            return Ok(Drift::Differs(Diff::update("content").text(text)));
         }
         let wanted = format!("{mode} root:root");
         Ok(Drift::unless(seen.attributes == wanted, format!("{} → {wanted}", seen.attributes)))
     }
 
     // The command itself compares the digest of what arrived.
-    fn proven(&self) -> bool {
+    fn self_verifying(&self) -> bool {
         true
     }
 
@@ -184,7 +190,7 @@ impl Resource for Absent {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        Ok(Drift::unless(seen.stdout.is_empty(), "remove"))
+        Ok(Drift::unless(seen.stdout.is_empty(), Diff::delete("remove")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
@@ -205,7 +211,7 @@ impl Resource for Directory {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        Ok(Drift::unless(!seen.stdout.is_empty(), "new"))
+        Ok(Drift::unless(!seen.stdout.is_empty(), Diff::create("new")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {

@@ -1,4 +1,4 @@
-//! The cluster's health: everything that it is made of works, or what does not, where and why.
+//! The cluster's health: whether every part of it works, else what does not, where and why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -156,7 +156,7 @@ fn because(why: &str) -> String {
 }
 
 impl Healthy {
-    /// What is ill, where and why; with `events` also what was warned of last. `None`: no API answers.
+    /// What does not work, where and why; with `events` also the last warnings. `None`: no API answers.
     fn ill(&self, seen: &Output, events: bool) -> Option<Vec<String>> {
         let seen = Seen::read(seen)?;
         let pods = Pods {
@@ -207,7 +207,7 @@ impl Healthy {
                 "etcd does not answer on the control plane that acts for the cluster".to_owned(),
             ];
         };
-        // One that was taken out of the inventory before it voted is told of by preflight.
+        // Preflight reports one that was taken out of the inventory before it voted.
         let ours = |member: &&Value| {
             let (name, peer) = (text(member, "/name"), text(member, "/peerURLs/0"));
             let at = |address: &Ipv4Addr| peer == format!("https://{address}:2380");
@@ -252,11 +252,9 @@ impl Resource for Healthy {
         };
         let Some((first, more)) = ill.split_first() else { return Ok(Drift::None) };
         Ok(Drift::Differs(match more.len() {
-            0 => Diff { summary: first.clone(), text: None },
-            count => Diff {
-                summary: format!("{} things are ill", count + 1),
-                text: Some(ill.iter().map(|one| format!("- {one}\n")).collect()),
-            },
+            0 => Diff::update(first),
+            count => Diff::update(format!("{} problems", count + 1))
+                .text(Some(ill.iter().map(|one| format!("- {one}\n")).collect())),
         }))
     }
 
@@ -264,7 +262,7 @@ impl Resource for Healthy {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         self.within
     }
 

@@ -1,17 +1,17 @@
-//! How further nodes become members: what the parts of `kubeadm join` bring about.
+//! How further nodes become members: the parts of `kubeadm join` and what follows from each.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::kubernetes::{kubeadm, kubeadm_unless};
 use super::{Change, Disruption, Drift, Resource};
-use crate::command::{Cmd, Output};
+use crate::command::{Cmd, Output, client_certificate};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::secret::Secret;
 
 /// The kubelet's client certificate: the cluster has let it in.
-const CREDENTIALS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+const CREDENTIALS: &str = client_certificate!();
 
 /// The cluster's virtual IP answers on this node, before kubeadm waits for it for minutes.
 pub struct Reachable {
@@ -25,7 +25,7 @@ pub struct Reachable {
 
 impl Resource for Reachable {
     fn id(&self) -> String {
-        format!("way to {}:{}", self.vip, self.port)
+        format!("connection to {}:{}", self.vip, self.port)
     }
 
     fn probe(&self) -> Probe {
@@ -41,7 +41,7 @@ impl Resource for Reachable {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // It may just have moved to another control plane, which takes seconds.
         Duration::from_secs(30)
     }
@@ -110,7 +110,7 @@ impl Resource for ApiServer {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // As long as kubeadm waits for one (`ControlPlaneComponentHealthCheckTimeout`).
         Duration::from_secs(240)
     }
@@ -129,8 +129,7 @@ pub struct ControlPlaneJoin {
 
 /// A kubelet that was refused while its own API server started asks again after 8 s and more;
 /// started again, at once.
-const ASK: &str =
-    "[ -e /var/lib/kubelet/pki/kubelet-client-current.pem ] || systemctl restart kubelet";
+const ASK: &str = concat!("[ -e ", client_certificate!(), " ] || systemctl restart kubelet");
 
 impl Resource for ControlPlaneJoin {
     fn id(&self) -> String {
@@ -142,7 +141,7 @@ impl Resource for ControlPlaneJoin {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let node: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let node = seen.json();
         // kubeadm's phase `mark-control-plane` sets it, the last one that changes anything.
         let marked = node.pointer("/metadata/labels/node-role.kubernetes.io~1control-plane");
         Ok(Drift::unless(marked.is_some(), "join the cluster"))

@@ -1,4 +1,4 @@
-//! Membership: what `kubeadm init`, `join` and `reset` bring about, and what follows from them.
+//! Membership: the results of `kubeadm init`, `join` and `reset`, and what follows from them.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Resource for Init {
         Some(Disruption::Voter)
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         Duration::from_secs(60)
     }
 }
@@ -103,7 +103,7 @@ impl Resource for Token {
         vec![Change::new("make a bootstrap token", cmd).repeatable()]
     }
 
-    fn waived(&self, _seen: &Output) -> bool {
+    fn best_effort(&self, _seen: &Output) -> bool {
         true
     }
 }
@@ -124,7 +124,7 @@ impl Resource for Voter {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let members: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let members = seen.json();
         let votes = members.get("members").and_then(|m| m.as_array()).is_some_and(|members| {
             members.iter().any(|member| {
                 member.get("name").and_then(|n| n.as_str()) == Some(&self.node)
@@ -138,7 +138,7 @@ impl Resource for Voter {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         Duration::from_secs(120)
     }
 }
@@ -164,7 +164,7 @@ impl Resource for ServingCertificate {
         Vec::new()
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         Duration::from_secs(180)
     }
 
@@ -212,7 +212,7 @@ impl Resource for Synchronised {
         vec![Change::wait("wait for the clock", cmd)]
     }
 
-    fn waived(&self, seen: &Output) -> bool {
+    fn best_effort(&self, seen: &Output) -> bool {
         let text = seen.text();
         seen.ok() && text.lines().skip(1).all(|line| line.split(',').nth(5) == Some("0"))
     }
@@ -253,6 +253,6 @@ mod tests {
         assert_eq!(Synchronised.compare(&seen(good)).unwrap(), Drift::None);
         let bad = "7F7F0101,,0,0,0,0,0,0,0,0,0,0,0,Not synchronised\n^,?,10.0.0.1,0,6,0,-,0,0,0\n";
         assert_ne!(Synchronised.compare(&seen(bad)).unwrap(), Drift::None);
-        assert!(Synchronised.waived(&seen(bad)), "no source was ever reached");
+        assert!(Synchronised.best_effort(&seen(bad)), "no source was ever reached");
     }
 }

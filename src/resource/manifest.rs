@@ -5,13 +5,13 @@ use serde_json::json;
 
 use super::diff::lasting;
 use super::{Change, Diff, Drift, Resource};
-use crate::command::{Cmd, Input, Output};
+use crate::command::{ADMIN_CONF, Cmd, Input, Output, kubectl};
 use crate::diagnostic::Result;
 use crate::pki::Leaf;
 use crate::probe::Probe;
 use crate::secret::Secret;
 
-/// Objects that the cluster shall hold, by server-side apply. What differs is asked of the API
+/// Objects that the cluster must hold, by server-side apply. What differs is asked of the API
 /// server itself (a dry run), which knows its own defaults.
 pub struct Manifest {
     /// Names it in plans.
@@ -20,12 +20,18 @@ pub struct Manifest {
     pub text: String,
 }
 
-pub(super) const APPLY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side \
-                     --force-conflicts --field-manager=slipway -f -";
+pub(super) const APPLY: &str = concat!(
+    kubectl!(),
+    " apply --server-side \
+                     --force-conflicts --field-manager=slipway -f -"
+);
 
 /// Applies what must not be shown, not even in an error.
-pub(super) const APPLY_SECRET: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf apply --server-side --force-conflicts \
-     --field-manager=slipway -f - >/dev/null 2>&1";
+pub(super) const APPLY_SECRET: &str = concat!(
+    kubectl!(),
+    " apply --server-side --force-conflicts \
+     --field-manager=slipway -f - >/dev/null 2>&1"
+);
 
 impl Resource for Manifest {
     fn id(&self) -> String {
@@ -42,7 +48,7 @@ impl Resource for Manifest {
             1 if seen.stdout.starts_with(b"diff ") => {
                 let text = lasting(&seen.text());
                 let objects = text.lines().filter(|line| line.starts_with("diff ")).count();
-                Drift::Differs(Diff { summary: format!("{objects} objects"), text: Some(text) })
+                Drift::Differs(Diff::update(format!("{objects} objects")).text(Some(text)))
             }
             _ => Drift::differs("apply"),
         })
@@ -54,7 +60,7 @@ impl Resource for Manifest {
     }
 
     // The API server itself answers that it holds what was sent.
-    fn proven(&self) -> bool {
+    fn self_verifying(&self) -> bool {
         true
     }
 }
@@ -77,7 +83,7 @@ impl Resource for Taints {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let node: serde_json::Value = serde_json::from_slice(&seen.stdout).unwrap_or_default();
+        let node = seen.json();
         let live = node.pointer("/spec/taints").and_then(|taints| taints.as_array());
         let field = |taint: &serde_json::Value, name: &str| {
             taint.get(name).and_then(|f| f.as_str()).unwrap_or_default().to_owned()
@@ -100,7 +106,7 @@ impl Resource for Taints {
         let taints =
             self.taints.iter().map(|(key, value, effect)| format!("{key}={value}:{effect}"));
         let cmd = Cmd::new("kubectl")
-            .args(["--kubeconfig", "/etc/kubernetes/admin.conf", "taint", "--overwrite", "nodes"])
+            .args(["--kubeconfig", ADMIN_CONF, "taint", "--overwrite", "nodes"])
             .arg(&self.node)
             .args(taints);
         vec![Change::new(format!("taint {}", self.node), cmd).repeatable()]
@@ -126,7 +132,7 @@ impl Resource for ServerKey {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        Ok(Drift::unless(seen.ok(), "new, for a year"))
+        Ok(Drift::unless(seen.ok(), Diff::create("new, for a year")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {

@@ -1,6 +1,6 @@
-//! What slipway can bring about on a node: each kind of thing knows how to look at itself, how to
-//! tell what differs, and which commands make it so. All three are pure; [`crate::engine`] alone
-//! has effects.
+//! The kinds of things that slipway manages on a node: files, packages, units, memberships. Each has three
+//! pure functions: how to look at it, what differs, and which commands change it. Only [`crate::engine`] has
+//! effects.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -14,7 +14,6 @@ use crate::secret::Secret;
 
 mod block;
 mod corefile;
-mod dead;
 mod diff;
 mod dns;
 mod file;
@@ -27,6 +26,7 @@ mod package;
 mod registration;
 mod reset;
 mod sandbox;
+mod stale;
 mod system;
 mod token;
 mod unit;
@@ -35,7 +35,6 @@ mod written;
 
 pub use block::Block;
 pub use corefile::Upstream;
-pub use dead::{Anew, NoEtcdMember, NoNode};
 pub use dns::{ClusterDns, DnsSpread};
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use health::Healthy;
@@ -47,73 +46,77 @@ pub use kubernetes::{Init, SUPER_ADMIN, ServingCertificate, Synchronised, Token,
 pub use manifest::{Manifest, ServerKey, Taints};
 pub use package::{Package, Packages};
 pub use registration::{AtHub, Hub, Registration};
+#[cfg(test)]
+pub(crate) use reset::GONE;
 pub use reset::{Reset, Undone};
 pub use sandbox::{CalicoConfig, Component};
+pub use stale::{NoEtcdMember, NoNode, Recreated};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
 pub use token::{NoAutoApproval, NoTokens};
 pub use unit::Unit;
 pub use vrrp::VrrpFilter;
-pub use written::{Asked, ETCD, KubeletFiles, Objects, STATIC_PODS, StaticPod};
+pub use written::{DryRun, ETCD, KubeletFiles, Objects, STATIC_PODS, StaticPod};
 
-/// One thing on one node, as it shall be.
+/// The desired state of one thing on one node.
 pub trait Resource: Send + Sync {
     /// Names it in plans, events and errors: its kind and which one, `file /etc/hosts`.
     fn id(&self) -> String;
 
-    /// How to look at it.
+    /// The question whose answer [`Resource::compare`] reads.
     fn probe(&self) -> Probe;
 
-    /// What differs from what is meant.
+    /// What differs from the desired state.
     ///
     /// # Errors
-    /// When what was seen must not be changed: another cluster's keys, say.
+    /// When slipway must not change what was seen: another cluster's keys, say.
     fn compare(&self, seen: &Output) -> Result<Drift>;
 
-    /// The commands that bring it about, given what was seen. Empty for what comes about by itself
-    /// and is only waited for.
+    /// The commands that reach the desired state, given what was seen. Empty where the cluster gets there
+    /// without slipway, which then only waits.
     fn converge(&self, seen: &Output) -> Vec<Change>;
 
-    /// Whether it is only waited for: none of its commands changes anything.
-    fn awaited(&self, seen: &Output) -> bool {
+    /// Whether slipway only waits for it: none of its commands changes anything.
+    fn wait_only(&self, seen: &Output) -> bool {
         self.converge(seen).iter().all(|change| change.waits)
     }
 
-    /// Whether an earlier step of the same run takes away what a plan sees of it.
-    fn goes_first(&self) -> bool {
+    /// Whether an earlier step of the same run replaces what a plan sees of it; the plan then treats it as
+    /// absent.
+    fn recreated_earlier(&self) -> bool {
         false
     }
 
-    /// How what lives is looked for once more, at the moment of a change that could undo it.
+    /// The last check before a change that could undo a living member.
     fn guard(&self) -> Option<Guard> {
         None
     }
 
-    /// Why the change is forbidden by what the guard saw, whatever the plan said.
+    /// Why the change must not happen after what the guard saw, whatever the plan said.
     fn forbidden(&self, _seen: &Output) -> Option<String> {
         None
     }
 
-    /// What these commands disturb.
+    /// What its commands disturb.
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {
         None
     }
 
-    /// How long it may take to come about after the commands.
-    fn patience(&self) -> Duration {
+    /// How long after its commands it may still differ before that is an error.
+    fn timeout(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// Whether its commands' success already proves that it is as meant: no second look then.
-    fn proven(&self) -> bool {
+    /// Whether success of its commands proves the desired state, so that no second look is needed.
+    fn self_verifying(&self) -> bool {
         false
     }
 
-    /// Whether it may stay different after its commands: what nobody can bring about now.
-    fn waived(&self, _seen: &Output) -> bool {
+    /// Whether it may still differ after its commands without an error.
+    fn best_effort(&self, _seen: &Output) -> bool {
         false
     }
 
-    /// A line for the error when it did not come about in time, from what was seen last.
+    /// A line for the error when it still differs after its timeout, from what was seen last.
     fn explain(&self, _seen: &Output) -> Option<String> {
         None
     }
@@ -122,34 +125,79 @@ pub trait Resource: Send + Sync {
 /// The result of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drift {
-    /// It is as meant.
+    /// It matches the desired state.
     None,
-    /// It is not.
+    /// It does not.
     Differs(Diff),
 }
 
-/// What differs, for people.
+/// What differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diff {
+    /// What becomes of the thing.
+    pub action: Action,
     /// In a few words: `new, 0644`, `restart`.
     pub summary: String,
+    /// What brought it about, where that is something else: `/etc/containerd/config.toml changed`.
+    pub why: Option<String>,
     /// A unified diff, where there is text to show.
     pub text: Option<String>,
 }
 
-impl Drift {
-    /// It differs, in these words.
-    pub fn differs(summary: impl Into<String>) -> Self {
-        Self::Differs(Diff { summary: summary.into(), text: None })
+/// What becomes of a thing that differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It is not there, and will be.
+    Create,
+    /// It is there, and becomes another.
+    Update,
+    /// It is there, and goes.
+    Delete,
+}
+
+impl Diff {
+    /// A difference with this summary, of a thing that becomes another.
+    pub fn update(summary: impl Into<String>) -> Self {
+        Self { action: Action::Update, summary: summary.into(), why: None, text: None }
     }
 
-    /// [`Drift::None`] if `same`, else these words.
-    pub fn unless(same: bool, summary: impl Into<String>) -> Self {
-        if same { Self::None } else { Self::differs(summary) }
+    /// A difference with this summary, of a thing that is not there.
+    pub fn create(summary: impl Into<String>) -> Self {
+        Self { action: Action::Create, ..Self::update(summary) }
+    }
+
+    /// A difference with this summary, of a thing that must go.
+    pub fn delete(summary: impl Into<String>) -> Self {
+        Self { action: Action::Delete, ..Self::update(summary) }
+    }
+
+    /// With a unified diff, if there is one.
+    #[must_use]
+    pub fn text(mut self, text: Option<String>) -> Self {
+        self.text = text;
+        self
     }
 }
 
-/// What a change disturbs beside what it changes.
+impl<T: Into<String>> From<T> for Diff {
+    fn from(summary: T) -> Self {
+        Self::update(summary)
+    }
+}
+
+impl Drift {
+    /// A drift with this difference; a text alone is the summary of an update.
+    pub fn differs(diff: impl Into<Diff>) -> Self {
+        Self::Differs(diff.into())
+    }
+
+    /// [`Drift::None`] if `same`, else a drift with this difference.
+    pub fn unless(same: bool, diff: impl Into<Diff>) -> Self {
+        if same { Self::None } else { Self::differs(diff) }
+    }
+}
+
+/// What a change disturbs besides what it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disruption {
     /// This unit restarts.
@@ -162,15 +210,15 @@ pub enum Disruption {
     VoterLeaves,
 }
 
-/// The last guard of what lives. A kubelet may make its node a member between a look and the change
-/// that follows it, so the node is asked, holds still, and is asked again.
+/// The last check before a change that could undo a living member. A kubelet may register its node between
+/// a look and the change that follows, so the engine asks the node, stops its kubelet, and asks again.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    /// What is asked, both times; [`Resource::forbidden`] judges it.
+    /// The question, both times; [`Resource::forbidden`] judges the answer.
     pub probe: Probe,
-    /// Lets nothing come alive any more.
+    /// Stops whatever could register meanwhile.
     pub hold: Change,
-    /// Takes `hold` back, where the change is forbidden then.
+    /// Undoes `hold` where the change turns out to be forbidden.
     pub release: Change,
 }
 
@@ -181,40 +229,40 @@ pub struct Change {
     pub what: String,
     /// The command.
     pub cmd: Cmd,
-    /// Whether it may be run again after it failed half-way.
+    /// Whether the command may be run again after it failed half-way.
     pub repeatable: bool,
-    /// Whether the command only waits: it changes nothing then.
+    /// Whether the command only waits and changes nothing.
     pub waits: bool,
-    /// What must be done elsewhere before the command, whose input it gives.
-    pub first: Option<Arc<dyn Elsewhere>>,
+    /// What must happen elsewhere first; it returns the command's input.
+    pub prerequisite: Option<Arc<dyn Prerequisite>>,
 }
 
-/// What is done neither on a node nor by a command: at the hub.
-pub trait Elsewhere: Debug + Send + Sync {
-    /// Does it; gives what the command reads then. May be done again.
-    fn act(&self) -> Doing<'_>;
+/// What must happen before a command, and not on a node: a request to the hub.
+pub trait Prerequisite: Debug + Send + Sync {
+    /// Does it, and returns what the command reads from its input. May be repeated.
+    fn run(&self) -> Running<'_>;
 }
 
-/// Something that is being done elsewhere.
-pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Secret<Vec<u8>>>> + Send + 'a>>;
+/// A [`Prerequisite`] that is being met.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Secret<Vec<u8>>>> + Send + 'a>>;
 
 impl Change {
     /// `cmd`, which does `what`.
     pub fn new(what: impl Into<String>, cmd: Cmd) -> Self {
-        Self { what: what.into(), cmd, repeatable: false, waits: false, first: None }
+        Self { what: what.into(), cmd, repeatable: false, waits: false, prerequisite: None }
     }
 
-    /// It may be run again after it failed half-way.
+    /// Marks the command as one that may be run again after it failed half-way.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
         self
     }
 
-    /// Before the command, this is done elsewhere; it gives what the command reads.
+    /// Sets the prerequisite, which returns the command's input.
     #[must_use]
-    pub fn after(mut self, first: Arc<dyn Elsewhere>) -> Self {
-        self.first = Some(first);
+    pub fn after(mut self, prerequisite: Arc<dyn Prerequisite>) -> Self {
+        self.prerequisite = Some(prerequisite);
         self
     }
 

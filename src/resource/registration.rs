@@ -5,8 +5,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Change, Drift, Elsewhere, Resource};
-use crate::command::{Cmd, Output};
+use super::{Change, Drift, Prerequisite, Resource};
+use crate::command::{Cmd, Output, kubectl};
 use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::probe::Probe;
 
@@ -27,7 +27,7 @@ pub struct Registration {
     pub hub: Arc<dyn Hub>,
 }
 
-/// What a hub knows of a cluster.
+/// What a hub knows about a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AtHub {
     /// Whether there is a registration of that name.
@@ -42,25 +42,29 @@ pub struct AtHub {
     pub ready: bool,
 }
 
-/// What is done at a hub.
+/// The requests that a registration sends to its hub.
 pub trait Hub: Send + Sync {
-    /// Registers the cluster with this id; gives its agent's Secret, as JSON. Where the agent has
-    /// joined already (`anew` is false), its credential stays.
-    fn register(&self, cluster_id: &str, anew: bool) -> Arc<dyn Elsewhere>;
+    /// Registers the cluster with this id; returns its agent's Secret, as JSON. Where the agent has
+    /// joined already (`new_credential` is false), its credential stays.
+    fn register(&self, cluster_id: &str, new_credential: bool) -> Arc<dyn Prerequisite>;
 
     /// Waits until the hub says Joined and Ready.
-    fn ready(&self) -> Arc<dyn Elsewhere>;
+    fn ready(&self) -> Arc<dyn Prerequisite>;
 }
 
 /// A new Secret with a new credential, and an agent that begins with it; what the agent has outside
 /// its namespace is owned by that, so that it goes with it. `kubectl` must not print what it reads.
-const CREDENTIAL: &str = r#"k='kubectl --kubeconfig /etc/kubernetes/admin.conf'
+const CREDENTIAL: &str = concat!(
+    "k='",
+    kubectl!(),
+    r#"'
 { $k -n mcp-agent delete secret mcp-hub --ignore-not-found && $k -n mcp-agent create -f - &&
 $k -n mcp-agent delete pod --selector app=mcp-agent --wait=false; } >/dev/null 2>&1 || exit
 u=$($k get namespace mcp-agent -o 'jsonpath={.metadata.uid}') || exit
 for o in $($k get clusterroles,clusterrolebindings --selector app=mcp-agent -o name); do
 $k patch "$o" --type merge --patch '{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Namespace","name":"mcp-agent","uid":"'"$u"'"}]}}' || exit
-done"#;
+done"#
+);
 
 /// What an agent's Secret says.
 struct Told {
@@ -85,7 +89,7 @@ impl Registration {
     }
 
     /// Whether the agent needs a new credential.
-    fn anew(&self, told: Option<&Told>) -> bool {
+    fn new_credential(&self, told: Option<&Told>) -> bool {
         !self.known.joined || !told.is_some_and(|told| told.ours && told.credential)
     }
 }
@@ -111,15 +115,15 @@ impl Resource for Registration {
                 .note(format!("this cluster's is {}", printable(own.unwrap_or("not yet known"))))
                 .hint(
                     "choose another `spec.registration.name`; or, if this cluster is that one \
-                     built anew, say `spec.registration.replace: true`",
+                     rebuilt, say `spec.registration.replace: true`",
                 ));
         }
         Ok(if !self.known.there || self.known.cluster_id.as_deref() != own {
             Drift::differs(format!("register as {}", self.name))
-        } else if self.anew(told.as_ref()) {
+        } else if self.new_credential(told.as_ref()) {
             Drift::differs("a new credential for the agent")
         } else if !self.known.current {
-            Drift::differs("what the hub shall know of it")
+            Drift::differs("spec or labels at the hub")
         } else {
             Drift::unless(self.known.ready, "wait until the hub says Ready")
         })
@@ -127,16 +131,17 @@ impl Resource for Registration {
 
     fn converge(&self, seen: &Output) -> Vec<Change> {
         let told = self.told(seen);
-        let (anew, id) = (self.anew(told.as_ref()), told.map(|told| told.cluster_id));
+        let (new_credential, id) =
+            (self.new_credential(told.as_ref()), told.map(|told| told.cluster_id));
         let id = id.unwrap_or_default();
         let same = self.known.cluster_id.as_ref() == Some(&id);
         let mut changes = Vec::new();
-        if anew || !same {
+        if new_credential || !same {
             let cmd = Cmd::shell(CREDENTIAL);
             let change = Change::new(format!("register it as {} with the hub", self.name), cmd);
             changes.push(change.repeatable().after(self.hub.register(&id, true)));
         } else if !self.known.current {
-            let change = Change::new("tell the hub what it shall know", Cmd::new("true"));
+            let change = Change::new("update the registration at the hub", Cmd::new("true"));
             changes.push(change.repeatable().after(self.hub.register(&id, false)));
         }
         let wait = Change::wait("wait until the hub says Ready", Cmd::new("true"));
@@ -145,7 +150,7 @@ impl Resource for Registration {
     }
 
     // The hub itself has said so.
-    fn proven(&self) -> bool {
+    fn self_verifying(&self) -> bool {
         true
     }
 }
@@ -164,18 +169,18 @@ impl Registration {
 struct Nowhere;
 
 #[cfg(any(test, fuzzing))]
-impl Elsewhere for Nowhere {
-    fn act(&self) -> super::Doing<'_> {
+impl Prerequisite for Nowhere {
+    fn run(&self) -> super::Running<'_> {
         Box::pin(async { Ok(crate::secret::Secret::new(Vec::new())) })
     }
 }
 
 #[cfg(any(test, fuzzing))]
 impl Hub for Nowhere {
-    fn register(&self, _: &str, _: bool) -> Arc<dyn Elsewhere> {
+    fn register(&self, _: &str, _: bool) -> Arc<dyn Prerequisite> {
         Arc::new(Self)
     }
-    fn ready(&self) -> Arc<dyn Elsewhere> {
+    fn ready(&self) -> Arc<dyn Prerequisite> {
         Arc::new(Self)
     }
 }
@@ -212,12 +217,7 @@ mod tests {
                 "a new credential for the agent",
                 2,
             ),
-            (
-                AtHub { current: false, ..known("uid-1") },
-                &whole,
-                "what the hub shall know of it",
-                2,
-            ),
+            (AtHub { current: false, ..known("uid-1") }, &whole, "spec or labels at the hub", 2),
             (AtHub { ready: false, ..known("uid-1") }, &whole, "wait until the hub says Ready", 1),
         ];
         for (known, seen, summary, changes) in cases {

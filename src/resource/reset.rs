@@ -1,4 +1,4 @@
-//! What undoes a membership that did not come about, and what forbids it.
+//! Undoes an unfinished membership, and refuses to where something lives.
 
 use super::kubernetes::kubeadm;
 use super::{Change, Disruption, Drift, Guard, Resource};
@@ -42,22 +42,23 @@ const HOLD: &str =
     "systemctl stop kubelet.service || ! systemctl is-active --quiet kubelet.service";
 const RELEASE: &str = "systemctl start kubelet.service";
 
+/// kubeadm reference, "kubeadm reset": the folders themselves stay.
+pub(crate) const GONE: &[&str] = &[
+    "/etc/kubernetes/pki/",
+    "/etc/kubernetes/manifests/",
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/kubelet.conf",
+    "/var/lib/kubelet/",
+    "/var/lib/etcd/",
+];
+
 impl Reset {
-    /// Whether `kubeadm reset` takes away what `probe` asks for: files, or the API and etcd, which
-    /// are asked with keys among these files.
+    /// Whether `kubeadm reset` takes away what `probe` reads: files, or the API and etcd, which are
+    /// asked with keys among these files.
     #[must_use]
     pub fn takes_away(probe: &Probe) -> bool {
-        // kubeadm reference, "kubeadm reset": the folders themselves stay.
-        const GONE: &[&str] = &[
-            "/etc/kubernetes/pki/",
-            "/etc/kubernetes/manifests/",
-            "/etc/kubernetes/admin.conf",
-            "/etc/kubernetes/kubelet.conf",
-            "/var/lib/kubelet/",
-            "/var/lib/etcd/",
-        ];
-        let words = probe.words().iter().map(String::as_str);
-        words.chain([probe.text()]).any(|text| GONE.iter().any(|path| text.contains(path)))
+        let gone = |path: &String| GONE.iter().any(|gone| path.starts_with(gone));
+        probe.reads().iter().any(gone)
     }
 }
 
@@ -131,6 +132,11 @@ mod tests {
             Probe::serving_certificate(),
             Probe::health(""),
             Probe::written("", true),
+            Probe::written("", false),
+            Probe::tokens(),
+            Probe::dns("", ""),
+            Probe::registration(),
+            Probe::cluster_role_binding(""),
         ];
         assert!(gone.iter().all(Reset::takes_away));
         let stays = [

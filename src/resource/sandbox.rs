@@ -1,5 +1,5 @@
-//! Pods that the kubelet of their node makes anew, once their sandbox ends: for what only a pod's
-//! start brings about, and for pods that cannot start where they are.
+//! Pods that their node's kubelet recreates once their sandbox ends: for what only a pod's start does, and
+//! for pods that cannot start where they are.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const END_UNLESS_HEALTHY: &str = concat!(
 );
 
 /// A component of a control plane that says at its own health endpoint that it is well. Where it does
-/// not, its pod is made anew.
+/// not, its pod is recreated.
 pub struct Component {
     /// Its name, which is its static pod's: `kube-scheduler`.
     pub name: &'static str,
@@ -59,22 +59,22 @@ impl Resource for Component {
         let last = said.lines().last().unwrap_or_default().trim();
         Ok(match last {
             "ok" => Drift::None,
-            "" => Drift::differs("does not run: make its pod anew"),
-            _ => Drift::differs("is not healthy: make its pod anew"),
+            "" => Drift::differs("does not run: recreate its pod"),
+            _ => Drift::differs("is not healthy: recreate its pod"),
         })
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let cmd = Cmd::shell(END_UNLESS_HEALTHY).args(["component", self.name]);
         let cmd = cmd.arg(self.port.to_string());
-        vec![Change::new(format!("make {}'s pod anew", self.name), cmd).repeatable()]
+        vec![Change::new(format!("recreate {}'s pod", self.name), cmd).repeatable()]
     }
 
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {
         Some(Disruption::Restart(self.name.to_owned()))
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         // As long as kubeadm waits for one (`ControlPlaneComponentHealthCheckTimeout`).
         Duration::from_secs(240)
     }
@@ -107,19 +107,19 @@ impl Resource for CalicoConfig {
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        Ok(Drift::unless(!seen.stdout.is_empty(), "gone: make calico-node's pod anew"))
+        Ok(Drift::unless(!seen.stdout.is_empty(), "gone: recreate calico-node's pod"))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let cmd = Cmd::shell(END).args(["k8s-app", "calico-node"]);
-        vec![Change::new("make calico-node's pod anew", cmd).repeatable()]
+        vec![Change::new("recreate calico-node's pod", cmd).repeatable()]
     }
 
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {
         Some(Disruption::Restart("calico-node".to_owned()))
     }
 
-    fn patience(&self) -> Duration {
+    fn timeout(&self) -> Duration {
         Duration::from_secs(300)
     }
 
@@ -142,8 +142,8 @@ mod tests {
         let well = "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nok";
         assert_eq!(scheduler.compare(&seen(well)).unwrap(), Drift::None);
         for (said, summary) in [
-            ("", "does not run: make its pod anew"),
-            ("HTTP/1.0 500\r\n\r\nhealthz check failed\n", "is not healthy: make its pod anew"),
+            ("", "does not run: recreate its pod"),
+            ("HTTP/1.0 500\r\n\r\nhealthz check failed\n", "is not healthy: recreate its pod"),
         ] {
             assert_eq!(scheduler.compare(&seen(said)).unwrap(), Drift::differs(summary));
         }
@@ -166,6 +166,6 @@ mod tests {
         let Drift::Differs(diff) = CalicoConfig.compare(&seen("")).unwrap() else {
             panic!("there")
         };
-        assert_eq!(diff.summary, "gone: make calico-node's pod anew");
+        assert_eq!(diff.summary, "gone: recreate calico-node's pod");
     }
 }

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{Change, Drift, Resource};
+use super::{Change, Diff, Drift, Resource};
 use crate::approver::client::{AUTO_APPROVAL, JOINS_OF};
-use crate::command::{Cmd, Output};
+use crate::command::{Cmd, Output, kubectl};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
@@ -19,7 +19,10 @@ pub struct NoTokens {
 
 /// What can be had only from an API server that answers is tried five times; a cluster without one has
 /// nobody to show a token to, and the next run finds it.
-const REMOVE: &str = r#"k='kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s --namespace kube-system'
+const REMOVE: &str = concat!(
+    "k='",
+    kubectl!(),
+    r#" --request-timeout=10s --namespace kube-system'
 i=0
 until found=$($k get secrets --field-selector type=bootstrap.kubernetes.io/token \
   --output 'jsonpath={range .items[*]}{.metadata.name} {.data.description}{"\n"}{end}' 2>/dev/null); do
@@ -27,7 +30,8 @@ until found=$($k get secrets --field-selector type=bootstrap.kubernetes.io/token
 done
 printf '%s\n' "$found" | while read -r name about; do
   case $about in "$1"*) $k delete secret --ignore-not-found -- "$name" || exit 1 ;; esac
-done"#;
+done"#
+);
 
 /// How the description of a token of slipway's begins, as its Secret holds it.
 fn mark() -> String {
@@ -48,7 +52,7 @@ impl Resource for NoTokens {
         let text = seen.text();
         let ours = |line: &&str| line.split(' ').nth(1).is_some_and(|d| d.starts_with(&mark()));
         let left = text.lines().filter(ours).count();
-        Ok(Drift::unless(seen.ok() && left == 0, "remove"))
+        Ok(Drift::unless(seen.ok() && left == 0, Diff::delete("remove")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
@@ -56,12 +60,12 @@ impl Resource for NoTokens {
         vec![Change::new("remove bootstrap tokens", cmd).repeatable()]
     }
 
-    fn goes_first(&self) -> bool {
+    fn recreated_earlier(&self) -> bool {
         self.makes_one
     }
 
     // Nobody answers who could be asked.
-    fn waived(&self, seen: &Output) -> bool {
+    fn best_effort(&self, seen: &Output) -> bool {
         !seen.ok()
     }
 }
@@ -80,11 +84,12 @@ impl Resource for NoAutoApproval {
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
         // No answer proves nothing: `kubeadm init`, which comes before, makes it.
-        Ok(Drift::unless(seen.ok() && seen.stdout.is_empty(), "remove"))
+        Ok(Drift::unless(seen.ok() && seen.stdout.is_empty(), Diff::delete("remove")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        const REMOVE: &str = r#"kubectl --kubeconfig /etc/kubernetes/admin.conf delete clusterrolebinding --ignore-not-found -- "$1""#;
+        const REMOVE: &str =
+            concat!(kubectl!(), r#" delete clusterrolebinding --ignore-not-found -- "$1""#);
         let cmd = Cmd::shell(REMOVE).arg(AUTO_APPROVAL);
         vec![Change::new(format!("remove {AUTO_APPROVAL}"), cmd).repeatable()]
     }
@@ -114,7 +119,7 @@ mod tests {
             let compared = tokens.compare(&seen(code, &text)).unwrap();
             assert_eq!(compared != Drift::None, drift, "{code} {text}");
         }
-        assert!(tokens.waived(&seen(1, "")) && !tokens.waived(&seen(0, &ours)));
+        assert!(tokens.best_effort(&seen(1, "")) && !tokens.best_effort(&seen(0, &ours)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::host::Transport;
 use crate::probe::Probe;
 
 /// keepalived chooses within seconds; a busy machine takes longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Waits until exactly one control plane holds the virtual IP, where there is one.
 ///
@@ -36,7 +36,7 @@ pub async fn one_holder<T: Transport + 'static>(
         if holders.len() == 1 {
             return Ok(());
         }
-        if began.elapsed() >= PATIENCE {
+        if began.elapsed() >= TIMEOUT {
             return Err(disputed(&address.to_string(), &holders));
         }
         // Between two looks.
@@ -53,8 +53,11 @@ fn disputed(address: &str, holders: &[&str]) -> Error {
             "let VRRP (IP protocol 112) through between the control planes",
         )
     };
-    Error::new(Kind::Timeout, format!("the virtual IP {address} is not where it shall be: {what}"))
-        .hint(todo)
+    Error::new(
+        Kind::Timeout,
+        format!("the virtual IP {address} must be held by one control plane: {what}"),
+    )
+    .hint(todo)
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! How long the last apply took, in `last-apply.json`: for the next plan to say, nothing depends
 //! on it.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +8,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::{State, write};
+use crate::bounded;
 use crate::diagnostic::{Error, Kind, Result};
 
 /// The version of the file's form.
@@ -81,10 +80,7 @@ impl State {
     /// The last apply, if it is known: what is missing or damaged is no information.
     #[must_use]
     pub fn last_apply(&self) -> Option<LastApply> {
-        let mut bytes = Vec::new();
-        let file = File::open(self.dir.join(NAME)).ok()?;
-        file.take(SIZE_LIMIT).read_to_end(&mut bytes).ok()?;
-        LastApply::parse(&bytes)
+        LastApply::parse(&bounded::read(&self.dir.join(NAME), SIZE_LIMIT).ok()?)
     }
 
     /// Remembers the last apply, instead of the one before it.

@@ -27,7 +27,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     ];
     if context.cluster.addons.calico {
         let text = api(&context.cluster.endpoint).to_string();
-        wanted.push(boxed(Manifest { name: "calico's way to the API", text }));
+        wanted.push(boxed(Manifest { name: "calico's API endpoint", text }));
         wanted.push(boxed(Manifest { name: "calico", text: context.bundle.addon("calico")? }));
     }
     if context.cluster.addons.metrics_server {
@@ -43,9 +43,8 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(boxed(ServerKey { name: "metrics-server-tls", leaf }));
         wanted.push(boxed(Manifest { name: "metrics-server", text }));
     }
-    if context.cluster.addons.hub {
-        let text = crate::hub::objects(&context.bundle.image("slipway-agent")?.reference)?;
-        wanted.push(boxed(Manifest { name: "hub", text }));
+    if let Some(text) = &context.hub {
+        wanted.push(boxed(Manifest { name: "hub", text: text.clone() }));
     }
     Ok(wanted)
 }

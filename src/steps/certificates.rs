@@ -17,7 +17,7 @@ pub const APPROVER: Step = Step {
     desired: approver,
 };
 
-/// Each node's own, once somebody approves them.
+/// Each node's own, once the approver runs.
 pub const STEP: Step = Step {
     name: "certificates",
     title: "kubelets' serving certificates",
@@ -37,6 +37,6 @@ fn approver(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         File::text("/etc/slipway/nodes.json", format!("{nodes:#}\n")),
         File::text(unit.target(), unit.render(&serde_json::json!({}))?),
     ];
-    let unit = Unit::running("slipway-approver.service", &super::digests(&files));
+    let unit = Unit::running("slipway-approver.service", &files);
     Ok(super::all(files).chain([boxed(unit)]).collect())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Context, Pace, Step, digests, supply};
+use super::{Context, Pace, Step, artifacts};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{File, Resource, Unit, boxed};
@@ -39,16 +39,16 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         ),
     ];
     for name in PROGRAMS {
-        files.push(supply::program(bundle, name, "/usr/local/bin")?);
+        files.push(artifacts::program(bundle, name, "/usr/local/bin")?);
     }
-    let unit = Unit::running("containerd.service", &digests(&files));
+    let unit = Unit::running("containerd.service", &files);
     for name in PLUGINS {
-        files.push(supply::program(bundle, name, "/opt/cni/bin")?);
+        files.push(artifacts::program(bundle, name, "/opt/cni/bin")?);
     }
     let first: &[&str] = match node.role {
         Role::ControlPlane => CONTROL_PLANE,
         Role::Worker => &["pause"],
     };
-    let images = supply::images(bundle, "to start with", first)?;
+    let images = artifacts::images(bundle, "to start with", first)?;
     Ok(super::all(files).chain([boxed(unit), boxed(images)]).collect())
 }

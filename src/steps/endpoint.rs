@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use super::{Context, Pace, Step, digests};
+use super::{Context, Pace, Step};
 use crate::cluster::{ALIVE_PORT, API_PORT, Endpoint, Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{File, Resource, Unit, VrrpFilter, boxed};
@@ -56,8 +56,8 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let haproxy = File::text(template::HAPROXY.target(), haproxy);
     let keepalived = File::text(template::KEEPALIVED.target(), keepalived);
     let units = [
-        Unit::running("haproxy.service", &[haproxy.digest()]).reloads(),
-        Unit::running("keepalived.service", &digests(std::slice::from_ref(&keepalived))).reloads(),
+        Unit::running("haproxy.service", std::slice::from_ref(&haproxy)).reloads(),
+        Unit::running("keepalived.service", std::slice::from_ref(&keepalived)).reloads(),
     ];
     let [balancer, holder] = units;
     Ok(vec![

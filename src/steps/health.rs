@@ -1,4 +1,4 @@
-//! The end: labels and taints, and that everything works.
+//! The last step for all: labels and taints, and that everything works.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use serde_json::json;
 use super::{Context, Gate, Pace, Step};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Anew, Healthy, Manifest, Resource, Taints, boxed};
+use crate::resource::{Healthy, Manifest, Recreated, Resource, Taints, boxed};
 
 /// Last, after every other node has come to its end.
 pub const STEP: Step = Step {
     name: "health",
-    title: "labels, taints, everything healthy",
+    title: "labels, taints, cluster health",
     after: Some(Gate::Others("certificates")),
     pace: Pace::Together,
     desired,
@@ -25,13 +25,13 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     // Also a node without labels: those that it no longer has in the inventory go.
     let labels: Vec<String> = context.present().map(labels).collect();
     let labels = Manifest { name: "node labels", text: labels.join("\n---\n") };
-    let begins_anew = |node: &Node| context.survey.dead_node(node).is_some();
-    let mut wanted = vec![in_node_object(labels, context.present().any(begins_anew))];
+    let is_recreated = |node: &Node| context.survey.stale_node(node).is_some();
+    let mut wanted = vec![in_node_object(labels, context.present().any(is_recreated))];
     for node in context.present() {
         let taints = taints(context, node);
         if !taints.is_empty() {
             let taints = Taints { node: node.name.clone(), taints };
-            wanted.push(in_node_object(taints, begins_anew(node)));
+            wanted.push(in_node_object(taints, is_recreated(node)));
         }
     }
     let of_control_plane = |node: &&Node| node.role == Role::ControlPlane;
@@ -45,9 +45,9 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     Ok(wanted)
 }
 
-/// The Node object of a machine's earlier life goes, and what stood in it.
-fn in_node_object(resource: impl Resource + 'static, begins_anew: bool) -> Box<dyn Resource> {
-    if begins_anew { boxed(Anew(resource)) } else { boxed(resource) }
+/// A stale Node object is deleted earlier in the same run, and its labels and taints with it.
+fn in_node_object(resource: impl Resource + 'static, is_recreated: bool) -> Box<dyn Resource> {
+    if is_recreated { boxed(Recreated(resource)) } else { boxed(resource) }
 }
 
 /// Key, value and effect of each: the inventory's, or a member's that kubeadm gives to its role.

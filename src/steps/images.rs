@@ -1,6 +1,6 @@
 //! The images of everything that runs in pods.
 
-use super::{Context, Pace, Step, supply};
+use super::{Context, Pace, Step, artifacts};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Resource, boxed};
@@ -28,5 +28,5 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
             names.push("metrics-server");
         }
     }
-    Ok(vec![boxed(supply::images(&context.bundle, "for pods", &names)?)])
+    Ok(vec![boxed(artifacts::images(&context.bundle, "for pods", &names)?)])
 }

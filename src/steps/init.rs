@@ -11,7 +11,7 @@ use crate::resource::{
 /// answered the survey and none is a member: anything else would make a second cluster.
 pub const STEP: Step = Step {
     name: "control-plane/init",
-    title: "start the cluster, or open it for joins",
+    title: "initialise the cluster, or open it for joins",
     after: None,
     pace: Pace::Together,
     desired,
@@ -26,7 +26,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(boxed(Init { config: kubeadm::init(context, node)? }));
     } else if context.survey.is_member(&node.name) {
         wanted.push(boxed(Objects {
-            asked: kubeadm::dry_run(context, node)?,
+            dry_run: kubeadm::dry_run(context, node)?,
             server: format!("https://{}", context.cluster.endpoint.authority()),
             ca: context.pki.ca_pem().to_vec(),
         }));
@@ -39,11 +39,11 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(boxed(Token { object: kubeadm::token_object(context), nodes }));
     }
     for node in &context.cluster.nodes {
-        if let Some(member) = context.survey.dead_member(node) {
+        if let Some(member) = context.survey.stale_member(node) {
             let (id, node) = (member.id.clone(), node.name.clone());
             wanted.push(boxed(NoEtcdMember { id, node, voted: member.votes() }));
         }
-        if let Some(uid) = context.survey.dead_node(node) {
+        if let Some(uid) = context.survey.stale_node(node) {
             wanted.push(boxed(NoNode { node: node.name.clone(), uid: uid.to_owned() }));
         }
     }

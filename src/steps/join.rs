@@ -13,7 +13,7 @@ pub const ETCD: Step = Step {
     name: "control-plane/etcd",
     title: "join etcd, one control plane after the other",
     after: Some(Gate::Leader("control-plane/init")),
-    pace: Pace::OneByOne,
+    pace: Pace::AtMost(1),
     desired: etcd,
 };
 
@@ -38,7 +38,7 @@ pub const WORKERS: Step = Step {
 
 /// The leader, too, may have to finish its own join, where no whole control plane answers.
 fn joins(context: &Context, node: &Node) -> bool {
-    let finished = context.survey.is_finished(&node.name);
+    let finished = context.survey.must_resume_join(&node.name);
     node.role == Role::ControlPlane && (finished || !context.is_leader(node))
 }
 
@@ -73,7 +73,7 @@ fn control_planes(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource
         boxed(ControlPlaneJoin {
             node: node.name.clone(),
             config,
-            resumed: context.survey.is_finished(&node.name),
+            resumed: context.survey.must_resume_join(&node.name),
         }),
     ])
 }

@@ -6,7 +6,7 @@ use super::{Context, Token};
 use crate::approver::client::JOINS_OF;
 use crate::cluster::{API_PORT, Cluster, Endpoint, Network, Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Asked, File};
+use crate::resource::{DryRun, File};
 use crate::secret::Secret;
 
 const API_VERSION: &str = "kubeadm.k8s.io/v1beta4";
@@ -34,7 +34,7 @@ pub(super) fn init(context: &Context, node: &Node) -> Result<Secret<Vec<u8>>> {
 
 /// What a member asks kubeadm to learn what it would write: `init` as a dry run of those phases that
 /// write. Nothing of it is secret: there is no token.
-pub(super) fn dry_run(context: &Context, node: &Node) -> Result<Asked> {
+pub(super) fn dry_run(context: &Context, node: &Node) -> Result<DryRun> {
     let control_plane = node.role == Role::ControlPlane;
     let objects = context.is_leader(node);
     let skip = PHASES.iter().filter(|(_, of)| match of {
@@ -60,7 +60,7 @@ pub(super) fn dry_run(context: &Context, node: &Node) -> Result<Asked> {
         insert_below(&mut kubelet, &["authentication", "x509"], "clientCAFile", json!(CA));
     }
     let documents = [init, cluster, kubelet, kube_proxy()].map(|document| document.to_string());
-    Ok(Asked { configuration: documents.join("\n---\n"), objects })
+    Ok(DryRun { configuration: documents.join("\n---\n"), objects })
 }
 
 /// What a phase of `kubeadm init` writes.

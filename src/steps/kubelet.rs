@@ -9,9 +9,9 @@ use crate::resource::{KubeletFiles, Resource, boxed};
 /// stops one of them.
 pub const STEP: Step = Step {
     name: "kubelet",
-    title: "keep the kubelet as kubeadm configures it",
+    title: "kubelet, as kubeadm configures it",
     after: None,
-    pace: Pace::Rolling,
+    pace: Pace::Rolling(1),
     desired,
 };
 
@@ -19,5 +19,5 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if !context.survey.is_member(&node.name) {
         return Ok(Vec::new());
     }
-    Ok(vec![boxed(KubeletFiles { asked: kubeadm::dry_run(context, node)? })])
+    Ok(vec![boxed(KubeletFiles { dry_run: kubeadm::dry_run(context, node)? })])
 }

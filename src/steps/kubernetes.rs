@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Context, Pace, Step, digests, supply};
+use super::{Context, Pace, Step, artifacts};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Directory, File, Resource, Unit, boxed};
@@ -18,13 +18,13 @@ pub const STEP: Step = Step {
 };
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    let program = |name| supply::program(&context.bundle, name, "/usr/local/bin");
+    let program = |name| artifacts::program(&context.bundle, name, "/usr/local/bin");
     let text = template::KUBELET_UNIT.render(&json!({}))?;
     let kubelet = vec![File::text(template::KUBELET_UNIT.target(), text), program("kubelet")?];
     // kubeadm starts a new node's. A member's runs: a reset that was cut short may have ended it.
     let member = context.survey.is_member(&node.name);
     let unit = if member { Unit::running } else { Unit::enabled };
-    let unit = unit("kubelet.service", &digests(&kubelet));
+    let unit = unit("kubelet.service", &kubelet);
     let mut programs = vec![program("kubeadm")?];
     if node.role == Role::ControlPlane {
         for name in ["kubectl", "etcdctl", "etcdutl"] {

@@ -11,19 +11,19 @@ pub const STEP: Step = Step {
     name: "leftovers",
     title: "undo an unfinished join",
     after: None,
-    pace: Pace::OneByOne,
+    pace: Pace::AtMost(1),
     desired,
 };
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    if !context.survey.is_reset(&node.name) {
+    if !context.survey.must_reset(&node.name) {
         return Ok(Vec::new());
     }
     let what = if context.survey.begun.as_ref() == Some(&node.name) {
         Undone::Init
     } else {
         let half = Some(node).filter(|node| node.role == Role::ControlPlane);
-        Undone::Join(half.and_then(|node| context.survey.dead_node(node)).map(str::to_owned))
+        Undone::Join(half.and_then(|node| context.survey.stale_node(node)).map(str::to_owned))
     };
     Ok(vec![boxed(Reset { node: node.name.clone(), what })])
 }

@@ -1,8 +1,8 @@
-//! What is done, in reading order: [`STEPS`]. Each step is a pure function from the cluster as
-//! meant and the survey to the resources that one node shall have.
+//! The steps of an apply, in reading order: [`STEPS`]. Each step is a pure function from the cluster and
+//! the survey to the resources that one node must have.
 //!
 //! To add a step: a file here with `pub const STEP` and its `fn desired`, whose doc comment says
-//! why it stands where it stands, and a line in [`STEPS`].
+//! why the step is at that place, and a line in [`STEPS`].
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,6 +17,7 @@ use crate::secret::Secret;
 use crate::survey::{Facts, Survey};
 
 mod addons;
+mod artifacts;
 mod certificates;
 mod containerd;
 mod endpoint;
@@ -35,13 +36,14 @@ mod registration;
 mod sample;
 mod shared_keys;
 mod static_pods;
-mod supply;
+#[cfg(test)]
+mod tests;
 mod time;
 mod tokens;
 
-pub use supply::Program;
+pub use artifacts::Program;
 
-/// All steps, in reading order. Each node walks them by itself; see [`crate::engine::apply`].
+/// All steps, in reading order. Each node walks them independently; see [`crate::engine::apply`].
 pub const STEPS: &[Step] = &[
     leftovers::STEP,
     os::STEP,
@@ -68,35 +70,37 @@ pub const STEPS: &[Step] = &[
 ];
 
 /// One step.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Step {
     /// Its name, as flags and messages use it.
     pub name: &'static str,
     /// What it does, in a few words.
     pub title: &'static str,
-    /// What must have happened elsewhere.
+    /// What the leader or other nodes must have finished before.
     pub after: Option<Gate>,
     /// Whether nodes may do it at the same time.
     pub pace: Pace,
-    /// What `node` shall have; empty where the step does not concern it.
+    /// What `node` must have; empty where the step does not concern it.
     pub desired: Desired,
 }
 
-/// What a node shall have.
+/// The resources that a node must have by one step.
 pub type Desired = fn(&Context, &Node) -> Result<Vec<Box<dyn Resource>>>;
 
-/// What must have happened elsewhere before a node may begin a step.
+/// What the leader or other nodes must have finished before a node may begin a step.
 #[derive(Debug, Clone, Copy)]
 pub enum Gate {
     /// The leader has finished this step.
     Leader(&'static str),
+    /// All other control planes have finished this step.
+    ControlPlanes(&'static str),
     /// All other nodes have finished this step.
     Others(&'static str),
-    /// All other nodes have finished this step, or will not. Where the node itself stopped before, the
-    /// step is done all the same, after everybody's end.
+    /// All other nodes have finished this step, or stopped before it. Where the node itself stopped earlier,
+    /// it still does the step, after all others have ended.
     Ended(&'static str),
-    /// On workers: the leader has finished this step. What nobody waits for leaves the line and the
-    /// processors to what all wait for.
+    /// On workers: the leader has finished this step. Workers delay nobody, so they leave the network and
+    /// the processors to the leader, for which all wait.
     LeaderFirst(&'static str),
 }
 
@@ -106,6 +110,7 @@ impl Gate {
     pub fn step(&self) -> &'static str {
         match self {
             Self::Leader(step)
+            | Self::ControlPlanes(step)
             | Self::Others(step)
             | Self::Ended(step)
             | Self::LeaderFirst(step) => step,
@@ -118,20 +123,31 @@ impl Gate {
 pub enum Pace {
     /// All at once.
     Together,
-    /// One node after the other.
-    OneByOne,
-    /// One node after the other, and none that differs after one that failed: what went wrong there
-    /// would go wrong everywhere.
-    Rolling,
+    /// At most so many nodes at a time.
+    AtMost(usize),
+    /// At most so many nodes at a time, and none that differs after one that failed: what went wrong
+    /// there would go wrong everywhere.
+    Rolling(usize),
 }
 
-/// All that intent is computed from. Nothing here changes during a run.
+impl Pace {
+    /// How many nodes may do the step at a time.
+    #[must_use]
+    pub const fn width(self) -> usize {
+        match self {
+            Self::Together => usize::MAX,
+            Self::AtMost(nodes) | Self::Rolling(nodes) => nodes,
+        }
+    }
+}
+
+/// Everything that desired resources are computed from. Nothing here changes during a run.
 pub struct Context {
-    /// What is done, in reading order.
+    /// The steps, in reading order.
     pub steps: &'static [Step],
-    /// The cluster as meant.
+    /// The cluster that the inventory describes.
     pub cluster: Cluster,
-    /// What was found.
+    /// What the survey found.
     pub survey: Survey,
     /// The cluster's keys: kept ones, read back ones, or new ones.
     pub pki: Pki,
@@ -141,6 +157,8 @@ pub struct Context {
     pub token: Token,
     /// This program, which stays on control planes to approve certificates.
     pub program: Program,
+    /// What makes the cluster a hub, as a list of objects; `None` where it shall be none.
+    pub hub: Option<String>,
     /// What registers the cluster, where a hub is named.
     pub registration: Option<Registered>,
 }
@@ -178,7 +196,7 @@ impl Token {
 }
 
 impl Context {
-    /// What `node` shall have by `step`.
+    /// What `node` must have by `step`.
     ///
     /// # Errors
     /// When the bundle lacks something that the step needs.
@@ -240,11 +258,6 @@ impl Context {
         let meant = self.cluster.nodes.iter().map(|n| (n.name.as_str(), vec![n.internal]));
         beyond.chain(meant).collect()
     }
-}
-
-/// The digests of `files`, for the unit that must restart when they change.
-fn digests(files: &[File]) -> Vec<String> {
-    files.iter().map(File::digest).collect()
 }
 
 fn all(files: Vec<File>) -> impl Iterator<Item = Box<dyn Resource>> {

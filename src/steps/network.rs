@@ -8,7 +8,7 @@ use crate::resource::{CalicoConfig, ClusterDns, DnsSpread, Resource, boxed};
 /// After the addons, which bring Calico.
 pub const STEP: Step = Step {
     name: "network",
-    title: "keep the pod network on each node",
+    title: "pod network configuration on each node",
     after: None,
     pace: Pace::Together,
     desired,
@@ -30,7 +30,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
 
 fn dns(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let cluster = &context.cluster;
-    // Without a pod network of ours, nobody knows when it comes.
+    // Without slipway's pod network, it is unknown when pods can run.
     if !cluster.addons.calico {
         return Ok(Vec::new());
     }

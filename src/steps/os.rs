@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Context, Gate, Pace, Step, supply};
+use super::{Context, Gate, Pace, Step, artifacts};
 use crate::cluster::{Endpoint, Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Block, File, Hostname, Modules, NoSwap, Resource, Sysctls, boxed};
@@ -30,7 +30,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let virtual_ip = matches!(context.cluster.endpoint, Endpoint::Vip { .. });
     let endpoint = virtual_ip && node.role == Role::ControlPlane;
     Ok(vec![
-        boxed(supply::packages(&context.bundle, &context.facts(node).os, endpoint)?),
+        boxed(artifacts::packages(&context.bundle, &context.facts(node).os, endpoint)?),
         boxed(Hostname(node.name.clone())),
         boxed(Block::new("/etc/hosts", hosts(context))),
         boxed(NoSwap),

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, OnceLock};
-
-use serde_json::json;
+use std::sync::OnceLock;
 
 use super::{Context, Program, Step, Token};
 use crate::bundle::Bundle;
@@ -15,7 +13,6 @@ use crate::survey::{Facts, Survey};
 impl Context {
     /// `steps` for nodes of these names: control planes begin with `cp`.
     pub(crate) fn sample(steps: &'static [Step], names: &[&str]) -> Self {
-        static PKI: OnceLock<Pki> = OnceLock::new();
         let nodes: Vec<Node> = (1..).zip(names).map(|(n, name)| node(name, n)).collect();
         let cluster = Cluster {
             name: "sample".to_owned(),
@@ -39,10 +36,11 @@ impl Context {
             steps,
             survey: Survey::new(&cluster, None, facts).unwrap(),
             cluster,
-            pki: PKI.get_or_init(|| Pki::generate().unwrap()).clone(),
-            bundle: Arc::new(empty_bundle()),
+            pki: pki(),
+            bundle: Bundle::sample(),
             token: Token::random(),
             program: Program::nowhere(),
+            hub: None,
             registration: None,
         }
     }
@@ -67,13 +65,8 @@ fn node(name: &str, number: u8) -> Node {
     }
 }
 
-fn empty_bundle() -> Bundle {
-    let dir = tempfile::tempdir().unwrap();
-    let manifest = json!({
-        "schema": crate::bundle::SCHEMA, "kubernetes": "1.37.2", "os": "linux", "arch": "amd64",
-        "recipe": "", "components": {}, "files": [], "images": [], "addons": [], "packages": [],
-        "base": [],
-    });
-    std::fs::write(dir.path().join("manifest.json"), manifest.to_string()).unwrap();
-    Bundle::open(dir.path()).unwrap()
+/// The keys of all clusters of tests.
+pub(super) fn pki() -> Pki {
+    static PKI: OnceLock<Pki> = OnceLock::new();
+    PKI.get_or_init(|| Pki::generate().unwrap()).clone()
 }

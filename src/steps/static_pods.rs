@@ -9,9 +9,9 @@ use crate::resource::{Component, Resource, STATIC_PODS, StaticPod, boxed};
 /// before the next: etcd and the API lose no more than one at a time.
 pub const STEP: Step = Step {
     name: "control-plane/static-pods",
-    title: "keep the static pods as kubeadm writes them",
+    title: "static pods, as kubeadm writes them",
     after: None,
-    pace: Pace::Rolling,
+    pace: Pace::Rolling(1),
     desired,
 };
 
@@ -19,9 +19,9 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if node.role != Role::ControlPlane || !context.survey.is_member(&node.name) {
         return Ok(Vec::new());
     }
-    let asked = kubeadm::dry_run(context, node)?;
+    let dry_run = kubeadm::dry_run(context, node)?;
     let pod = |name: &&'static str| {
-        boxed(StaticPod { name, node: node.name.clone(), asked: asked.clone() })
+        boxed(StaticPod { name, node: node.name.clone(), dry_run: dry_run.clone() })
     };
     let components = Component::ALL.into_iter().map(boxed);
     Ok(STATIC_PODS.iter().map(pod).chain(components).collect())

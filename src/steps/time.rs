@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Context, Pace, Step, digests};
+use super::{Context, Pace, Step};
 use crate::cluster::Node;
 use crate::diagnostic::Result;
 use crate::resource::{File, Resource, Unit, boxed};
@@ -26,6 +26,6 @@ fn desired(context: &Context, _node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         let text = template::CHRONY.render(&json!({ "servers": servers }))?;
         files.push(File::text(template::CHRONY.target(), text));
     }
-    let unit = Unit::running("chrony.service", &digests(&files));
+    let unit = Unit::running("chrony.service", &files);
     Ok(super::all(files).chain([boxed(unit)]).collect())
 }

@@ -5,10 +5,10 @@ use crate::cluster::Node;
 use crate::diagnostic::Result;
 use crate::resource::{NoTokens, Resource, boxed};
 
-/// As soon as nobody joins any more, whether all did or some failed: before the wait for health.
+/// As soon as no node joins any more, whether all did or some failed: before the wait for health.
 pub const STEP: Step = Step {
     name: "tokens",
-    title: "no bootstrap token is left",
+    title: "remove bootstrap tokens",
     after: Some(Gate::Ended("certificates")),
     pace: Pace::Together,
     desired,

@@ -1,5 +1,5 @@
-//! Who is in the cluster and not in the inventory. A person may have deleted a line; the machine lives
-//! on, and what others do for it goes on with it.
+//! Members that the inventory does not have. A person may have deleted a line; the machine lives on, and
+//! slipway keeps its place in the other nodes' files.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -28,7 +28,7 @@ pub(super) fn members(
     listed: &BTreeMap<String, Listed>,
     etcd: &[EtcdMember],
 ) -> Vec<Beyond> {
-    // A machine of the inventory that has another name in the cluster is told of as such.
+    // A machine of the inventory that has another name in the cluster has a finding of its own.
     let renamed = |name: &str| {
         nodes.values().any(|node| {
             matches!(&node.membership, Membership::Otherwise(Otherwise::Name(is)) if is == name)

@@ -1,12 +1,13 @@
 //! A machine's part in a cluster, judged by its own evidence (its files, its etcd member, its kubelet's
-//! certificate, its Node object), and only then compared with what the inventory says; and the way out
-//! of a part that is unfinished. What votes in etcd, or may, and what runs pods is never undone.
+//! certificate, its Node object), and only then compared with what the inventory says; and the remedy
+//! where it is unfinished. A machine that votes in etcd, or may, or that runs pods is never reset.
 
 use std::collections::BTreeMap;
 
 use super::Facts;
 use super::facts::Credentials;
 use super::listed::{EtcdMember, Listed};
+use super::missing::Missing;
 use crate::cluster::{Node, Role};
 use crate::diagnostic::printable;
 use crate::pki::Identity;
@@ -44,29 +45,19 @@ pub enum Otherwise {
 /// What is unfinished, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partial {
-    /// What was found, or is missing, in words.
-    pub what: String,
-    /// The way out.
-    pub way: Way,
+    /// What keeps it from being a member.
+    pub missing: Missing,
+    /// How it is resolved.
+    pub remedy: Remedy,
 }
 
-/// What a node lacks whose kubelet may be about to show itself.
-const NO_NODE: &str = "no Node object in the cluster";
-
-impl Partial {
-    /// Whether all is there but the Node object, which a kubelet makes by itself soon after it started.
-    pub(super) fn registers(&self) -> bool {
-        self.what == NO_NODE
-    }
-}
-
-/// The way out of an unfinished membership.
+/// How an unfinished membership is resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum Remedy {
     /// Undo it (`kubeadm reset`) and join again: it can cost the cluster nothing.
     Reset,
     /// Go on where the join stopped: the node votes in etcd already.
-    Finish,
+    Resume,
     /// A person must look, for this reason.
     Refuse(String),
 }
@@ -109,7 +100,7 @@ impl View<'_> {
         let member = self.etcd.into_iter().flatten().any(|member| member.is_of(node));
         match self.listed(&node.name) {
             // Two machines do not share an address: one that is bare and has it is the old one. One
-            // elsewhere may live, even if nobody hears of it now.
+            // elsewhere may live, even if it does not answer now.
             Some(listed) if !(at(listed, node) && facts.holds(node.internal)) => {
                 Membership::Taken(listed.internal.join(", "))
             }
@@ -189,51 +180,51 @@ pub(super) fn judge(node: &Node, facts: &Facts, view: &View<'_>) -> Membership {
     }
     match unfinished(node, facts, view) {
         None => Membership::Member,
-        Some(what) => Membership::Partial(Partial { what, way: way(node, facts, view) }),
+        Some(missing) => {
+            Membership::Partial(Partial { missing, remedy: remedy(node, facts, view) })
+        }
     }
 }
 
 /// What keeps the node from being a member. Where no API answers, whole files are the best there
 /// is: never a reason to start over.
-fn unfinished(node: &Node, facts: &Facts, view: &View<'_>) -> Option<String> {
+fn unfinished(node: &Node, facts: &Facts, view: &View<'_>) -> Option<Missing> {
     let listed = view.nodes.map(|nodes| nodes.contains_key(&node.name));
     let needed = if node.role == Role::Worker { WORKER } else { CONTROL_PLANE };
-    let lacking: Vec<&str> = needed.iter().copied().filter(|file| !facts.has(file)).collect();
+    let lacking: Vec<&'static str> =
+        needed.iter().copied().filter(|file| !facts.has(file)).collect();
     if !lacking.is_empty() {
-        return Some(format!("{} missing", lacking.join(", ")));
+        return Some(Missing::Files(lacking));
     }
     if view.begun == Some(&node.name) {
-        return Some("`kubeadm init` did not finish".to_owned());
+        return Some(Missing::InitEnd);
     }
     match facts.credentials {
         Some(Credentials::Valid) => {}
-        Some(Credentials::Expired) => return Some("the kubelet's certificate expired".to_owned()),
-        None => return Some("the kubelet has no certificate".to_owned()),
+        Some(Credentials::Expired) => return Some(Missing::Validity),
+        None => return Some(Missing::Certificate),
     }
     if listed == Some(false) {
-        return Some(NO_NODE.to_owned());
+        return Some(Missing::NodeObject);
     }
     if node.role == Role::Worker {
         return None;
     }
     if view.etcd.is_some() && !view.member(facts).is_some_and(EtcdMember::votes) {
-        return Some("no voting etcd member".to_owned());
+        return Some(Missing::Voter);
     }
-    // kubeadm's last phase of a join does that.
-    view.listed(&node.name)
-        .is_some_and(|listed| !listed.control_plane)
-        .then(|| "not marked as a control plane".to_owned())
+    view.listed(&node.name).is_some_and(|listed| !listed.control_plane).then_some(Missing::Label)
 }
 
-/// A reset of a node that votes, that runs pods, or whose part nobody can tell, could cost the cluster.
-fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
-    let refuse = |why: &str| Way::Refuse(why.to_owned());
+/// Resetting a node that votes, that runs pods, or whose part is unknown could cost the cluster.
+fn remedy(node: &Node, facts: &Facts, view: &View<'_>) -> Remedy {
+    let refuse = |why: &str| Remedy::Refuse(why.to_owned());
     if facts.identity.is_none() || facts.identity.as_ref() != view.identity {
-        return refuse("whose they are cannot be told: no CA certificate of ours is there");
+        return refuse("it has no CA certificate that says whose they are");
     }
     // An init that did not finish is no cluster, and nobody else has joined it.
     if view.begun.is_some() || view.nothing {
-        return Way::Reset;
+        return Remedy::Reset;
     }
     if view.nodes.is_none() {
         return refuse("no control plane's API answers to say whether it is a member");
@@ -242,7 +233,7 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     let listed = view.listed(&node.name);
     let works = listed
         .is_some_and(|listed| listed.ready && (listed.control_plane || node.role == Role::Worker));
-    let undo = || if works { refuse(WORKS) } else { Way::Reset };
+    let undo = || if works { refuse(WORKS) } else { Remedy::Reset };
     let traces = ["etcd-data", "manifests/etcd.yaml"];
     if node.role == Role::Worker && !traces.iter().any(|trace| facts.has(trace)) {
         return undo();
@@ -259,10 +250,10 @@ fn way(node: &Node, facts: &Facts, view: &View<'_>) -> Way {
     let joined =
         ["admin.conf", "manifests/kube-apiserver.yaml", "manifests/etcd.yaml", "etcd-data"];
     if joined.iter().all(|file| facts.has(file)) {
-        return Way::Finish;
+        return Remedy::Resume;
     }
     let voters = members.iter().filter(|member| member.votes()).count();
-    Way::Refuse(format!(
+    Remedy::Refuse(format!(
         "it is one of etcd's {voters} voting members, of which {} answer and {} must",
         view.answering,
         voters / 2 + 1
@@ -291,7 +282,7 @@ impl Membership {
     pub fn in_words(&self) -> String {
         match self {
             Self::Absent => "not in a cluster".to_owned(),
-            Self::Partial(partial) => format!("unfinished: {}", partial.what),
+            Self::Partial(partial) => format!("unfinished: {}", partial.missing),
             Self::Member => "member".to_owned(),
             Self::Foreign(identity) => format!("of another cluster, {identity}"),
             Self::Stale => "bare, yet listed by the cluster".to_owned(),

@@ -1,7 +1,7 @@
-//! Who are we dealing with: every node's facts and membership, the cluster's identity, the leader.
+//! Identifies the machines: every node's facts and membership, the cluster's identity, the leader.
 //!
 //! All of it comes from one look at each node before any step; what a node printed is untrusted and
-//! parsed with limits. [`findings`] then judges everything at once.
+//! parsed with limits. [`crate::preflight`] then judges everything at once.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,22 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::pki::Identity;
 
 mod beyond;
+mod clock;
 mod facts;
 mod listed;
+mod machine;
 mod membership;
-mod preflight;
+mod missing;
 #[cfg(test)]
 mod tests;
 
 pub use beyond::Beyond;
+pub use clock::{Ahead, Clock, THIS_MACHINE};
 pub use facts::{Credentials, Facts};
 pub use listed::{EtcdMember, Listed};
-pub use membership::{Membership, Otherwise, Partial, Way};
-pub use preflight::{
-    CHECKS, Check, Finding, Machine, Severity, disputed, findings, questions, refuse, sort, synced,
-};
+pub use machine::{Answer, Disk, Holder, Link, Listener, Machine, Mount, Other};
+pub use membership::{Membership, Otherwise, Partial, Remedy};
+pub use missing::Missing;
 
 use membership::View;
 
@@ -143,37 +145,37 @@ impl Survey {
         self.membership(node) == Some(&Membership::Member)
     }
 
-    /// Whether what is unfinished on that node is undone first.
+    /// Whether that node's unfinished membership must be reset before it joins.
     #[must_use]
-    pub fn is_reset(&self, node: &str) -> bool {
-        matches!(self.membership(node), Some(Membership::Partial(p)) if p.way == Way::Reset)
+    pub fn must_reset(&self, node: &str) -> bool {
+        matches!(self.membership(node), Some(Membership::Partial(p)) if p.remedy == Remedy::Reset)
     }
 
-    /// Whether that node goes on where its join stopped.
+    /// Whether that node's join stopped after its etcd member voted, and must go on from there.
     #[must_use]
-    pub fn is_finished(&self, node: &str) -> bool {
-        matches!(self.membership(node), Some(Membership::Partial(p)) if p.way == Way::Finish)
+    pub fn must_resume_join(&self, node: &str) -> bool {
+        matches!(self.membership(node), Some(Membership::Partial(p)) if p.remedy == Remedy::Resume)
     }
 
     /// The etcd member of an earlier life of `node`: it was reinstalled, or its join stopped before
     /// it voted, or it lost its data. It will never come back.
     #[must_use]
-    pub fn dead_member(&self, node: &Node) -> Option<&EtcdMember> {
-        let begins_anew = self.begins_anew(&node.name);
-        self.etcd.iter().flatten().find(|member| begins_anew && member.is_of(node))
+    pub fn stale_member(&self, node: &Node) -> Option<&EtcdMember> {
+        let is_recreated = self.is_recreated(&node.name);
+        self.etcd.iter().flatten().find(|member| is_recreated && member.is_of(node))
     }
 
     /// The UID of the Node object of an earlier life of `node`. While it is Ready, which it stays for
     /// 40 s after the kubelet's end, `kubeadm join` refuses another one of its name.
     #[must_use]
-    pub fn dead_node(&self, node: &Node) -> Option<&str> {
-        let listed = self.listed.get(&node.name).filter(|_| self.begins_anew(&node.name))?;
+    pub fn stale_node(&self, node: &Node) -> Option<&str> {
+        let listed = self.listed.get(&node.name).filter(|_| self.is_recreated(&node.name))?;
         Some(&listed.uid)
     }
 
-    /// Whether whatever the cluster knows of that node is of an earlier life.
-    fn begins_anew(&self, node: &str) -> bool {
-        self.membership(node) == Some(&Membership::Stale) || self.is_reset(node)
+    /// Whether everything that the cluster lists of that node is stale.
+    fn is_recreated(&self, node: &str) -> bool {
+        self.membership(node) == Some(&Membership::Stale) || self.must_reset(node)
     }
 
     /// How many members vote in etcd, if any member answers.
@@ -196,9 +198,11 @@ impl Survey {
     /// Whether a node has all that a member has, and is not listed yet.
     #[must_use]
     pub fn registers(&self) -> bool {
-        self.nodes.values().any(
-            |node| matches!(&node.membership, Membership::Partial(partial) if partial.registers()),
-        )
+        let missing = |node: &Surveyed| match &node.membership {
+            Membership::Partial(partial) => Some(&partial.missing) == Some(&Missing::NodeObject),
+            _ => false,
+        };
+        self.nodes.values().any(missing)
     }
 
     /// Whether any node of the inventory is a member.

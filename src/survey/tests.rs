@@ -103,10 +103,10 @@ fn word(survey: &Survey, node: &str) -> String {
         Membership::Stale => "stale".to_owned(),
         Membership::Otherwise(is) => is.in_words(),
         Membership::Taken(address) => format!("taken by {address}"),
-        Membership::Partial(Partial { what, way }) => match way {
-            Way::Reset => format!("reset: {what}"),
-            Way::Finish => format!("finish: {what}"),
-            Way::Refuse(why) => format!("refuse: {why}"),
+        Membership::Partial(Partial { missing, remedy }) => match remedy {
+            Remedy::Reset => format!("reset: {missing}"),
+            Remedy::Resume => format!("resume: {missing}"),
+            Remedy::Refuse(why) => format!("refuse: {why}"),
         },
     }
 }
@@ -147,15 +147,15 @@ fn an_aborted_join_is_undone_until_its_member_votes_and_finished_from_then_on() 
     assert_eq!(second(facts(WHOLE), both, &["cp-1", "cp-2?"]), "reset: no voting etcd member");
     // It votes: now going on is the only safe way.
     let voting = Facts { credentials: None, ..facts(WHOLE) };
-    assert_eq!(second(voting, alone, both), "finish: the kubelet has no certificate");
-    assert_eq!(second(facts(WHOLE), alone, both), "finish: no Node object in the cluster");
-    assert_eq!(second(without("kubelet.conf"), alone, both), "finish: kubelet.conf missing");
+    assert_eq!(second(voting, alone, both), "resume: the kubelet has no certificate");
+    assert_eq!(second(facts(WHOLE), alone, both), "resume: no Node object in the cluster");
+    assert_eq!(second(without("kubelet.conf"), alone, both), "resume: kubelet.conf missing");
     let expired = Facts { credentials: Some(Credentials::Expired), ..facts(WHOLE) };
-    assert_eq!(second(expired, both, both), "finish: the kubelet's certificate expired");
+    assert_eq!(second(expired, both, both), "resume: the kubelet's certificate expired");
     let mut unmarked = lives(both, both);
     unmarked.api_nodes.as_mut().unwrap().get_mut("cp-2").unwrap().control_plane = false;
     let unmarked = survey(&[("cp-1", unmarked), ("cp-2", facts(WHOLE))]);
-    assert_eq!(word(&unmarked, "cp-2"), "finish: not marked as a control plane");
+    assert_eq!(word(&unmarked, "cp-2"), "resume: not marked as a control plane");
     // It voted, and lost its data: it will never vote again.
     assert_eq!(second(without("etcd-data"), both, both), "reset: etcd-data missing");
     // It votes, and what it runs by was taken away.
@@ -173,7 +173,7 @@ fn where_nobody_can_tell_nothing_is_undone() {
     let whole = survey(&[("cp-1", facts(WHOLE))]);
     assert_eq!(word(&whole, "cp-1"), "member", "whole files are never a reason to start over");
     let unmarked = survey(&[("cp-1", facts(&["kubelet.conf", "etcd-data"]))]);
-    assert!(word(&unmarked, "cp-1").starts_with("refuse: whose they are"));
+    assert!(word(&unmarked, "cp-1").starts_with("refuse: it has no CA certificate"));
     let left = facts(&["pki/ca.crt", "admin.conf", "etcd-data"]);
     assert_eq!(word(&survey(&[("cp-1", left)]), "cp-1"), silent);
     let mut first = lives(&["cp-1"], &[]);
@@ -190,7 +190,7 @@ fn an_init_that_did_not_finish_begins_again() {
         let init = survey(&[("cp-1", facts), ("cp-2", Facts::default())]);
         // Nothing of it is a cluster, even what its API and its etcd say.
         assert!(!init.any_member() && init.configuration.is_none() && init.etcd.is_none());
-        assert_eq!((init.leader.as_str(), init.dead_member(&node("cp-1"))), ("cp-1", None));
+        assert_eq!((init.leader.as_str(), init.stale_member(&node("cp-1"))), ("cp-1", None));
         word(&init, "cp-1")
     };
     let reset = "reset: `kubeadm init` did not finish";
@@ -228,18 +228,18 @@ fn a_workers_part_is_judged_by_files_api_and_credentials() {
 #[test]
 fn only_what_is_provably_dead_is_removed() {
     let both: &[&str] = &["cp-1", "cp-2"];
-    let dead = |facts: Facts, nodes: &[&str], etcd: &[&str]| {
+    let stale = |facts: Facts, nodes: &[&str], etcd: &[&str]| {
         let survey = survey(&[("cp-1", lives(nodes, etcd)), ("cp-2", facts)]);
-        let (member, uid) = (survey.dead_member(&node("cp-2")), survey.dead_node(&node("cp-2")));
+        let (member, uid) = (survey.stale_member(&node("cp-2")), survey.stale_node(&node("cp-2")));
         (member.map(|m| m.id.clone()), uid.map(str::to_owned))
     };
     let (a2, uid) = (Some("a2".to_owned()), Some("uid-cp-2".to_owned()));
-    assert_eq!(dead(Facts::default(), both, both), (a2.clone(), uid.clone()), "reinstalled");
-    assert_eq!(dead(Facts::default(), both, &["cp-1"]), (None, uid.clone()));
-    assert_eq!(dead(facts(WHOLE), &["cp-1"], &["cp-1", "?cp-2?"]), (a2.clone(), None));
-    assert_eq!(dead(without("etcd-data"), both, both), (a2, uid), "it is reset");
-    assert_eq!(dead(facts(WHOLE), both, both), (None, None), "a member");
-    assert_eq!(dead(facts(WHOLE), &["cp-1"], both), (None, None), "it votes");
+    assert_eq!(stale(Facts::default(), both, both), (a2.clone(), uid.clone()), "reinstalled");
+    assert_eq!(stale(Facts::default(), both, &["cp-1"]), (None, uid.clone()));
+    assert_eq!(stale(facts(WHOLE), &["cp-1"], &["cp-1", "?cp-2?"]), (a2.clone(), None));
+    assert_eq!(stale(without("etcd-data"), both, both), (a2, uid), "it is reset");
+    assert_eq!(stale(facts(WHOLE), both, both), (None, None), "a member");
+    assert_eq!(stale(facts(WHOLE), &["cp-1"], both), (None, None), "it votes");
     // Another machine's member: same name, another address; or the address, another name.
     let mut other = etcd_member("cp-3", 9);
     other.name = "cp-2".to_owned();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::fleet::Fleet;
+use super::lab_cluster::LabCluster;
 use super::running::Running;
 use super::support::{PREFLIGHT, eventually, pause, secs};
 use super::{Case, Start};
@@ -38,7 +38,7 @@ pub const CASES: &[Case] = &[
         CUT,
         false,
         Bare,
-        |fleet| cut(fleet, "cp-1", "kubeadm init")
+        |cluster| cut(cluster, "cp-1", "kubeadm init")
     ),
     case!(
         "power cut during init",
@@ -46,7 +46,7 @@ pub const CASES: &[Case] = &[
         POWER,
         false,
         Bare,
-        |fleet| power(fleet, "cp-1", "kubeadm init")
+        |cluster| power(cluster, "cp-1", "kubeadm init")
     ),
     case!(
         "cut during control-plane join",
@@ -54,7 +54,7 @@ pub const CASES: &[Case] = &[
         CUT,
         false,
         Whole,
-        |fleet| again(fleet, "cp-3", "up to etcd", cut)
+        |cluster| again(cluster, "cp-3", "up to etcd", cut)
     ),
     case!(
         "power cut during control-plane join",
@@ -62,7 +62,7 @@ pub const CASES: &[Case] = &[
         POWER,
         false,
         Whole,
-        |fleet| again(fleet, "cp-3", "up to etcd", power)
+        |cluster| again(cluster, "cp-3", "up to etcd", power)
     ),
     case!(
         "power cut after etcd's join",
@@ -70,7 +70,7 @@ pub const CASES: &[Case] = &[
         POWER,
         false,
         Whole,
-        |fleet| again(fleet, "cp-3", "ask its API server", power)
+        |cluster| again(cluster, "cp-3", "ask its API server", power)
     ),
     case!(
         "cut during worker join",
@@ -78,7 +78,7 @@ pub const CASES: &[Case] = &[
         CUT,
         false,
         Whole,
-        |fleet| again(fleet, "w-1", "kubeadm join", cut)
+        |cluster| again(cluster, "w-1", "kubeadm join", cut)
     ),
     case!(
         "power cut during worker join",
@@ -86,7 +86,7 @@ pub const CASES: &[Case] = &[
         POWER,
         false,
         Whole,
-        |fleet| again(fleet, "w-1", "kubeadm join", power)
+        |cluster| again(cluster, "w-1", "kubeadm join", power)
     ),
     case!(
         "cut during image import",
@@ -94,7 +94,7 @@ pub const CASES: &[Case] = &[
         CUT,
         false,
         Whole,
-        |fleet| again(fleet, "w-1", "import", cut)
+        |cluster| again(cluster, "w-1", "import", cut)
     ),
     case!(
         "power cut during image import",
@@ -102,7 +102,7 @@ pub const CASES: &[Case] = &[
         POWER,
         false,
         Whole,
-        |fleet| again(fleet, "w-1", "import", power)
+        |cluster| again(cluster, "w-1", "import", power)
     ),
     case!(
         "apt's lock held",
@@ -132,13 +132,13 @@ pub const CASES: &[Case] = &[
 
 /// Kills slipway at every ninth change, and at the first of each kind that matters, and applies
 /// again, until an apply comes to its end.
-fn kill_all_the_way(fleet: &Fleet) -> String {
+fn kill_all_the_way(cluster: &LabCluster) -> String {
     const EVERY: usize = 9;
     const MATTERS: [&str; 4] = ["kubeadm init", "kubeadm join", "import", "apply "];
     let mut killed = Vec::new();
     let mut died = Instant::now();
     loop {
-        let mut running = Running::start(fleet);
+        let mut running = Running::start(cluster);
         let mut last = String::new();
         let mut count = 0;
         while count < EVERY {
@@ -166,7 +166,7 @@ fn kill_all_the_way(fleet: &Fleet) -> String {
         assert!(killed.len() < 60, "no end in sight: {killed:#?}");
     }
     let had = |what: &str| killed.iter().filter(|change| change.contains(what)).count();
-    fleet.apply_whole("an apply after many kills");
+    cluster.apply_whole("an apply after many kills");
     assert!(MATTERS.iter().all(|kind| had(kind) > 0), "{killed:#?}");
     assert!(killed.len() >= 20, "{} kills: {killed:#?}", killed.len());
     format!(
@@ -179,70 +179,75 @@ fn kill_all_the_way(fleet: &Fleet) -> String {
 }
 
 /// The network of `node` is cut for 15 s when it begins `what`.
-fn cut(fleet: &Fleet, node: &str, what: &str) -> String {
-    let mut running = Running::start(fleet);
+fn cut(cluster: &LabCluster, node: &str, what: &str) -> String {
+    let mut running = Running::start(cluster);
     assert!(running.until(node, what), "`{what}` never began on {node}");
     pause(Duration::from_millis(800));
-    fleet.lab.lab("cut", &[node, "--for", "15s"]);
+    cluster.lab.lab("cut", &[node, "--for", "15s"]);
     let (code, said) = running.end();
-    fleet.lab.lab("mend", &[node]);
+    cluster.lab.lab("mend", &[node]);
     println!("{said}");
-    fleet.apply_whole("an apply after a cut");
+    cluster.apply_whole("an apply after a cut");
     if code == 0 { "the same run went on".to_owned() } else { "the next apply went on".to_owned() }
 }
 
 /// `node` loses power a second after it begins `what`, and is switched on when the run has ended.
-fn power(fleet: &Fleet, node: &str, what: &str) -> String {
-    let mut running = Running::start(fleet);
+fn power(cluster: &LabCluster, node: &str, what: &str) -> String {
+    let mut running = Running::start(cluster);
     assert!(running.until(node, what), "`{what}` never began on {node}");
     pause(secs(1));
-    fleet.lab.lab("kill", &[node]);
+    cluster.lab.lab("kill", &[node]);
     pause(secs(2));
-    fleet.lab.lab("start", &[node]);
+    cluster.lab.lab("start", &[node]);
     let (code, said) = running.end();
     println!("{said}");
-    eventually("the node answers", secs(60), || fleet.lab.try_on(node, "true", "").tried());
-    fleet.apply_whole("an apply after a power cut");
+    eventually("the node answers", secs(60), || cluster.lab.try_on(node, "true", "").tried());
+    cluster.apply_whole("an apply after a power cut");
     if code == 0 { "the same run went on".to_owned() } else { "the next apply went on".to_owned() }
 }
 
 /// A member is reinstalled, and something happens while it joins again.
-fn again(fleet: &Fleet, node: &str, what: &str, fault: fn(&Fleet, &str, &str) -> String) -> String {
-    fleet.reinstall(node);
-    fault(fleet, node, what)
+fn again(
+    cluster: &LabCluster,
+    node: &str,
+    what: &str,
+    fault: fn(&LabCluster, &str, &str) -> String,
+) -> String {
+    cluster.reinstall(node);
+    fault(cluster, node, what)
 }
 
-fn lock_held(fleet: &Fleet) -> String {
-    fleet.reinstall("w-1");
-    fleet.lab.lab("hold", &["w-1", "--for", "20s"]);
-    fleet.apply_whole("an apply while apt's lock is held");
+fn lock_held(cluster: &LabCluster) -> String {
+    cluster.reinstall("w-1");
+    cluster.lab.lab("hold", &["w-1", "--for", "20s"]);
+    cluster.apply_whole("an apply while apt's lock is held");
     String::new()
 }
 
-fn disk_full(fleet: &Fleet) -> String {
-    fleet.reinstall("w-1");
-    fleet.lab.lab("fill", &["w-1", "--leave", "60M"]);
-    let refused = fleet.lab.apply(super::fleet::INVENTORY);
+fn disk_full(cluster: &LabCluster) -> String {
+    cluster.reinstall("w-1");
+    cluster.lab.lab("fill", &["w-1", "--leave", "60M"]);
+    let refused = cluster.lab.apply(super::lab_cluster::INVENTORY);
     refused.assert_refused(PREFLIGHT, &["w-1", "are free for /var/lib"], "a full disk");
-    fleet.lab.lab("mend", &["w-1"]);
-    let mut running = Running::start(fleet);
+    cluster.lab.lab("mend", &["w-1"]);
+    let mut running = Running::start(cluster);
     assert!(running.until("w-1", "import"), "no import");
-    fleet.lab.lab("fill", &["w-1", "--leave", "4M"]);
+    cluster.lab.lab("fill", &["w-1", "--leave", "4M"]);
     let (code, said) = running.end();
     assert_ne!(code, 0);
     let full = said.to_lowercase().contains("no space left on device");
     assert!(full && said.contains("w-1"), "{said}");
-    fleet.lab.lab("mend", &["w-1"]);
-    fleet.apply_whole("an apply after a full disk");
+    cluster.lab.lab("mend", &["w-1"]);
+    cluster.apply_whole("an apply after a full disk");
     String::new()
 }
 
-fn bundle_damaged(fleet: &Fleet) -> String {
-    fleet.reinstall("w-1");
-    let said = super::running::with_damaged_bundle(fleet, "kubelet");
+fn bundle_damaged(cluster: &LabCluster) -> String {
+    cluster.reinstall("w-1");
+    let said = super::running::with_damaged_bundle(cluster, "kubelet");
     assert!(said.contains("kubelet") && said.contains("w-1"), "{said}");
-    let there = fleet.lab.on("w-1", "ls /usr/local/bin/kubelet 2>/dev/null; :");
+    let there = cluster.lab.on("w-1", "ls /usr/local/bin/kubelet 2>/dev/null; :");
     assert_eq!(there, "", "a damaged program was written");
-    fleet.apply_whole("an apply with the good bundle");
+    cluster.apply_whole("an apply with the good bundle");
     String::new()
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::fleet::{Fleet, INVENTORY};
+use super::lab_cluster::{INVENTORY, LabCluster};
 use super::running::Running;
 use super::support::{CONNECTION, PREFLIGHT, eventually, run, secs};
 use super::{Case, Start};
@@ -30,7 +30,7 @@ pub const CASES: &[Case] = &[
         answer: "never makes a second cluster: removes its dead member and node, and joins it",
         often: false,
         start: Start::Whole,
-        run: |fleet| reinstalled(fleet, "cp-1"),
+        run: |cluster| reinstalled(cluster, "cp-1"),
     },
     Case {
         name: "worker reinstalled",
@@ -38,7 +38,7 @@ pub const CASES: &[Case] = &[
         answer: "deletes the old Node object, by its UID, and joins it",
         often: false,
         start: Start::Whole,
-        run: |fleet| reinstalled(fleet, "w-1"),
+        run: |cluster| reinstalled(cluster, "w-1"),
     },
     Case {
         name: "node of another cluster",
@@ -74,19 +74,19 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-fn ca(fleet: &Fleet, node: &str) -> String {
-    fleet.lab.on(node, "sha256sum </etc/kubernetes/pki/ca.crt")
+fn ca(cluster: &LabCluster, node: &str) -> String {
+    cluster.lab.on(node, "sha256sum </etc/kubernetes/pki/ca.crt")
 }
 
-fn reinstalled(fleet: &Fleet, node: &str) -> String {
-    let before = ca(fleet, "cp-2");
-    fleet.reinstall(node);
-    let plan = fleet.lab.plan(INVENTORY);
+fn reinstalled(cluster: &LabCluster, node: &str) -> String {
+    let before = ca(cluster, "cp-2");
+    cluster.reinstall(node);
+    let plan = cluster.lab.plan(INVENTORY);
     assert_eq!(plan.ran.code, 0, "{}", plan.ran.both());
     assert!(!plan.ran.both().contains("start a new cluster"), "{}", plan.ran.both());
     let began = Instant::now();
-    fleet.apply_whole("an apply after a reinstallation");
-    assert_eq!(before, ca(fleet, node), "the same cluster");
+    cluster.apply_whole("an apply after a reinstallation");
+    assert_eq!(before, ca(cluster, node), "the same cluster");
     format!("whole again after {} s", began.elapsed().as_secs())
 }
 
@@ -94,66 +94,66 @@ const ETCDCTL: &str = "etcdctl --endpoints=https://127.0.0.1:2379 \
     --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/healthcheck-client.crt \
     --key=/etc/kubernetes/pki/etcd/healthcheck-client.key";
 
-fn aborted_after_member_add(fleet: &Fleet) -> String {
-    fleet.reinstall("cp-3");
-    let at = fleet.lab.nodes.iter().find(|node| node.name == "cp-3").unwrap().address.clone();
+fn aborted_after_member_add(cluster: &LabCluster) -> String {
+    cluster.reinstall("cp-3");
+    let at = cluster.lab.nodes.iter().find(|node| node.name == "cp-3").unwrap().address.clone();
     let old = format!(
         "id=$({ETCDCTL} member list | awk -F', ' '$3 == \"cp-3\" {{ print $1 }}'); \
         {ETCDCTL} member remove $id; {ETCDCTL} member add cp-3 --learner --peer-urls=https://{at}:2380"
     );
-    fleet.lab.on("cp-1", &old);
-    fleet.apply_whole("an apply after an aborted join");
+    cluster.lab.on("cp-1", &old);
+    cluster.apply_whole("an apply after an aborted join");
     String::new()
 }
 
-fn aborted_after_manifest(fleet: &Fleet) -> String {
-    fleet.reinstall("cp-3");
+fn aborted_after_manifest(cluster: &LabCluster) -> String {
+    cluster.reinstall("cp-3");
     let running = {
-        let mut running = Running::start(fleet);
+        let mut running = Running::start(cluster);
         assert!(running.until("cp-3", "up to etcd"));
         running
     };
-    fleet.lab.on(
+    cluster.lab.on(
         "cp-3",
         "timeout 60 sh -c 'until [ -e /etc/kubernetes/manifests/etcd.yaml ]; do sleep 0.05; done'; \
         systemctl kill --signal=KILL slipway-run-kubeadm.service",
     );
     let (code, said) = running.end();
     println!("{said}");
-    fleet.apply_whole("an apply after kubeadm was killed");
+    cluster.apply_whole("an apply after kubeadm was killed");
     format!("the first run ended with {code}")
 }
 
-fn foreign_node(fleet: &Fleet) -> String {
-    fleet.reinstall("w-1");
+fn foreign_node(cluster: &LabCluster) -> String {
+    cluster.reinstall("w-1");
     let request = "req -x509 -newkey rsa:2048 -nodes -subj /CN=other -days 2 -keyout /dev/null";
     let words: Vec<&str> = request.split(' ').collect();
     let certificate = run("openssl", &words, "").ok("openssl req");
     let plant = "mkdir -p /etc/kubernetes/pki && cat >/etc/kubernetes/pki/ca.crt";
-    fleet.lab.on_with("w-1", plant, &certificate);
-    let refused = fleet.lab.apply(INVENTORY);
+    cluster.lab.on_with("w-1", plant, &certificate);
+    let refused = cluster.lab.apply(INVENTORY);
     refused.assert_refused(PREFLIGHT, &["w-1", "another cluster", "sha256:"], "a foreign node");
-    fleet.lab.on("w-1", "rm -r /etc/kubernetes");
-    fleet.apply_whole("an apply after the foreign certificate is gone");
+    cluster.lab.on("w-1", "rm -r /etc/kubernetes");
+    cluster.apply_whole("an apply after the foreign certificate is gone");
     String::new()
 }
 
-fn two_operators(fleet: &Fleet) -> String {
-    fleet.reinstall("w-1");
-    let mut first = Running::start(fleet);
+fn two_operators(cluster: &LabCluster) -> String {
+    cluster.reinstall("w-1");
+    let mut first = Running::start(cluster);
     assert!(first.until("w-1", ""), "the first run changes nothing");
-    let second = fleet.lab.apply(INVENTORY);
+    let second = cluster.lab.apply(INVENTORY);
     let own = format!("process {}", first.id());
     second.assert_refused(PREFLIGHT, &["another run holds", &own, "since"], "a second operator");
     let (code, said) = first.end();
     assert_eq!(code, 0, "the first run was disturbed:\n{said}");
-    fleet.apply_whole("an apply after both");
+    cluster.apply_whole("an apply after both");
     String::new()
 }
 
-fn silent_operator(fleet: &Fleet) -> String {
-    fleet.reinstall("w-1");
-    let mut first = Running::start(fleet);
+fn silent_operator(cluster: &LabCluster) -> String {
+    cluster.reinstall("w-1");
+    let mut first = Running::start(cluster);
     assert!(first.until("w-1", "import"), "no import");
     let id = first.id().to_string();
     run("kill", &["-STOP", &id], "").ok("kill -STOP");
@@ -161,7 +161,7 @@ fn silent_operator(fleet: &Fleet) -> String {
     let mut free = Duration::ZERO;
     eventually("the nodes are free", secs(60), || {
         free = began.elapsed();
-        let second = fleet.lab.apply(INVENTORY);
+        let second = cluster.lab.apply(INVENTORY);
         if second.ran.code == 0 { Ok(()) } else { Err(second.ran.both()) }
     });
     run("kill", &["-CONT", &id], "").ok("kill -CONT");
@@ -170,20 +170,20 @@ fn silent_operator(fleet: &Fleet) -> String {
     let (code, said) = first.end();
     assert!(changes.is_empty(), "a run that had lost its lease went on: {changes:#?}");
     assert!([0, CONNECTION].contains(&code), "exit code {code}:\n{said}");
-    fleet.apply_whole("an apply after a silent operator");
+    cluster.apply_whole("an apply after a silent operator");
     assert!(free < Duration::from_secs(30), "free after {} s", free.as_secs());
     format!("an apply that began {} s after the silence did all", free.as_secs())
 }
 
-fn dead_worker(fleet: &Fleet) -> String {
-    fleet.lab.lab("kill", &["w-1"]);
-    fleet.lab.on("cp-2", "rm /etc/sysctl.d/*slipway*");
-    let run = fleet.lab.apply(INVENTORY);
+fn dead_worker(cluster: &LabCluster) -> String {
+    cluster.lab.lab("kill", &["w-1"]);
+    cluster.lab.on("cp-2", "rm /etc/sysctl.d/*slipway*");
+    let run = cluster.lab.apply(INVENTORY);
     assert_eq!(run.ran.code, CONNECTION, "{}", run.ran.both());
     assert!(run.ran.both().contains("w-1"), "{}", run.ran.both());
     assert!(run.events("changing").count() > 0, "nothing was done:\n{}", run.ran.both());
-    fleet.lab.on("cp-2", "ls /etc/sysctl.d/*slipway*");
-    fleet.lab.lab("start", &["w-1"]);
-    fleet.whole();
+    cluster.lab.on("cp-2", "ls /etc/sysctl.d/*slipway*");
+    cluster.lab.lab("start", &["w-1"]);
+    cluster.whole();
     String::new()
 }

@@ -9,14 +9,15 @@ use super::support;
 
 mod attacks;
 mod edits;
-pub mod fleet;
 mod interruptions;
+pub mod lab_cluster;
 mod membership;
+mod network;
 mod preflight;
 mod report;
 mod running;
 
-use fleet::Fleet;
+use lab_cluster::LabCluster;
 use report::Report;
 
 /// One thing that goes wrong.
@@ -32,12 +33,18 @@ pub struct Case {
     /// What the lab is at its begin.
     pub start: Start,
     /// Breaks it and looks; panics when slipway does anything else. Gives figures worth telling.
-    pub run: fn(&Fleet) -> String,
+    pub run: fn(&LabCluster) -> String,
 }
 
 /// All cases, as the report shows them.
-const CASES: &[&[Case]] =
-    &[preflight::CASES, interruptions::CASES, membership::CASES, edits::CASES, attacks::CASES];
+const CASES: &[&[Case]] = &[
+    preflight::CASES,
+    interruptions::CASES,
+    membership::CASES,
+    edits::CASES,
+    attacks::CASES,
+    network::CASES,
+];
 
 /// What the lab is when a case begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,9 +56,9 @@ pub enum Start {
 }
 
 /// Runs the cases that `make test` runs and that begin so; the first that fails ends it.
-pub fn often(fleet: &Fleet, start: Start) {
+pub fn often(cluster: &LabCluster, start: Start) {
     for case in CASES.iter().copied().flatten().filter(|case| case.often && case.start == start) {
-        support::part(case.name, || println!("{}", (case.run)(fleet)));
+        support::part(case.name, || println!("{}", (case.run)(cluster)));
     }
 }
 
@@ -65,10 +72,10 @@ pub fn sweep() {
     let mut report = Report::open();
     cases.retain(|case| !report.has_passed(case));
     if !cases.is_empty() {
-        let mut fleet = Fleet::up("t-faults");
-        fleet.keep_bare();
+        let mut cluster = LabCluster::up("t-faults");
+        cluster.keep_bare();
         for case in cases {
-            let result = support::part(case.name, || fleet.attempt(case));
+            let result = support::part(case.name, || cluster.attempt(case));
             report.add(case, result);
         }
     }

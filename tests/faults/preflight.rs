@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::fleet::{Fleet, INVENTORY};
+use super::lab_cluster::{INVENTORY, LabCluster};
 use super::support::{CONNECTION, PREFLIGHT, run, snapshot};
 use super::{Case, Start};
 
@@ -89,54 +89,58 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-fn port_taken(fleet: &Fleet) -> String {
+fn port_taken(cluster: &LabCluster) -> String {
     const LISTEN: &str = "systemd-run --quiet --collect --unit=stranger perl -MSocket -e \
         'socket(S, PF_INET, SOCK_STREAM, 0) && bind(S, sockaddr_in(6443, INADDR_ANY)) && \
         listen(S, 1) or die; sleep 600' && \
         timeout 10 sh -c 'until ss -Hltn | grep -q :6443; do sleep 0.1; done'";
-    fleet.lab.on("cp-2", LISTEN);
-    fleet.lab.apply(INVENTORY).assert_refused(PREFLIGHT, &["cp-2", "6443", "perl"], "a port");
-    fleet.lab.on("cp-2", "systemctl stop stranger");
+    cluster.lab.on("cp-2", LISTEN);
+    cluster.lab.apply(INVENTORY).assert_refused(PREFLIGHT, &["cp-2", "6443", "perl"], "a port");
+    cluster.lab.on("cp-2", "systemctl stop stranger");
     String::new()
 }
 
-fn duplicate_machine_id(fleet: &Fleet) -> String {
-    let id = fleet.lab.on("cp-1", "cat /etc/machine-id");
-    let own = fleet.lab.on("cp-3", "cat /etc/machine-id");
-    fleet.lab.on_with("cp-3", "cat >/etc/machine-id", &id);
-    fleet.lab.apply(INVENTORY).assert_refused(PREFLIGHT, &["cp-1", "cp-3", "machine-id"], "twins");
-    fleet.lab.on_with("cp-3", "cat >/etc/machine-id", &own);
+fn duplicate_machine_id(cluster: &LabCluster) -> String {
+    let id = cluster.lab.on("cp-1", "cat /etc/machine-id");
+    let own = cluster.lab.on("cp-3", "cat /etc/machine-id");
+    cluster.lab.on_with("cp-3", "cat >/etc/machine-id", &id);
+    cluster.lab.apply(INVENTORY).assert_refused(
+        PREFLIGHT,
+        &["cp-1", "cp-3", "machine-id"],
+        "twins",
+    );
+    cluster.lab.on_with("cp-3", "cat >/etc/machine-id", &own);
     String::new()
 }
 
-fn clock_wrong(fleet: &Fleet) -> String {
+fn clock_wrong(cluster: &LabCluster) -> String {
     const AHEAD: &str = "printf '#!/bin/sh\\nexec /usr/bin/date -d \"+600 seconds\" \"$@\"\\n' \
         >/usr/local/sbin/date && chmod +x /usr/local/sbin/date";
-    fleet.lab.on("w-1", AHEAD);
-    let said = fleet.lab.plan(INVENTORY).ran.both();
-    fleet.lab.on("w-1", "rm /usr/local/sbin/date");
+    cluster.lab.on("w-1", AHEAD);
+    let said = cluster.lab.plan(INVENTORY).ran.both();
+    cluster.lab.on("w-1", "rm /usr/local/sbin/date");
     assert!(said.contains("clock") && said.contains("w-1"), "{said}");
     String::new()
 }
 
-fn vip_taken(fleet: &Fleet) -> String {
-    let vip = fleet.lab.address(100);
-    let gateway = fleet.lab.address(1);
+fn vip_taken(cluster: &LabCluster) -> String {
+    let vip = cluster.lab.address(100);
+    let gateway = cluster.lab.address(1);
     let shown = run("ip", &["-o", "-4", "addr", "show", "to", &gateway], "").stdout;
     let bridge = shown.split_whitespace().nth(1).unwrap().to_owned();
     let address = format!("{vip}/32");
     run("ip", &["addr", "add", &address, "dev", &bridge], "").ok("a stranger takes the address");
-    let refused = fleet.lab.apply(INVENTORY);
+    let refused = cluster.lab.apply(INVENTORY);
     run("ip", &["addr", "del", &address, "dev", &bridge], "").ok("the stranger leaves");
     let mac = fs::read_to_string(format!("/sys/class/net/{bridge}/address")).unwrap();
     refused.assert_refused(PREFLIGHT, &[&vip, mac.trim()], "a stranger at the virtual IP");
     String::new()
 }
 
-fn key_file_open(fleet: &Fleet) -> String {
-    let key = fleet.lab.file("id_ed25519").display().to_string();
+fn key_file_open(cluster: &LabCluster) -> String {
+    let key = cluster.lab.file("id_ed25519").display().to_string();
     run("chmod", &["0644", &key], "").ok("chmod");
-    let refused = fleet.lab.apply(INVENTORY);
+    let refused = cluster.lab.apply(INVENTORY);
     run("chmod", &["0600", &key], "").ok("chmod");
     assert_ne!(refused.ran.code, 0);
     assert!(refused.ran.both().contains("chmod 600"), "{}", refused.ran.both());
@@ -144,17 +148,17 @@ fn key_file_open(fleet: &Fleet) -> String {
     String::new()
 }
 
-fn host_key_changed(fleet: &Fleet) -> String {
-    let path = fleet.lab.file("known_hosts");
+fn host_key_changed(cluster: &LabCluster) -> String {
+    let path = cluster.lab.file("known_hosts");
     let known = fs::read_to_string(&path).unwrap();
-    let worker = fleet.lab.workers().next().unwrap().address.clone();
-    let plane = fleet.lab.control_planes().next().unwrap().address.clone();
+    let worker = cluster.lab.workers().next().unwrap().address.clone();
+    let plane = cluster.lab.control_planes().next().unwrap().address.clone();
     let key = |address: &str| {
         let line = known.lines().find(|line| line.starts_with(address)).unwrap();
         line.split_once(' ').unwrap().1.to_owned()
     };
     fs::write(&path, known.replace(&key(&worker), &key(&plane))).unwrap();
-    let refused = fleet.lab.apply(INVENTORY);
+    let refused = cluster.lab.apply(INVENTORY);
     fs::write(&path, &known).unwrap();
     refused.assert_refused(CONNECTION, &["w-1"], "another host key");
     assert!(refused.ran.both().matches("SHA256:").count() >= 2, "{}", refused.ran.both());
@@ -162,53 +166,53 @@ fn host_key_changed(fleet: &Fleet) -> String {
 }
 
 /// What the node's `uname` prints instead; slipway's probes find it first.
-fn with_hostile_uname(fleet: &Fleet, script: &str) -> (i32, String) {
+fn with_hostile_uname(cluster: &LabCluster, script: &str) -> (i32, String) {
     let plant = "cat >/usr/local/sbin/uname && chmod +x /usr/local/sbin/uname";
-    fleet.lab.on_with("w-1", plant, &format!("#!/bin/sh\n{script}\n"));
-    let run = fleet.lab.apply(INVENTORY);
-    fleet.lab.on("w-1", "rm /usr/local/sbin/uname");
+    cluster.lab.on_with("w-1", plant, &format!("#!/bin/sh\n{script}\n"));
+    let run = cluster.lab.apply(INVENTORY);
+    cluster.lab.on("w-1", "rm /usr/local/sbin/uname");
     assert_eq!(run.events("changing").count(), 0);
     (run.ran.code, format!("{}{}", run.ran.stdout, run.ran.stderr))
 }
 
-fn hostile_megabytes(fleet: &Fleet) -> String {
-    let (code, said) = with_hostile_uname(fleet, "head -c 20000000 /dev/zero | tr '\\0' x");
+fn hostile_megabytes(cluster: &LabCluster) -> String {
+    let (code, said) = with_hostile_uname(cluster, "head -c 20000000 /dev/zero | tr '\\0' x");
     assert_ne!(code, 0);
     assert!(said.len() < 100_000 && said.contains("w-1"), "{} bytes", said.len());
     String::new()
 }
 
-fn hostile_escapes(fleet: &Fleet) -> String {
+fn hostile_escapes(cluster: &LabCluster) -> String {
     let script = "printf 'x86_64\\033[2J\\033]0;title\\007\\n[sudo] password for root: '";
-    let (code, said) = with_hostile_uname(fleet, script);
+    let (code, said) = with_hostile_uname(cluster, script);
     assert_ne!(code, 0);
     assert!(!said.contains('\u{1b}') && !said.contains('\u{7}'), "control characters came through");
     String::new()
 }
 
-fn symlink_planted(fleet: &Fleet) -> String {
+fn symlink_planted(cluster: &LabCluster) -> String {
     const PLANT: &str = "echo precious >/root/precious; mkdir -p /etc/containerd && \
         ln -s /root/precious /etc/containerd/config.toml";
-    fleet.lab.on("w-1", PLANT);
-    let before = snapshot::ours(&fleet.lab, &["w-1"]);
+    cluster.lab.on("w-1", PLANT);
+    let before = snapshot::ours(&cluster.lab, &["w-1"]);
     let words = ["w-1", "/etc/containerd/config.toml", "no regular file"];
-    fleet.lab.apply(INVENTORY).assert_refused(PREFLIGHT, &words, "a planted link");
-    snapshot::assert_same(&before, &snapshot::ours(&fleet.lab, &["w-1"]), "a planted link");
-    assert_eq!(fleet.lab.on("w-1", "cat /root/precious"), "precious\n");
-    fleet.lab.on("w-1", "rm -r /etc/containerd /root/precious");
+    cluster.lab.apply(INVENTORY).assert_refused(PREFLIGHT, &words, "a planted link");
+    snapshot::assert_same(&before, &snapshot::ours(&cluster.lab, &["w-1"]), "a planted link");
+    assert_eq!(cluster.lab.on("w-1", "cat /root/precious"), "precious\n");
+    cluster.lab.on("w-1", "rm -r /etc/containerd /root/precious");
     String::new()
 }
 
-fn operators_disk_full(fleet: &Fleet) -> String {
-    let state = fleet.lab.file(".slipway");
+fn operators_disk_full(cluster: &LabCluster) -> String {
+    let state = cluster.lab.file(".slipway");
     fs::create_dir_all(&state).unwrap();
     let at = state.display().to_string();
     let options = ["-t", "tmpfs", "-o", "size=4k", "tmpfs", &at];
     run("mount", &options, "").ok("a small disk");
-    let refused = fleet.lab.apply(INVENTORY);
+    let refused = cluster.lab.apply(INVENTORY);
     run("umount", &[&at], "").ok("umount");
     fs::remove_dir_all(&state).unwrap();
-    let _ = fs::remove_file(fleet.lab.file("slipway.lock"));
+    let _ = fs::remove_file(cluster.lab.file("slipway.lock"));
     assert_ne!(refused.ran.code, 0);
     assert_eq!(refused.events("changing").count(), 0, "{}", refused.ran.both());
     assert!(refused.ran.both().contains("No space left"), "{}", refused.ran.both());

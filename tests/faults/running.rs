@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::fleet::{Fleet, INVENTORY};
+use super::lab_cluster::{INVENTORY, LabCluster};
 
 pub struct Running {
     child: Child,
@@ -16,8 +16,8 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn start(fleet: &Fleet) -> Self {
-        let inventory = fleet.lab.file(INVENTORY);
+    pub fn start(cluster: &LabCluster) -> Self {
+        let inventory = cluster.lab.file(INVENTORY);
         let mut child = Command::new(env!("CARGO_BIN_EXE_slipway"))
             .args(["apply", "--yes", "--output", "json", "-i"])
             .arg(inventory)
@@ -92,7 +92,7 @@ impl Running {
 }
 
 /// What an apply says whose bundle has a wrong byte in `program`; it must fail.
-pub fn with_damaged_bundle(fleet: &Fleet, program: &str) -> String {
+pub fn with_damaged_bundle(cluster: &LabCluster, program: &str) -> String {
     use super::support::{KUBERNETES, run};
     let good = slipway::bundle::Bundle::locate(KUBERNETES, "amd64");
     let cache = tempfile::tempdir_in(good.parent().unwrap().parent().unwrap()).unwrap();
@@ -108,7 +108,7 @@ pub fn with_damaged_bundle(fleet: &Fleet, program: &str) -> String {
     std::fs::write(&file, bytes).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_slipway"))
         .args(["apply", "--yes", "-i"])
-        .arg(fleet.lab.file(INVENTORY))
+        .arg(cluster.lab.file(INVENTORY))
         .env("SLIPWAY_CACHE", cache.path())
         .stdin(Stdio::null())
         .output()

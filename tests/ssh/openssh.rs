@@ -94,11 +94,12 @@ async fn commands_work() {
 async fn who_comes_second_hears_who_was_first() {
     let sshd = Sshd::start("ed25519").await;
     let host = sshd.connect().await;
-    let beat = Duration::from_millis(50);
-    let hold = host.hold(&Cmd::shell("echo held; cat >/dev/null"), beat).await.unwrap().unwrap();
+    let heartbeat = Duration::from_millis(50);
+    let hold =
+        host.hold(&Cmd::shell("echo held; cat >/dev/null"), heartbeat).await.unwrap().unwrap();
     for _ in 0..10 {
         let taken = Cmd::shell("echo somebody, since then; exit 75");
-        let output = host.hold(&taken, beat).await.unwrap().err().unwrap();
+        let output = host.hold(&taken, heartbeat).await.unwrap().err().unwrap();
         assert_eq!((output.code, output.text().trim()), (75, "somebody, since then"));
     }
     assert!(!hold.is_lost());
@@ -222,12 +223,12 @@ async fn within_an_agent() {
 
 #[tokio::test]
 async fn few_sessions_are_enough() {
-    let beat = Duration::from_millis(50);
+    let heartbeat = Duration::from_millis(50);
     let lease = Cmd::shell("echo held; cat >/dev/null");
     for allowed in [4, 3, 2] {
         let sshd = Sshd::with("ed25519", &format!("MaxSessions {allowed}\n"), "").await;
         let host = Arc::new(sshd.connect().await);
-        let hold = host.hold(&lease, beat).await.unwrap().unwrap();
+        let hold = host.hold(&lease, heartbeat).await.unwrap().unwrap();
         let mut running = tokio::task::JoinSet::new();
         for _ in 0..12 {
             let host = Arc::clone(&host);
@@ -243,7 +244,7 @@ async fn few_sessions_are_enough() {
     let sshd = Sshd::with("ed25519", "MaxSessions 1\n", "").await;
     let host = sshd.connect().await;
     assert!(host.run(&Cmd::new("true")).await.unwrap().ok());
-    let _hold = host.hold(&lease, beat).await.unwrap().unwrap();
+    let _hold = host.hold(&lease, heartbeat).await.unwrap().unwrap();
     let error = host.run(&Cmd::new("true")).await.unwrap_err();
     let hint = "its sshd must allow 2 sessions on one connection, better 4 (MaxSessions)";
     assert_eq!((error.kind(), error.advice()), (Kind::Connection, Some(hint)), "{error}");

@@ -41,7 +41,7 @@ const SHOWN: &[Change] = &[
         id: "absence of ClusterRoleBinding kubeadm:node-autoapprove-bootstrap",
         says: "remove",
     },
-    Change { node: "cp-1", id: "taints of cp-1", says: TAINT },
+    Change { node: "cp-1", id: "taints of cp-2", says: TAINT },
     Change { node: "cp-2", id: "static pod kube-apiserver", says: "-    - --profiling=false" },
     Change { node: "w-1", id: "kubelet's configuration", says: "+rotateCertificates: true" },
     Change { node: "w-2", id: "Calico's /etc/cni/net.d/10-calico.conflist", says: "gone" },
@@ -71,7 +71,7 @@ pub fn is_shown_and_put_back(lab: &Lab, kube: &Kube, meanwhile: impl FnOnce()) {
     kube.get(&["get", "clusterrolebinding", ROTATION]);
     let binding = kube.run(&["get", "clusterrolebinding", APPROVAL]);
     assert!(binding.stderr.contains("NotFound"), "{}", binding.both());
-    let taints = kube.get(&["get", "node", "cp-1", "-o", "jsonpath={.spec.taints}"]);
+    let taints = kube.get(&["get", "node", "cp-2", "-o", "jsonpath={.spec.taints}"]);
     assert!(taints.contains(TAINT), "{taints}");
     let count = |node, text| lab.on(node, text).trim().to_owned();
     let manifest = "grep -c profiling /etc/kubernetes/manifests/kube-apiserver.yaml || :";
@@ -89,7 +89,8 @@ fn change(lab: &Lab, kube: &Kube) {
     let role = "--clusterrole=system:certificates.k8s.io:certificatesigningrequests:nodeclient";
     let group = "--group=system:bootstrappers:kubeadm:default-node-token";
     kube.get(&["create", "clusterrolebinding", APPROVAL, role, group]);
-    kube.get(&["taint", "node", "cp-1", &format!("{TAINT}-")]);
+    // The inventory gives cp-1 taints of its own, in place of this one.
+    kube.get(&["taint", "node", "cp-2", &format!("{TAINT}-")]);
     let flag = r"sed -i 's/^    - --secure-port=.*/&\n    - --profiling=false/' /etc/kubernetes/manifests/kube-apiserver.yaml";
     lab.on("cp-2", flag);
     let rotation = "sed -i 's/rotateCertificates: true/rotateCertificates: false/' /var/lib/kubelet/config.yaml";

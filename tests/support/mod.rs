@@ -90,7 +90,7 @@ pub fn eventually<T>(
     let began = Instant::now();
     match soon(limit, attempt) {
         Ok(value) => (value, began.elapsed()),
-        Err(last) => panic!("waited {} s in vain until {what}:\n{last}", limit.as_secs()),
+        Err(last) => panic!("timed out after {} s waiting until {what}:\n{last}", limit.as_secs()),
     }
 }
 

@@ -42,7 +42,7 @@ pub fn changes_nothing(lab: &Lab) {
 
 /// The plan that the cluster was made by is bound to there being none; a new one says so.
 pub fn an_old_plan_is_refused(lab: &Lab, old: &str) {
-    let words = &["does not hold any more", "identity: new when planned"];
+    let words = &["is out of date", "identity: new when planned"];
     lab.apply_plan(INVENTORY, old).assert_refused(OUTDATED, words, "the plan of a new cluster");
     let plan = lab.save_plan(INVENTORY, "nothing.json");
     assert_eq!(plan.ran.code, 0, "plan --exit-code:\n{}", plan.ran.both());

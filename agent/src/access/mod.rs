@@ -1,8 +1,8 @@
-//! What gives one cluster its rights at the hub: names and objects, as pure functions of its name.
+//! The rights of one cluster at the hub: names and objects, as pure functions of the cluster's name.
 //!
 //! A bootstrap account may ask for one certificate, under one name. A member may read its own
-//! registration and manifest sets and write their status, hold its own Lease, and renew. Nobody of
-//! them reads a Secret or writes a spec.
+//! registration and manifest sets and write their status, renew its Lease and its certificate. Neither
+//! reads a Secret or writes a spec.
 
 mod request;
 
@@ -18,7 +18,7 @@ use crate::api::GROUP;
 use crate::apply::dynamic;
 use crate::error::Result;
 
-pub use request::{Asked, key_of, request, signing_request};
+pub use request::{ParsedRequest, key_of, request, signing_request};
 
 /// The group of all members, the organisation of their certificates.
 pub const MEMBERS: &str = "mcp:clusters";
@@ -49,19 +49,19 @@ pub fn bootstrap_account(cluster: &str) -> String {
     format!("mcp-bootstrap-{cluster}")
 }
 
-/// The user that a bootstrap token stands for.
+/// The user whom a bootstrap token authenticates.
 #[must_use]
 pub fn bootstrap_user(cluster: &str) -> String {
     format!("system:serviceaccount:{}:{}", namespace(cluster), bootstrap_account(cluster))
 }
 
-/// The user that a member's certificate stands for, its common name.
+/// The user whom a member's certificate authenticates: its common name.
 #[must_use]
 pub fn member_user(cluster: &str) -> String {
     format!("mcp:cluster:{cluster}:agent")
 }
 
-/// The user that a member's token stands for.
+/// The user whom a member's token authenticates.
 #[must_use]
 pub fn token_user(cluster: &str) -> String {
     format!("system:serviceaccount:{}:{AGENT}", namespace(cluster))
@@ -81,73 +81,76 @@ pub fn request_cluster(name: &str) -> Option<&str> {
     rest.strip_suffix(".bootstrap").or_else(|| rest.strip_suffix(".renewal"))
 }
 
-/// The name of the cluster-wide roles and bindings of a member and of its bootstrap account.
+/// The name of the cluster roles and bindings of a member and of its bootstrap account.
 #[must_use]
 pub fn role_name(cluster: &str, bootstrap: bool) -> String {
     format!("mcp:{}:{cluster}", if bootstrap { "bootstrap" } else { "cluster" })
 }
 
-/// All objects that give a member its rights, in the order in which they are applied. They belong to
-/// the registration `owner`, and the hub's garbage collector removes them after it at the latest.
+/// All objects that give a member its rights, in the order in which they are applied. The registration
+/// `owner` owns them, so the hub's garbage collector removes what the controller does not.
 ///
 /// # Errors
-/// None that a name could cause.
+/// None that depends on the name.
 pub fn objects(cluster: &str, owner: &OwnerReference) -> Result<Vec<DynamicObject>> {
     let own = namespace(cluster);
     let role = role_name(cluster, false);
-    let within = |name: &str| within(cluster, name);
+    let namespaced = |name: &str| namespaced(cluster, name);
     let member = || Some(vec![user(&member_user(cluster)), account(&own, AGENT)]);
     Ok(vec![
-        dynamic(&Namespace { metadata: wide(cluster, &own, owner), ..Namespace::default() })?,
+        dynamic(&Namespace {
+            metadata: cluster_scoped(cluster, &own, owner),
+            ..Namespace::default()
+        })?,
         dynamic(&ClusterRole {
-            metadata: wide(cluster, &role, owner),
+            metadata: cluster_scoped(cluster, &role, owner),
             rules: Some(member_rules(cluster)),
             aggregation_rule: None,
         })?,
         dynamic(&ClusterRoleBinding {
-            metadata: wide(cluster, &role, owner),
-            role_ref: refer("ClusterRole", &role),
+            metadata: cluster_scoped(cluster, &role, owner),
+            role_ref: role_ref("ClusterRole", &role),
             subjects: member(),
         })?,
-        dynamic(&Role { metadata: within(AGENT), rules: Some(own_rules()) })?,
+        dynamic(&Role { metadata: namespaced(AGENT), rules: Some(own_rules()) })?,
         dynamic(&RoleBinding {
-            metadata: within(AGENT),
-            role_ref: refer("Role", AGENT),
+            metadata: namespaced(AGENT),
+            role_ref: role_ref("Role", AGENT),
             subjects: member(),
         })?,
         dynamic(&Role {
-            metadata: within(TOKEN_ROLE),
+            metadata: namespaced(TOKEN_ROLE),
             rules: Some(vec![rule(&[""], &["serviceaccounts/token"], &["create"], &[AGENT])]),
         })?,
-        dynamic(&silent_account(within(AGENT)))?,
-        dynamic(&Lease { metadata: within(AGENT), spec: None })?,
+        dynamic(&unmounted_account(namespaced(AGENT)))?,
+        dynamic(&Lease { metadata: namespaced(AGENT), spec: None })?,
     ])
 }
 
-/// The objects that let a cluster ask for its first certificate; they go once it has joined.
+/// The objects that let a cluster ask for its first certificate; removed once it has joined.
 ///
 /// # Errors
-/// None that a name could cause.
+/// None that depends on the name.
 pub fn bootstrap_objects(cluster: &str, owner: &OwnerReference) -> Result<Vec<DynamicObject>> {
     let (own, role) = (namespace(cluster), role_name(cluster, true));
     let bootstrap = bootstrap_account(cluster);
     Ok(vec![
-        dynamic(&silent_account(within(cluster, &bootstrap)))?,
+        dynamic(&unmounted_account(namespaced(cluster, &bootstrap)))?,
         dynamic(&ClusterRole {
-            metadata: wide(cluster, &role, owner),
+            metadata: cluster_scoped(cluster, &role, owner),
             rules: Some(request_rules(&request_name(cluster, false), &["get"])),
             aggregation_rule: None,
         })?,
         dynamic(&ClusterRoleBinding {
-            metadata: wide(cluster, &role, owner),
-            role_ref: refer("ClusterRole", &role),
+            metadata: cluster_scoped(cluster, &role, owner),
+            role_ref: role_ref("ClusterRole", &role),
             subjects: Some(vec![account(&own, &bootstrap)]),
         })?,
     ])
 }
 
 /// The metadata of an object outside the cluster's namespace.
-fn wide(cluster: &str, name: &str, owner: &OwnerReference) -> ObjectMeta {
+fn cluster_scoped(cluster: &str, name: &str, owner: &OwnerReference) -> ObjectMeta {
     ObjectMeta {
         name: Some(name.to_owned()),
         labels: Some([(CLUSTER_LABEL.to_owned(), cluster.to_owned())].into()),
@@ -157,7 +160,7 @@ fn wide(cluster: &str, name: &str, owner: &OwnerReference) -> ObjectMeta {
 }
 
 /// The metadata of an object in the cluster's namespace.
-fn within(cluster: &str, name: &str) -> ObjectMeta {
+fn namespaced(cluster: &str, name: &str) -> ObjectMeta {
     ObjectMeta {
         name: Some(name.to_owned()),
         namespace: Some(namespace(cluster)),
@@ -166,8 +169,8 @@ fn within(cluster: &str, name: &str) -> ObjectMeta {
     }
 }
 
-/// An account whose tokens no pod gets by itself.
-fn silent_account(metadata: ObjectMeta) -> ServiceAccount {
+/// An account whose tokens are not mounted into pods.
+fn unmounted_account(metadata: ObjectMeta) -> ServiceAccount {
     ServiceAccount {
         metadata,
         automount_service_account_token: Some(false),
@@ -175,8 +178,8 @@ fn silent_account(metadata: ObjectMeta) -> ServiceAccount {
     }
 }
 
-/// Lets a member make tokens for itself, and its bootstrap account the first one of them. The hub's
-/// controller writes this only where a certificate was approved and never issued.
+/// Lets a member make tokens for itself, and its bootstrap account the first of them. The hub's controller
+/// writes this only where a certificate was approved and not issued.
 #[must_use]
 pub fn token_binding(cluster: &str) -> RoleBinding {
     let own = namespace(cluster);
@@ -186,8 +189,8 @@ pub fn token_binding(cluster: &str) -> RoleBinding {
         account(&own, &bootstrap_account(cluster)),
     ];
     RoleBinding {
-        metadata: within(cluster, TOKEN_ROLE),
-        role_ref: refer("Role", TOKEN_ROLE),
+        metadata: namespaced(cluster, TOKEN_ROLE),
+        role_ref: role_ref("Role", TOKEN_ROLE),
         subjects: Some(subjects),
     }
 }
@@ -228,7 +231,7 @@ fn rule(groups: &[&str], resources: &[&str], verbs: &[&str], names: &[&str]) -> 
     }
 }
 
-fn refer(kind: &str, name: &str) -> RoleRef {
+fn role_ref(kind: &str, name: &str) -> RoleRef {
     RoleRef {
         api_group: "rbac.authorization.k8s.io".to_owned(),
         kind: kind.to_owned(),

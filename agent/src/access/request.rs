@@ -1,4 +1,4 @@
-//! Certificate requests: what a member asks for, and what is read from what somebody asked for.
+//! Certificate requests: those that a member makes, and the parsing of those that anybody made.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use x509_parser::prelude::{AttributeTypeAndValue, FromDer as _};
 use super::{MEMBERS, SIGNER, member_user, request_name};
 use crate::error::{Error, Result};
 
-/// No member's request is as long as this many bytes; longer ones are not read.
-const LONGEST: usize = 16 * 1024;
+/// The longest request that is parsed, in bytes; a member's is far shorter.
+const SIZE_LIMIT: usize = 16 * 1024;
 
 /// The request for a certificate of `cluster` for `key`, as PEM.
 ///
@@ -56,19 +56,19 @@ pub fn request(
     }
 }
 
-/// What a request asks for, once its signature proved that the asker has the key.
+/// What a request asks for; its signature has proved that whoever made it has the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct ParsedRequest {
     /// The common names.
     pub common_names: Vec<String>,
     /// The organisations.
     pub organizations: Vec<String>,
-    /// Whether it asks for anything else: other names, addresses, rights.
-    pub more: bool,
+    /// Whether it asks for anything else: other names, addresses, extensions.
+    pub extras: bool,
 }
 
-impl Asked {
-    /// Reads a request as PEM, which anybody may have written.
+impl ParsedRequest {
+    /// Parses a request as PEM, which anybody may have written.
     ///
     /// # Errors
     /// If it is no request, too long, or not signed by the key that it names.
@@ -90,8 +90,8 @@ impl Asked {
             let names = common_names.len().saturating_add(organizations.len());
             let extensions =
                 request.requested_extensions().is_some_and(|mut all| all.next().is_some());
-            let more = extensions || info.subject.iter_attributes().count() != names;
-            Ok(Self { common_names, organizations, more })
+            let extras = extensions || info.subject.iter_attributes().count() != names;
+            Ok(Self { common_names, organizations, extras })
         })
     }
 }
@@ -108,7 +108,7 @@ fn with_request<T>(
     pem: &[u8],
     read: impl FnOnce(&X509CertificationRequest<'_>) -> Result<T>,
 ) -> Result<T> {
-    if pem.len() > LONGEST {
+    if pem.len() > SIZE_LIMIT {
         return Err(invalid("it is too long"));
     }
     let der = block(pem).ok_or_else(|| invalid("it is not one PEM block and nothing else"))?;
@@ -120,8 +120,8 @@ fn with_request<T>(
     read(&request)
 }
 
-/// The content of one PEM block and nothing else. Not read by a PEM library: those skip what they do not
-/// understand, each in its own way, and whoever signs uses another one.
+/// The content of a text that is one PEM block and nothing else. Not parsed by a PEM library: libraries
+/// skip what they do not understand, each in its own way, and the signer uses another library.
 fn block(pem: &[u8]) -> Option<Vec<u8>> {
     let body = std::str::from_utf8(pem)
         .ok()?
@@ -146,10 +146,10 @@ mod tests {
     fn a_members_request_is_read_as_it_was_meant() {
         let key = key();
         let pem = signing_request("east-1", &key).unwrap();
-        let asked = Asked::parse(pem.as_bytes()).unwrap();
-        assert_eq!(asked.common_names, ["mcp:cluster:east-1:agent"]);
-        assert_eq!(asked.organizations, ["mcp:clusters"]);
-        assert!(!asked.more);
+        let parsed = ParsedRequest::parse(pem.as_bytes()).unwrap();
+        assert_eq!(parsed.common_names, ["mcp:cluster:east-1:agent"]);
+        assert_eq!(parsed.organizations, ["mcp:clusters"]);
+        assert!(!parsed.extras);
         use rcgen::PublicKeyData as _;
         assert_eq!(key_of(pem.as_bytes()).unwrap(), key.subject_public_key_info());
     }
@@ -172,10 +172,10 @@ mod tests {
             format!("{own}after\n"),
             header,
         ] {
-            assert!(Asked::parse(pem.as_bytes()).is_err(), "{pem}");
+            assert!(ParsedRequest::parse(pem.as_bytes()).is_err(), "{pem}");
             assert!(key_of(pem.as_bytes()).is_err(), "{pem}");
         }
-        assert!(Asked::parse(own.as_bytes()).is_ok());
+        assert!(ParsedRequest::parse(own.as_bytes()).is_ok());
     }
 
     #[test]
@@ -186,9 +186,9 @@ mod tests {
         params.distinguished_name.push(DnType::CommonName, "x");
         params.distinguished_name.push(DnType::LocalityName, "y");
         let pem = params.serialize_request(&key()).unwrap().pem().unwrap();
-        let asked = Asked::parse(pem.as_bytes()).unwrap();
-        assert!(asked.more);
-        assert_eq!(asked.organizations, ["system:masters"]);
+        let parsed = ParsedRequest::parse(pem.as_bytes()).unwrap();
+        assert!(parsed.extras);
+        assert_eq!(parsed.organizations, ["system:masters"]);
     }
 
     #[test]
@@ -204,11 +204,11 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>, text: String) {
-            let _ = Asked::parse(&bytes);
-            let _ = Asked::parse(text.as_bytes());
+            let _ = ParsedRequest::parse(&bytes);
+            let _ = ParsedRequest::parse(text.as_bytes());
             let pem = format!("-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
                 base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &bytes));
-            let _ = Asked::parse(pem.as_bytes());
+            let _ = ParsedRequest::parse(pem.as_bytes());
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text::{PRINTABLE, TIME, clip};
 
-/// The most that a JSON number can count exactly.
+/// The largest integer that every JSON parser reads exactly.
 pub(super) const GENERATIONS: i64 = (1 << 53) - 1;
 
 /// One condition, of the form of Kubernetes' own, with bounds.
@@ -36,8 +36,8 @@ pub struct Condition {
     pub observed_generation: Option<i64>,
 }
 
-/// Stands for [`Time`] in schemas: the times that Go and Rust read alike, in this and the next
-/// centuries. One that only Go could read would blind the hub's controller.
+/// Stands for [`Time`] in schemas: times from 2000 to 2999, which Go and Rust both read. The hub's
+/// controller could not read an object with any other time.
 #[derive(JsonSchema)]
 #[schemars(extend("format" = "date-time"))]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -61,7 +61,7 @@ impl From<bool> for ConditionStatus {
 }
 
 impl Condition {
-    /// A condition that came about just now; `message` is made fit for the API.
+    /// A condition whose status changed now; `message` is escaped and cut as the API demands.
     #[must_use]
     pub fn new(
         kind: &str,
@@ -80,7 +80,7 @@ impl Condition {
         }
     }
 
-    /// Whether both say the same, whenever they began to.
+    /// Whether both are equal but for the time of their last transition.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         let last_transition_time = other.last_transition_time.clone();
@@ -94,8 +94,14 @@ pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition
     conditions.iter().find(|condition| condition.kind == kind)
 }
 
-/// Puts `new` in the place of the condition of its type; its time stays while its status does.
-/// Returns whether anything changed.
+/// Whether the condition of this type is `True`.
+#[must_use]
+pub fn is_true(conditions: &[Condition], kind: &str) -> bool {
+    find(conditions, kind).is_some_and(|condition| condition.status == ConditionStatus::True)
+}
+
+/// Sets the condition of `new`'s type; while the status stays, so does the time of its last transition.
+/// Returns whether anything but that time changed.
 pub fn put(conditions: &mut Vec<Condition>, mut new: Condition) -> bool {
     let Some(old) = conditions.iter_mut().find(|condition| condition.kind == new.kind) else {
         conditions.push(new);

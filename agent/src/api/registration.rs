@@ -97,6 +97,27 @@ impl ClusterRegistrationSpec {
         };
         self.sync_interval.as_deref().and_then(duration).unwrap_or(default)
     }
+
+    /// Whether the agent may apply manifest sets, of whatever kinds.
+    #[must_use]
+    pub fn may_apply(&self) -> bool {
+        let any = [Capability::ApplyManifests, Capability::Policies];
+        any.iter().any(|one| self.capabilities.contains(one))
+    }
+}
+
+impl ClusterRegistration {
+    /// Its conditions; none while it has no status.
+    #[must_use]
+    pub fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether somebody has deleted it, and finalizers keep it.
+    #[must_use]
+    pub fn is_being_deleted(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
 }
 
 /// Where a cluster runs.
@@ -169,13 +190,13 @@ pub struct Adapter {
     /// Which one.
     #[serde(rename = "type")]
     pub kind: AdapterKind,
-    /// The Secret with what it takes to reach it, in the namespace of the hub's controller. Another name
-    /// means another neighbour: the cluster leaves the one before.
+    /// The Secret that says how to reach it, in the namespace of the hub's controller. Another name means
+    /// another system: the cluster is removed from the one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
 }
 
-/// Systems that there are adapters for.
+/// The systems that there are adapters for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AdapterKind {
     /// Karmada.

@@ -1,24 +1,24 @@
-//! Whether a certificate request is a cluster's own, and allowed now.
+//! Whether a certificate request was made by its cluster itself, and is allowed now.
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::ResourceExt as _;
 
-use crate::access::{self, Asked, MEMBERS, SIGNER};
+use crate::access::{self, MEMBERS, ParsedRequest, SIGNER};
 use crate::api::{BOOTSTRAP_USED, ClusterRegistration};
 
-/// What becomes of a request.
+/// How a request is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is the cluster's first one, which uses up its bootstrap credential.
+    /// Approved: the cluster's first request, which uses up its bootstrap credential.
     First,
-    /// A member renews its certificate.
+    /// Approved: a member renews its certificate.
     Renewal,
-    /// It is refused, for this reason.
+    /// Denied, for this reason.
     Deny(String),
 }
 
 /// The longest certificate, in seconds: a year.
-const LONGEST: i32 = 31_536_000;
+const LONGEST_SECONDS: i32 = 31_536_000;
 
 /// Judges a request that has the name of a request of `registration`.
 #[must_use]
@@ -39,15 +39,15 @@ fn refusal(
     let (cluster, spec) = (registration.name_any(), &request.spec);
     let user = spec.username.as_deref().unwrap_or_default();
     let renewal = request.name_any() == access::request_name(&cluster, true);
-    let askers = if renewal {
+    let users = if renewal {
         vec![access::member_user(&cluster), access::token_user(&cluster)]
     } else {
         vec![access::bootstrap_user(&cluster)]
     };
-    if !askers.iter().any(|asker| asker == user) {
-        return Some(format!("asked by {user:?}, not by {}", askers.join(" or ")));
+    if !users.iter().any(|one| one == user) {
+        return Some(format!("asked by {user:?}, not by {}", users.join(" or ")));
     }
-    if registration.metadata.deletion_timestamp.is_some() {
+    if registration.is_being_deleted() {
         return Some("the registration is being deleted".to_owned());
     }
     if !registration.spec.accepted {
@@ -61,21 +61,21 @@ fn refusal(
         return Some(format!("the signer is {:?}, not {SIGNER}", spec.signer_name));
     }
     if spec.usages.as_deref() != Some(&["client auth".to_owned()]) {
-        return Some("usages are more or less than `client auth`".to_owned());
+        return Some("usages are not `client auth` alone".to_owned());
     }
-    if !spec.expiration_seconds.is_some_and(|seconds| (600..=LONGEST).contains(&seconds)) {
+    if !spec.expiration_seconds.is_some_and(|seconds| (600..=LONGEST_SECONDS).contains(&seconds)) {
         return Some("expirationSeconds is not from 600 to 31536000".to_owned());
     }
-    let asked = match Asked::parse(&spec.request.0) {
-        Ok(asked) => asked,
+    let parsed = match ParsedRequest::parse(&spec.request.0) {
+        Ok(parsed) => parsed,
         Err(error) => return Some(error.to_string()),
     };
-    let own = Asked {
+    let own = ParsedRequest {
         common_names: vec![access::member_user(&cluster)],
         organizations: vec![MEMBERS.to_owned()],
-        more: false,
+        extras: false,
     };
-    (asked != own).then(|| {
+    (parsed != own).then(|| {
         format!("its subject is not O={MEMBERS}, CN={} alone", access::member_user(&cluster))
     })
 }

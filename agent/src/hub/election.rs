@@ -1,4 +1,4 @@
-//! One leader among the controller's replicas, by a Lease with Kubernetes' own timing.
+//! One leader among the controller's replicas, by a Lease with the timing of Kubernetes' own controllers.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,21 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 
 use super::Options;
-use crate::error::Error;
+use crate::error::{Error, within};
 
 /// The Lease's name.
 const LEASE: &str = "mcp-hub";
-/// A Lease that did not change for so long is free; kube-controller-manager's own figures.
+/// A Lease that did not change for so long is free; these are kube-controller-manager's defaults.
 const DURATION: Duration = Duration::from_secs(15);
-/// A leader that could not renew for so long acts no more.
-const RENEW: Duration = Duration::from_secs(10);
+/// A leader that could not renew for so long stops.
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// How often a leader renews, and others look.
 const RETRY: Duration = Duration::from_secs(2);
+/// What errors say that a leader was doing.
+const RENEWING: &str = "renewing the leader's Lease";
 
-/// A replica's time as the leader.
-pub(super) struct Tenure {
+/// What a replica has while it leads.
+pub(super) struct Leadership {
     candidate: Candidate,
     renewed: Instant,
 }
@@ -34,49 +36,49 @@ struct Candidate {
 }
 
 /// Waits until this replica is the leader.
-pub(super) async fn acquire(client: &Client, options: &Options) -> Tenure {
+pub(super) async fn acquire(client: &Client, options: &Options) -> Leadership {
     let api = Api::namespaced(client.clone(), &options.namespace);
     let mut candidate = Candidate { api, identity: options.identity.clone(), seen: None };
     loop {
         let began = Instant::now();
-        match tokio::time::timeout(RENEW, candidate.attempt()).await {
-            Ok(Ok(true)) => return Tenure { candidate, renewed: began },
-            Ok(Ok(false)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "cannot ask for the leader's Lease"),
-            Err(_) => tracing::warn!("the API server does not answer"),
+        let attempt = candidate.attempt();
+        match within(RENEW_DEADLINE, "acquiring the leader's Lease", attempt).await {
+            Ok(true) => return Leadership { candidate, renewed: began },
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "will try again"),
         }
         tokio::time::sleep(RETRY).await;
     }
 }
 
-impl Tenure {
-    /// Renews until that fails for too long, or somebody else leads.
-    pub(super) async fn hold(&mut self) -> Error {
+impl Leadership {
+    /// Renews the Lease until that fails for too long, or another replica leads.
+    pub(super) async fn keep(&mut self) -> Error {
         loop {
             tokio::time::sleep(RETRY).await;
-            let left = RENEW.saturating_sub(self.renewed.elapsed());
+            let left = RENEW_DEADLINE.saturating_sub(self.renewed.elapsed());
             let began = Instant::now();
-            match tokio::time::timeout(left, self.candidate.attempt()).await {
-                Ok(Ok(true)) => self.renewed = began,
-                Ok(Ok(false)) => return Error::Refused("another replica leads".to_owned()),
-                Ok(Err(error)) => tracing::warn!(%error, "cannot renew the leader's Lease"),
-                Err(_) => {}
+            match within(left, RENEWING, self.candidate.attempt()).await {
+                Ok(true) => self.renewed = began,
+                Ok(false) => return Error::Refused("another replica leads".to_owned()),
+                Err(error) => tracing::warn!(%error, "will try again"),
             }
-            if self.renewed.elapsed() >= RENEW {
-                return Error::Timeout("renewing the leader's Lease".to_owned(), RENEW);
+            if self.renewed.elapsed() >= RENEW_DEADLINE {
+                return Error::Timeout(RENEWING.to_owned(), RENEW_DEADLINE);
             }
         }
     }
 }
 
 impl Candidate {
-    /// Takes or renews the Lease if it is this replica's, free or expired. Returns whether it has it.
+    /// Takes or renews the Lease if this replica holds it, or if it is free or expired. Returns whether this
+    /// replica holds it now.
     async fn attempt(&mut self) -> Result<bool, kube::Error> {
         let post = PostParams::default();
         let Some(found) = self.api.get_opt(LEASE).await? else {
             let metadata = ObjectMeta { name: Some(LEASE.to_owned()), ..ObjectMeta::default() };
             let new = Lease { metadata, spec: Some(self.spec(0)) };
-            return held(self.api.create(&post, &new).await);
+            return won(self.api.create(&post, &new).await);
         };
         let spec = found.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
@@ -89,26 +91,26 @@ impl Candidate {
         if !own && !holder.is_empty() && since.elapsed() < DURATION {
             return Ok(false);
         }
-        let turns = spec.lease_transitions.unwrap_or(0);
-        let turns = if own { turns } else { turns.saturating_add(1) };
-        // Replaced with the version that was read: of two who try, one gets a conflict.
-        let new = Lease { spec: Some(self.spec(turns)), ..found };
-        held(self.api.replace(LEASE, &post, &new).await)
+        let transitions = spec.lease_transitions.unwrap_or(0);
+        let transitions = transitions.saturating_add(i32::from(!own));
+        // `found` has the version that was read: of two replicas that try, one gets a conflict.
+        let new = Lease { spec: Some(self.spec(transitions)), ..found };
+        won(self.api.replace(LEASE, &post, &new).await)
     }
 
-    fn spec(&self, turns: i32) -> LeaseSpec {
+    fn spec(&self, transitions: i32) -> LeaseSpec {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-            lease_transitions: Some(turns),
+            lease_transitions: Some(transitions),
             renew_time: Some(MicroTime(Timestamp::now())),
             ..LeaseSpec::default()
         }
     }
 }
 
-/// Whether a write won; a conflict means that somebody else was faster.
-fn held(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+/// Whether a write succeeded; a conflict means that another replica was faster.
+fn won(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
     match written {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),

@@ -1,8 +1,8 @@
-//! Placement: sets of the namespace `mcp-fleet` are copied to the clusters that they choose, and what
-//! came of them there is told in their status.
+//! Placement: sets of the namespace `mcp-fleet` are copied to the clusters that match their selectors, and
+//! their status says what came of them there.
 //!
-//! Held are the sets themselves, and a few facts of each cluster and each copy. Work begins when a watch
-//! tells something new, waits in a queue that holds each set once, and writes what differs.
+//! The controller remembers the sets, and a few facts of each cluster and each copy. A watch that sees
+//! something new wakes the work, which waits in a queue that holds each set once, and writes what differs.
 
 mod known;
 mod plan;
@@ -28,12 +28,13 @@ use serde_json::json;
 
 use self::known::Known;
 use self::plan::{Cluster, Placed, Step};
-use super::{MANAGER, Shared, count, lock};
+use super::MANAGER;
+use super::shared::{Failures, Shared, count, lock};
 use crate::access;
 use crate::api::{ManifestSet, PLACED};
+use crate::apply::{apply_status, delete};
 use crate::error::{Context as _, Error, Result};
 use crate::install::FLEET_NAMESPACE;
-use crate::registration::gone;
 
 /// How many sets are worked on at once.
 const SETS: u16 = 4;
@@ -41,30 +42,29 @@ const SETS: u16 = 4;
 const COPIES: usize = 8;
 /// How many wake-ups may wait.
 const QUEUE: usize = 64;
-/// The least time between two writes of a set's status: clusters tell one by one.
-const PACE: Duration = Duration::from_secs(1);
+/// The shortest time between two writes of a set's status: clusters report one by one.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What placement knows.
+/// What placement remembers.
 struct Placing {
     shared: Arc<Shared>,
     clusters: Mutex<Known<String, Cluster>>,
     /// By the names of set and cluster.
     sets: Mutex<Known<(String, String), Placed>>,
-    /// How often in a row a set's work failed.
-    failures: Mutex<HashMap<String, u32>>,
-    /// When a set's status was last written.
-    told: Mutex<HashMap<String, Instant>>,
+    failures: Failures<String>,
+    /// When each set's status was last written.
+    written: Mutex<HashMap<String, Instant>>,
 }
 
-/// Works until it is dropped.
+/// Places sets until it is dropped.
 pub(super) async fn run(shared: Arc<Shared>) {
     let api = Api::<ManifestSet>::namespaced(shared.client.clone(), FLEET_NAMESPACE);
     let placing = Arc::new(Placing {
         shared,
         clusters: Mutex::new(Known::new()),
         sets: Mutex::new(Known::new()),
-        failures: Mutex::default(),
-        told: Mutex::default(),
+        failures: Failures::default(),
+        written: Mutex::default(),
     });
     let (sender, woken) = mpsc::channel(QUEUE);
     let controller = Controller::new(api, watcher::Config::default());
@@ -77,9 +77,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let work = controller
         .with_config(Config::default().concurrency(SETS))
         .reconcile_on(woken.flat_map(named))
-        .run(reconcile, again, placing.clone())
+        .run(reconcile, retry, placing.clone())
         .for_each(|done| {
-            // A failed look is told by `again`, and not every cluster's set is one of the fleet's.
+            // `retry` has logged failures; that a woken set is not one of the fleet's is none.
             if let Err(controller::Error::QueueError(error)) = done {
                 tracing::warn!(%error, "cannot watch the fleet's sets");
             }
@@ -89,20 +89,20 @@ pub(super) async fn run(shared: Arc<Shared>) {
     tokio::join!(work, clusters, watch::sets(placing, sender));
 }
 
-/// Brings the copies of one set about, and tells how far they are.
+/// Makes the copies of one set what they are to be, and writes its status.
 async fn reconcile(set: Arc<ManifestSet>, placing: Arc<Placing>) -> Result<Action> {
     let name = set.name_any();
-    // Both watches wake this again once they have listed all.
+    // Nothing is known until both watches have listed all; each wakes this again then.
     let Some(steps) = placing
         .with(&name, |clusters, placed| plan::steps(&set, &plan::targets(&set, clusters), placed))
     else {
         return Ok(Action::await_change());
     };
     let going = set.metadata.deletion_timestamp.is_some();
-    let held = set.finalizers().iter().any(|one| one == PLACED);
-    if !going && !held {
+    let marked = set.finalizers().iter().any(|one| one == PLACED);
+    if !going && !marked {
         let all = set.finalizers().iter().map(String::as_str).chain([PLACED]).collect();
-        finalizers(&placing, &set, all).await?;
+        set_finalizers(&placing, &set, all).await?;
     }
     let done = stream::iter(steps).map(|(cluster, step)| {
         let (placing, set) = (placing.clone(), set.clone());
@@ -119,23 +119,23 @@ async fn reconcile(set: Arc<ManifestSet>, placing: Arc<Placing>) -> Result<Actio
             first = first.or(Some(error));
         }
     }
-    let next = if going { None } else { tell(&placing, &set, &failed).await? };
+    let next = if going { None } else { write_status(&placing, &set, &failed).await? };
     if let Some(error) = first {
         return Err(error);
     }
-    lock(&placing.failures).remove(&name);
-    if going && held {
+    placing.failures.clear(&name);
+    if going && marked {
         let others = set.finalizers().iter().map(String::as_str);
-        finalizers(&placing, &set, others.filter(|one| *one != PLACED).collect()).await?;
-        lock(&placing.told).remove(&name);
-        tracing::info!(set = name, "is gone from all clusters");
+        set_finalizers(&placing, &set, others.filter(|one| *one != PLACED).collect()).await?;
+        lock(&placing.written).remove(&name);
+        tracing::info!(set = name, "removed from all clusters");
     }
     Ok(next.map_or_else(Action::await_change, Action::requeue))
 }
 
 impl Placing {
-    /// Judges by what is known of all clusters, and of the sets of this name in them; `None` until that
-    /// is known.
+    /// Calls `judge` with what is known of all clusters, and of the sets of this name in them; `None` until
+    /// that is known.
     fn with<T>(
         &self,
         set: &str,
@@ -165,17 +165,16 @@ async fn carry_out(placing: &Placing, set: &ManifestSet, cluster: &str, step: St
             let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
             written.context(|| format!("changing {name} in {namespace}"))?;
         }
-        gone(api.delete(&name, &DeleteParams::default()).await)
-            .context(|| format!("removing {name} from {namespace}"))?;
+        delete(&api, &name, &DeleteParams::default()).await?;
         lock(&placing.sets).forget(&key);
     }
-    count(&placing.shared.figures.placed);
-    tracing::info!(set = name, cluster, ?step, "is placed");
+    count(&placing.shared.metrics.placed);
+    tracing::info!(set = name, cluster, ?step, "placed");
     Ok(())
 }
 
-/// Tells how far a set is, if that changed; later, if its status was written just now.
-async fn tell(
+/// Writes a set's status, if that changed. Returns how long to wait where it was written just now.
+async fn write_status(
     placing: &Placing,
     set: &ManifestSet,
     failed: &HashMap<String, String>,
@@ -187,36 +186,34 @@ async fn tell(
     let Some(status) = status.filter(|status| set.status.as_ref() != Some(status)) else {
         return Ok(None);
     };
-    let last = lock(&placing.told).get(&name).copied();
-    let left = last.map_or(Duration::ZERO, |last| PACE.saturating_sub(last.elapsed()));
+    let last = lock(&placing.written).get(&name).copied();
+    let left = last.map_or(Duration::ZERO, |last| STATUS_INTERVAL.saturating_sub(last.elapsed()));
     if !left.is_zero() {
         return Ok(Some(left));
     }
-    let patch = json!({ "apiVersion": "mcp.platform/v1", "kind": "ManifestSet", "status": status });
     let api = Api::<ManifestSet>::namespaced(placing.shared.client.clone(), FLEET_NAMESPACE);
-    let params = PatchParams::apply(MANAGER).force();
-    let written = api.patch_status(&name, &params, &Patch::Apply(patch)).await;
+    let written = apply_status(&api, &name, MANAGER, &status).await;
     written.context(|| format!("writing the status of {name}"))?;
-    lock(&placing.told).insert(name, Instant::now());
+    lock(&placing.written).insert(name, Instant::now());
     Ok(None)
 }
 
-/// Sets the finalizers of a set that nobody changed meanwhile.
-async fn finalizers(placing: &Placing, set: &ManifestSet, all: Vec<&str>) -> Result<()> {
+/// Sets the finalizers of a set, unless somebody changed it meanwhile.
+async fn set_finalizers(placing: &Placing, set: &ManifestSet, all: Vec<&str>) -> Result<()> {
     let api = Api::<ManifestSet>::namespaced(placing.shared.client.clone(), FLEET_NAMESPACE);
     let patch = json!({ "metadata": {
         "resourceVersion": set.resource_version(), "finalizers": all,
     }});
     let name = set.name_any();
     let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
-    written.context(|| format!("setting the finalizers of {name}")).map(|_| ())
+    written.context(|| format!("setting the finalizers of {name}")).map(drop)
 }
 
-/// When a look that failed is repeated.
-fn again(set: Arc<ManifestSet>, error: &Error, placing: Arc<Placing>) -> Action {
-    count(&placing.shared.figures.failed);
+/// When work that failed is repeated.
+fn retry(set: Arc<ManifestSet>, error: &Error, placing: Arc<Placing>) -> Action {
+    count(&placing.shared.metrics.failed);
     let set = set.name_any();
-    let wait = super::watch::backoff(&placing.failures, &set);
-    tracing::warn!(set, %error, ?wait, "will try again");
-    Action::requeue(wait)
+    let pause = placing.failures.pause(set.clone());
+    tracing::warn!(set, %error, ?pause, "will try again");
+    Action::requeue(pause)
 }

@@ -1,155 +1,54 @@
-//! One look at one cluster: its requests are answered, its life is judged, its rights are taken away.
+//! One look at one cluster: its certificate requests are answered, its conditions written; once it leaves,
+//! its rights are removed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt as _;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::Api;
 use kube::runtime::controller::Action;
-use serde_json::json;
 
-use super::{Life, MANAGER, Shared, Verdict, count, judge, life, lock};
+use super::MANAGER;
+use super::liveness::{Liveness, liveness};
+use super::requests::answer;
+use super::shared::{Shared, count, lock};
 use crate::access::{self, AGENT};
 use crate::api::{
-    BOOTSTRAP_USED, ClusterRegistration, Condition, ConditionStatus, CredentialType, FINALIZER,
-    clip, find, put,
+    BOOTSTRAP_USED, ClusterRegistration, Condition, ConditionStatus, FINALIZER, is_true, put,
 };
-use crate::apply::{Applier, dynamic};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Result};
 use crate::registration;
 
-/// How long nobody is judged while the hub's own API server does not answer.
+/// How soon to look again while nobody can be judged, since Leases cannot be watched.
 const BLIND: Duration = Duration::from_secs(2);
+
+/// The types of conditions that are written here; the others are adapters' and the agent's.
+const OWN: [&str; 3] = ["Accepted", "Joined", "Ready"];
 
 /// Looks once, and says when to look again.
 pub(super) async fn reconcile(
     registration: Arc<ClusterRegistration>,
     shared: Arc<Shared>,
 ) -> Result<Action> {
-    count(&shared.figures.reconciled);
+    count(&shared.metrics.reconciled);
     let cluster = registration.name_any();
-    let next = if registration.metadata.deletion_timestamp.is_some() {
-        leave(&shared, &cluster, &registration).await?
+    let next = if registration.is_being_deleted() {
+        leave(&shared, &cluster, &registration).await?;
+        None
     } else {
-        let asked = answer(&shared, &cluster, &registration).await?;
-        let lives = judge_life(&shared, &cluster, &registration).await?;
-        [asked, lives].into_iter().flatten().min()
+        let requests = answer(&shared, &cluster, &registration).await?;
+        let heartbeat = judge(&shared, &cluster, &registration).await?;
+        [requests, heartbeat].into_iter().flatten().min()
     };
-    lock(&shared.failures).remove(&cluster);
+    shared.failures.clear(&cluster);
     Ok(next.map_or_else(Action::await_change, Action::requeue))
 }
 
-/// Answers a cluster's certificate requests, if it has any.
-async fn answer(
-    shared: &Shared,
-    cluster: &str,
-    registration: &ClusterRegistration,
-) -> Result<Option<Duration>> {
-    // Taken before the look, so that a request that comes meanwhile is not forgotten.
-    if !lock(&shared.asking).remove(cluster) {
-        return Ok(None);
-    }
-    let api = Api::<CertificateSigningRequest>::all(shared.client.clone());
-    let mut next = None;
-    for renewal in [false, true] {
-        let name = access::request_name(cluster, renewal);
-        let found = api.get_opt(&name).await.context(|| format!("reading the request {name}"));
-        let answered = match found {
-            Ok(Some(request)) => answer_one(shared, &api, &request, registration).await,
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        };
-        match answered {
-            Ok(None) => {}
-            Ok(again) => next = next.max(again),
-            Err(error) => {
-                lock(&shared.asking).insert(cluster.to_owned());
-                return Err(error);
-            }
-        }
-    }
-    if next.is_some() {
-        lock(&shared.asking).insert(cluster.to_owned());
-    }
-    Ok(next)
-}
-
-/// Answers one request; says when to look at it again, if it is not settled.
-async fn answer_one(
-    shared: &Shared,
-    api: &Api<CertificateSigningRequest>,
-    request: &CertificateSigningRequest,
-    registration: &ClusterRegistration,
-) -> Result<Option<Duration>> {
-    let (name, cluster) = (request.name_any(), registration.name_any());
-    let status = request.status.clone().unwrap_or_default();
-    let conditions = status.conditions.unwrap_or_default();
-    let has = |kind: &str| conditions.iter().find(|condition| condition.type_ == kind);
-    if status.certificate.is_some() || has("Denied").is_some() || has("Failed").is_some() {
-        return Ok(None);
-    }
-    if let Some(approved) = has("Approved") {
-        let since = approved.last_update_time.as_ref().map_or_else(Timestamp::now, |time| time.0);
-        let waited = Duration::try_from(Timestamp::now().duration_since(since)).unwrap_or_default();
-        let tokens = registration.spec.credential.kind == CredentialType::Token;
-        let left = shared.options.issue_limit.saturating_sub(waited);
-        if !tokens && !left.is_zero() {
-            return Ok(Some(left));
-        }
-        let binding = dynamic(&access::token_binding(&cluster))?;
-        Applier::new(shared.client.clone(), MANAGER).apply(&binding).await?;
-        tracing::info!(cluster, "was approved and got no certificate: may make tokens");
-        return Ok(None);
-    }
-    let (kind, counter, message) = match judge(request, registration) {
-        Verdict::First => {
-            let used = request.uid().unwrap_or_default();
-            use_up(shared, registration, &used).await?;
-            ("Approved", &shared.figures.approved, "the cluster's first certificate".to_owned())
-        }
-        Verdict::Renewal => {
-            ("Approved", &shared.figures.approved, "the cluster renews its certificate".to_owned())
-        }
-        Verdict::Deny(why) => ("Denied", &shared.figures.denied, why),
-    };
-    tracing::info!(request = name, verdict = kind, message);
-    let condition = json!({
-        "type": kind, "status": "True", "reason": "ClusterRegistration",
-        "message": clip(&message, 512), "lastUpdateTime": Timestamp::now().to_string(),
-    });
-    // With the version that was judged: nobody can exchange the request meanwhile.
-    let patch = json!({
-        "metadata": { "resourceVersion": request.resource_version() },
-        "status": { "conditions": [condition] },
-    });
-    let written = api.patch_approval(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
-    written.context(|| format!("answering the request {name}"))?;
-    count(counter);
-    Ok((kind == "Approved").then_some(shared.options.issue_limit))
-}
-
-/// Writes down which request the bootstrap credential was used for, before that is approved. Of two
-/// requests, the second one finds the registration changed.
-async fn use_up(shared: &Shared, registration: &ClusterRegistration, request: &str) -> Result<()> {
-    if registration.annotations().contains_key(BOOTSTRAP_USED) {
-        return Ok(());
-    }
-    let patch = json!({ "metadata": {
-        "resourceVersion": registration.resource_version(),
-        "annotations": { BOOTSTRAP_USED: request },
-    }});
-    let name = registration.name_any();
-    let api = Api::<ClusterRegistration>::all(shared.client.clone());
-    let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
-    written.context(|| format!("marking the credential of {name} as used")).map(|_| ())
-}
-
-/// Judges whether a cluster lives and writes what changed.
-async fn judge_life(
+/// Judges whether a cluster is alive, and writes its conditions if they have changed. Returns when to judge
+/// again, if no heartbeat is seen before.
+async fn judge(
     shared: &Shared,
     cluster: &str,
     registration: &ClusterRegistration,
@@ -157,74 +56,85 @@ async fn judge_life(
     if shared.blind.load(Ordering::Relaxed) {
         return Ok(Some(BLIND));
     }
-    let interval = registration.spec.interval();
-    let look = || life(lock(&shared.clusters).get(cluster), interval, Instant::now());
-    let mut found = look();
-    if found == Life::Unknown && look_closer(shared, cluster).await? {
-        found = look();
-    }
-    let mut conditions =
-        registration.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
-    let before = conditions.clone();
-    let is = |kind: &str| find(&before, kind).is_some_and(|c| c.status == ConditionStatus::True);
-    // Whoever beats without having used the bootstrap credential is the agent that it was made to replace.
-    if !is("Joined") && !registration.annotations().contains_key(BOOTSTRAP_USED) {
-        found = Life::NotJoined;
-    }
-    if found != Life::NotJoined && !is("Joined") {
-        // Whoever joined has no more use for the credential that it joined with.
+    let found = seen(shared, cluster, registration).await?;
+    if found != Liveness::NotJoined && !is_true(registration.conditions(), "Joined") {
         if !lease_renewed(shared, cluster).await? {
             return Ok(Some(BLIND));
         }
+        // A cluster that has joined has no more use for the credential that it joined with.
         registration::end_bootstrap(&shared.client, cluster).await?;
     }
+    if let Some(conditions) = changed_conditions(registration, found) {
+        let written =
+            registration::write_conditions(&shared.client, cluster, MANAGER, &conditions).await;
+        written.context(|| format!("writing the status of {cluster}"))?;
+        count(&shared.metrics.writes);
+    }
+    if let Some(seen) = lock(&shared.clusters).get_mut(cluster) {
+        seen.ready = matches!(found, Liveness::Ready(_));
+    }
+    Ok(match found {
+        Liveness::Ready(next) | Liveness::Undecided(next) => Some(next),
+        Liveness::NotJoined | Liveness::Unknown => None,
+    })
+}
+
+/// Whether the cluster is alive, by what was seen of its Lease.
+async fn seen(
+    shared: &Shared,
+    cluster: &str,
+    registration: &ClusterRegistration,
+) -> Result<Liveness> {
+    // Heartbeats before the bootstrap credential was used are of the agent that is to be replaced.
+    let joined = is_true(registration.conditions(), "Joined");
+    if !joined && !registration.annotations().contains_key(BOOTSTRAP_USED) {
+        return Ok(Liveness::NotJoined);
+    }
+    let interval = registration.spec.interval();
+    let look = || liveness(lock(&shared.clusters).get(cluster), interval, Instant::now());
+    match look() {
+        // Before a cluster is called silent, the API server is asked: the watch may be what is silent.
+        Liveness::Unknown if refresh(shared, cluster).await? => Ok(look()),
+        found => Ok(found),
+    }
+}
+
+/// The controller's conditions of a registration whose cluster is `found` so; `None` if they say so already.
+fn changed_conditions(
+    registration: &ClusterRegistration,
+    found: Liveness,
+) -> Option<Vec<Condition>> {
+    let mut conditions = registration.conditions().to_vec();
     let generation = registration.metadata.generation;
     let mut set = |kind: &str, status: ConditionStatus, reason: &str, message: &str| {
         put(&mut conditions, Condition::new(kind, status, reason, message, generation))
     };
-    let mut changed = if registration.spec.accepted {
-        set("Accepted", ConditionStatus::True, "Accepted", "")
-    } else {
-        set("Accepted", ConditionStatus::False, "NotAccepted", "spec.accepted is false")
+    const NO_AGENT: &str = "no agent has sent a heartbeat yet";
+    let mut changed = match registration.spec.accepted {
+        true => set("Accepted", ConditionStatus::True, "Accepted", ""),
+        false => set("Accepted", ConditionStatus::False, "NotAccepted", "spec.accepted is false"),
     };
     changed |= match found {
-        Life::NotJoined => {
-            set("Joined", ConditionStatus::False, "NotJoined", "no agent has come yet")
-        }
+        Liveness::NotJoined => set("Joined", ConditionStatus::False, "NotJoined", NO_AGENT),
         _ => set("Joined", ConditionStatus::True, "Joined", ""),
     };
-    let (next, ready) = match found {
-        Life::Ready(next) => {
-            changed |= set("Ready", ConditionStatus::True, "Synced", "");
-            (Some(next), true)
+    changed |= match found {
+        Liveness::Ready(_) => set("Ready", ConditionStatus::True, "Synced", ""),
+        Liveness::Unknown => {
+            let interval = registration.spec.interval().as_secs();
+            let message = format!("no heartbeat for three intervals of {interval}s");
+            set("Ready", ConditionStatus::Unknown, "SyncMissed", &message)
         }
-        Life::Unknown => {
-            let message = format!("no sync for three intervals of {}s", interval.as_secs());
-            changed |= set("Ready", ConditionStatus::Unknown, "SyncMissed", &message);
-            (None, false)
-        }
-        Life::NotJoined => {
-            changed |= set("Ready", ConditionStatus::Unknown, "NotJoined", "no agent has come yet");
-            (None, false)
-        }
-        // What was said before stands, until there is something to say.
-        Life::Undecided(next) => (Some(next), false),
+        Liveness::NotJoined => set("Ready", ConditionStatus::Unknown, "NotJoined", NO_AGENT),
+        // The condition stays until the cluster can be judged.
+        Liveness::Undecided(_) => false,
     };
-    if changed {
-        conditions.retain(|one| matches!(one.kind.as_str(), "Accepted" | "Joined" | "Ready"));
-        let written =
-            registration::write_conditions(&shared.client, cluster, MANAGER, &conditions).await;
-        written.context(|| format!("writing the status of {cluster}"))?;
-        count(&shared.figures.writes);
-    }
-    if let Some(seen) = lock(&shared.clusters).get_mut(cluster) {
-        seen.ready = ready;
-    }
-    Ok(next)
+    conditions.retain(|one| OWN.contains(&one.kind.as_str()));
+    changed.then_some(conditions)
 }
 
-/// Asks the API server itself before a cluster is called silent: the watch may be the one that is.
-async fn look_closer(shared: &Shared, cluster: &str) -> Result<bool> {
+/// Reads a cluster's Lease. Returns whether it was renewed since the hub last saw it.
+async fn refresh(shared: &Shared, cluster: &str) -> Result<bool> {
     let lease = lease(shared, cluster).await?;
     let renewed = lease.and_then(|lease| lease.spec?.renew_time).map(|time| time.0);
     let mut clusters = lock(&shared.clusters);
@@ -241,27 +151,21 @@ async fn lease(shared: &Shared, cluster: &str) -> Result<Option<Lease>> {
     api.get_opt(AGENT).await.context(|| format!("reading the Lease of {cluster}"))
 }
 
-/// Takes a cluster's rights away, once its agent has cleaned up or there never was one.
-async fn leave(
-    shared: &Shared,
-    cluster: &str,
-    registration: &ClusterRegistration,
-) -> Result<Option<Duration>> {
-    let conditions =
-        registration.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let is = |kind: &str| find(conditions, kind).is_some_and(|c| c.status == ConditionStatus::True);
+/// Removes a cluster's rights, once its agent has cleaned up or if there never was one.
+async fn leave(shared: &Shared, cluster: &str, registration: &ClusterRegistration) -> Result<()> {
+    let is = |kind| is_true(registration.conditions(), kind);
     let renewed = lock(&shared.clusters).get(cluster).is_some_and(|seen| seen.renewed.is_some());
     if !is("Detached") && (is("Joined") || renewed) {
         tracing::info!(cluster, "is being deleted: waiting until its agent has cleaned up");
-        return Ok(None);
+        return Ok(());
     }
     if !registration.finalizers().iter().any(|one| one == FINALIZER) {
-        return Ok(None);
+        return Ok(());
     }
     registration::end_access(&shared.client, cluster).await?;
     registration::release(&shared.client, registration).await?;
     lock(&shared.clusters).remove(cluster);
     lock(&shared.asking).remove(cluster);
     tracing::info!(cluster, "has left");
-    Ok::<_, Error>(None)
+    Ok(())
 }

@@ -1,12 +1,12 @@
 //! What the controller watches: registrations, certificate requests, and the Leases of members.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
 use futures::channel::mpsc;
+use futures::{SinkExt as _, StreamExt as _};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt as _;
@@ -16,22 +16,22 @@ use kube::runtime::controller::{self, Action, Config, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event, watcher};
 
-use super::{Seen, Shared, count, lock, neighbours};
+use super::liveness::Seen;
+use super::shared::{Shared, count, lock};
+use super::{adapters, reconcile};
 use crate::access::{self, AGENT, SIGNER};
 use crate::api::ClusterRegistration;
+use crate::backoff::Backoff;
 use crate::error::Error;
 
 /// How many clusters are worked on at once.
 const WORKERS: u16 = 16;
-/// How many clusters that came back may wait to be looked at.
+/// How many clusters that came back may wait for a look.
 const QUEUE: usize = 1024;
-/// How soon a watch that failed is begun anew, at first and at most.
-const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(30);
-/// The longest time until a failed look is repeated.
-const BACKOFF: Duration = Duration::from_mins(2);
+/// The pauses before a failed watch of Leases begins anew, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Works until it is dropped.
+/// Watches, and reconciles clusters, until it is dropped.
 pub(super) async fn run(shared: Arc<Shared>) {
     let (sender, returned) = mpsc::channel(QUEUE);
     let registrations = Api::<ClusterRegistration>::all(shared.client.clone());
@@ -39,7 +39,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let signer = format!("spec.signerName={SIGNER}");
     let asking = shared.clone();
     let controller = Controller::new(registrations, watcher::Config::default());
-    let (told, neighbours) = neighbours::queue(shared.clone(), controller.store());
+    let (enqueue, adapters) = adapters::queue(shared.clone(), controller.store());
     let work = controller
         .with_config(Config::default().concurrency(WORKERS))
         .watches(requests, watcher::Config::default().fields(&signer), move |request| {
@@ -48,23 +48,23 @@ pub(super) async fn run(shared: Arc<Shared>) {
         .reconcile_on(returned)
         .run(
             move |registration, shared| {
-                told(&registration);
-                super::reconcile::reconcile(registration, shared)
+                enqueue(&registration);
+                reconcile::reconcile(registration, shared)
             },
-            again,
+            retry,
             shared.clone(),
         )
         .for_each(|done| {
-            // A failed look is told by `again`; this is about the watches.
+            // `retry` has logged failures of reconciling; this is about the watches.
             if let Err(controller::Error::QueueError(error)) = done {
                 tracing::warn!(%error, "cannot watch");
             }
             std::future::ready(())
         });
-    tokio::join!(work, leases(&shared, sender), neighbours);
+    tokio::join!(work, leases(&shared, sender), adapters);
 }
 
-/// Remembers the cluster whose request waits for an answer.
+/// Notes the cluster of a request that waits for an answer.
 fn asks(
     shared: &Shared,
     request: &CertificateSigningRequest,
@@ -82,28 +82,26 @@ fn asks(
     Some(ObjectRef::new(cluster))
 }
 
-/// Follows all members' Leases, by a list anew after each error: a watch that goes on where it ended says
-/// nothing of those that changed no more, and until something is said nobody is judged.
+/// Watches all members' Leases, and lists them anew after each error. A watch that resumed where it ended
+/// would say nothing of Leases that no longer change, and no cluster is judged before its Lease was seen.
 async fn leases(shared: &Shared, mut sender: mpsc::Sender<ObjectRef<ClusterRegistration>>) {
-    let mut wait = FIRST;
+    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
     loop {
-        if let Err(error) = followed(shared, &mut sender, &mut wait).await {
+        if let Err(error) = watch_leases(shared, &mut sender, &mut backoff).await {
             shared.blind.store(true, Ordering::Relaxed);
             tracing::warn!(%error, "cannot watch the members' Leases");
         }
-        tokio::time::sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
-        wait = wait.saturating_mul(2).min(LONGEST);
+        tokio::time::sleep(backoff.pause()).await;
     }
 }
 
-/// Lists and follows the Leases until that fails. Only a cluster that was not known to live is looked at
-/// at once; of the others, the time of the last change is enough.
-async fn followed(
+/// Lists and watches the Leases until that fails.
+async fn watch_leases(
     shared: &Shared,
     sender: &mut mpsc::Sender<ObjectRef<ClusterRegistration>>,
-    wait: &mut Duration,
+    backoff: &mut Backoff,
 ) -> Result<(), watcher::Error> {
-    // A Lease that cannot be read is its member's own trouble, not everybody's.
+    // Guarded, so that one Lease that cannot be parsed does not end the watch of all.
     let api = Api::<DeserializeGuard<Lease>>::all(shared.client.clone());
     let config = watcher::Config::default().fields(&format!("metadata.name={AGENT}"));
     let mut events = watcher(api, config).boxed();
@@ -120,7 +118,7 @@ async fn followed(
                 if shared.blind.swap(false, Ordering::Relaxed) {
                     clusters.values_mut().for_each(|seen| seen.forgive(now));
                 }
-                *wait = FIRST;
+                backoff.reset();
                 continue;
             }
             Event::InitApply(DeserializeGuard(lease)) => (lease, true, false),
@@ -130,7 +128,7 @@ async fn followed(
         let lease = match lease {
             Ok(lease) => lease,
             Err(error) => {
-                tracing::warn!(%error, "a Lease cannot be read");
+                tracing::warn!(%error, "cannot parse a Lease");
                 continue;
             }
         };
@@ -142,15 +140,15 @@ async fn followed(
         if gone {
             lock(&shared.clusters).remove(cluster);
         } else if look(shared, cluster, &lease) {
-            use futures::SinkExt as _;
-            // The receiver lives as long as this does.
+            // The receiver lives as long as this future.
             let _ = sender.send(ObjectRef::new(cluster)).await;
         }
     }
     Ok(())
 }
 
-/// Notes what a Lease says. Returns whether the cluster is worth a look now.
+/// Notes what a Lease says. Returns whether its cluster is to be looked at now: only one that was not Ready,
+/// or is not joined any more. Of others the time of the last change is enough.
 fn look(shared: &Shared, cluster: &str, lease: &Lease) -> bool {
     let renewed = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(|time| time.0);
     let (mut clusters, now) = (lock(&shared.clusters), Instant::now());
@@ -163,23 +161,12 @@ fn look(shared: &Shared, cluster: &str, lease: &Lease) -> bool {
     }
 }
 
-/// When a look that failed is repeated.
-fn again(registration: Arc<ClusterRegistration>, error: &Error, shared: Arc<Shared>) -> Action {
-    count(&shared.figures.failed);
+/// When work that failed is repeated.
+fn retry(registration: Arc<ClusterRegistration>, error: &Error, shared: Arc<Shared>) -> Action {
+    count(&shared.metrics.failed);
     let cluster = registration.name_any();
-    let wait = backoff(&shared.failures, &cluster);
-    tracing::warn!(cluster, %error, leader = shared.figures.leader.load(Ordering::Relaxed), "will try again");
-    Action::requeue(wait)
-}
-
-/// How long to wait after another failure: longer each time, and not all at once.
-pub(super) fn backoff(failures: &Mutex<HashMap<String, u32>>, name: &str) -> Duration {
-    let times = {
-        let mut failures = lock(failures);
-        let times = failures.entry(name.to_owned()).or_default();
-        *times = times.saturating_add(1);
-        *times
-    };
-    let wait = Duration::from_secs(1).saturating_mul(1 << times.min(7)).min(BACKOFF);
-    wait.mul_f64(rand::random_range(0.5..1.0))
+    let pause = shared.failures.pause(cluster.clone());
+    let leader = shared.metrics.leader.load(Ordering::Relaxed);
+    tracing::warn!(cluster, %error, leader, ?pause, "will try again");
+    Action::requeue(pause)
 }

@@ -1,4 +1,4 @@
-//! The agent's side: its namespace, its least rights, its credential, its deployment.
+//! The agent's objects in its cluster: namespace, rights, credential, deployment.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -23,7 +23,7 @@ pub struct Member<'a> {
     pub hub: &'a Endpoint,
     /// The one-time token; `None` where the agent has joined already.
     pub token: Option<&'a Zeroizing<String>>,
-    /// What the agent shall prove itself with, as in the registration.
+    /// What the agent is to authenticate with, as in the registration.
     pub credential: &'a Credential,
     /// What the agent may do.
     pub capabilities: &'a [Capability],
@@ -39,8 +39,8 @@ pub async fn member(client: &Client, member: &Member<'_>) -> Result<()> {
     within_namespace(client, &member_objects(member)?).await
 }
 
-/// Applies objects of which the first is a namespace and owns those outside of it, so that deleting it
-/// leaves nothing.
+/// Applies objects of which the first is a namespace. It owns those outside of it, so that deleting the
+/// namespace deletes them all.
 ///
 /// # Errors
 /// If the API server refuses an object.
@@ -104,8 +104,8 @@ pub fn member_objects(member: &Member<'_>) -> Result<Vec<DynamicObject>> {
     Ok(objects)
 }
 
-/// Gives the agent one of the roles that a capability stands for; or nobody, so that applying it takes
-/// back what was given before.
+/// The binding of a capability's role, to the agent if it is `granted`; else to nobody, so that applying
+/// it revokes what was granted before.
 fn binding(role: &str, granted: bool) -> ClusterRoleBinding {
     let agent = Subject {
         kind: "ServiceAccount".to_owned(),

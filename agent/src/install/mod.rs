@@ -10,7 +10,7 @@ use kube::{Client, ResourceExt as _};
 
 use crate::api::crds;
 use crate::apply::{Applier, dynamic, parse};
-use crate::error::{Error, Result};
+use crate::error::{Result, within};
 
 pub use member::{Member, member, member_objects, within_namespace};
 
@@ -18,15 +18,15 @@ pub use member::{Member, member, member_objects, within_namespace};
 pub const MANAGER: &str = "slipway";
 /// The namespace of the hub's controller.
 pub const HUB_NAMESPACE: &str = "mcp-system";
-/// The namespace of the sets that the hub copies to the clusters that they choose.
+/// The namespace of the sets that the hub copies to all clusters that match their selector.
 pub const FLEET_NAMESPACE: &str = "mcp-fleet";
-/// The namespace of the agent in its cluster; a hub may be a member too, so it is another one.
+/// The namespace of the agent in its cluster; not the hub's, since a hub may be a member too.
 pub const AGENT_NAMESPACE: &str = "mcp-agent";
-/// The agent's Secret there: where its hub is, and what it proves itself with.
+/// The agent's Secret there: where its hub is, and the agent's credential.
 pub const AGENT_SECRET: &str = "mcp-hub";
 
 /// How long the API server may take to serve new kinds.
-const ESTABLISHED: Duration = Duration::from_secs(30);
+const CRD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Applies definitions, policies, and the controller's rights and deployment, which runs `image`.
 ///
@@ -73,9 +73,5 @@ async fn established(client: &Client, name: &str) -> Result<()> {
     use kube::runtime::{conditions::is_crd_established, wait::await_condition};
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     let served = await_condition(api, name, is_crd_established());
-    match tokio::time::timeout(ESTABLISHED, served).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Error::Refused(format!("waiting for {name} to be served: {error}"))),
-        Err(_) => Err(Error::Timeout(format!("serving {name}"), ESTABLISHED)),
-    }
+    within(CRD_TIMEOUT, &format!("waiting until {name} is served"), served).await.map(drop)
 }

@@ -1,7 +1,6 @@
-//! When the certificate of the member's own API server runs out: it is shown in every handshake.
+//! When the certificate of the member's own API server expires: every TLS handshake shows it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Config;
@@ -11,12 +10,10 @@ use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::error::{Error, Result};
+use super::shared::CALL_TIMEOUT;
+use crate::error::{Error, Result, within};
 
-/// How long a handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// Where an API server is, and whose certificate it must show.
+/// Where an API server is, and which CA must have signed its certificate.
 #[derive(Debug, Clone)]
 pub struct ApiServer {
     host: String,
@@ -35,12 +32,9 @@ impl ApiServer {
         Some(Self { host, port, roots })
     }
 
-    /// When its certificate runs out.
+    /// When its certificate expires.
     pub(super) async fn certificate_expiry(&self) -> Result<Timestamp> {
-        match tokio::time::timeout(HANDSHAKE, self.handshake()).await {
-            Ok(done) => done,
-            Err(_) => Err(Error::Timeout("the API server's handshake".to_owned(), HANDSHAKE)),
-        }
+        within(CALL_TIMEOUT, "the TLS handshake with the API server", self.handshake()).await
     }
 
     async fn handshake(&self) -> Result<Timestamp> {
@@ -62,7 +56,7 @@ impl ApiServer {
         let stream = connector.connect(name, stream).await.map_err(|error| failed(&error))?;
         let (_, connection) = stream.get_ref();
         let shown = connection.peer_certificates().and_then(|shown| shown.first());
-        let shown = shown.ok_or_else(|| failed(&"it shows none"))?;
+        let shown = shown.ok_or_else(|| failed(&"the server shows none"))?;
         let (_, certificate) =
             x509_parser::parse_x509_certificate(shown).map_err(|error| failed(&error))?;
         let seconds = certificate.validity().not_after.timestamp();

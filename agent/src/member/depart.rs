@@ -1,49 +1,51 @@
-//! Leaving: what the agent applied goes or stays as its policy says, the hub is told, the agent goes.
+//! The agent's end: it deletes or leaves what it applied, as each set's policy says, reports that to the
+//! hub, and removes itself.
 
 use std::sync::atomic::Ordering;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams};
 
-use super::backoff::Backoff;
+use super::CredentialStore;
 use super::inventory::Inventories;
-use super::sync::{condition, own_conditions, report, within};
-use super::{Keep, Shared};
-use crate::api::{ClusterRegistration, ConditionStatus, find, put};
-use crate::error::{Context as _, Error, Result};
+use super::report::{self, condition, own_conditions};
+use super::shared::{CALL_TIMEOUT, Shared};
+use crate::api::{ClusterRegistration, is_true, put};
+use crate::backoff::Backoff;
+use crate::error::{Context as _, Error, Result, within};
 
-/// How often in a row, ever later, the hub must refuse before the agent goes without telling it.
+/// After so many refusals in a row the agent removes itself without a report to the hub.
 const REFUSALS: u32 = 6;
 
-/// Cleans up, tells the hub, and removes the agent.
-pub(super) async fn depart(shared: &Shared, keep: &Keep) {
-    tracing::info!("the registration is being deleted: cleans up");
-    shared.figures.departs.store(true, Ordering::Relaxed);
-    let left = objects(shared).await;
-    // From here on a restart goes on with telling the hub.
-    let mut backoff = Backoff::new();
-    while let Err(error) = keep.depart().await {
+/// Cleans up, reports that to the hub, and removes the agent.
+pub(super) async fn depart(shared: &Shared, store: &CredentialStore) {
+    tracing::info!("the registration is being deleted: cleaning up");
+    shared.metrics.departing.store(true, Ordering::Relaxed);
+    let left = clean_up(shared).await;
+    // From here on a restarted agent goes on with the report.
+    let mut backoff = Backoff::slow();
+    while let Err(error) = store.depart().await {
         backoff.wait(&error).await;
     }
-    tell(shared, keep, &left).await;
-    finish(shared).await;
+    report_to_hub(shared, store, &left).await;
+    remove_itself(shared).await;
 }
 
 /// Goes on after a restart: everything is cleaned up, and the hub may not know it yet.
-pub(super) async fn resume(shared: &Shared, keep: &Keep) {
-    shared.figures.departs.store(true, Ordering::Relaxed);
-    tell(shared, keep, &[]).await;
-    finish(shared).await;
+pub(super) async fn resume(shared: &Shared, store: &CredentialStore) {
+    shared.metrics.departing.store(true, Ordering::Relaxed);
+    report_to_hub(shared, store, &[]).await;
+    remove_itself(shared).await;
 }
 
-/// Tells the hub that everything is cleaned up. Not for ever, if the hub has taken the rights away or the
-/// credential has run out: no certificate is renewed for who leaves, though a token is.
-async fn tell(shared: &Shared, keep: &Keep, left: &[String]) {
-    let told = async {
-        let (mut backoff, mut refusals) = (Backoff::new(), 0);
+/// Reports to the hub that everything is cleaned up, and renews the credential meanwhile. Gives up where
+/// the hub keeps refusing: its rights are gone, or the credential has expired, since the hub renews no
+/// certificate for a registration that is being deleted.
+async fn report_to_hub(shared: &Shared, store: &CredentialStore, left: &[String]) {
+    let reported = async {
+        let (mut backoff, mut refusals) = (Backoff::slow(), 0);
         while let Err(error) = detached(shared, left).await {
-            // Rights that are gone mean that somebody used force; an API server that has just started
-            // refuses everybody for a moment.
+            // One refusal proves nothing: an API server that has just started refuses everybody.
             let refused = matches!(error.code(), Some(401 | 403)) || shared.hub().is_none();
             refusals = if refused { refusals + 1 } else { 0 };
             if refusals >= REFUSALS {
@@ -53,15 +55,15 @@ async fn tell(shared: &Shared, keep: &Keep, left: &[String]) {
         }
     };
     tokio::select! {
-        () = told => {}
-        () = super::identity::run(shared, keep) => {}
+        () = reported => {}
+        () = super::identity::run(shared, store) => {}
     }
 }
 
-/// Removes the agent's own namespace, and with it all that it owns.
-async fn finish(shared: &Shared) {
+/// Removes the agent's own namespace, and with it everything that the namespace owns.
+async fn remove_itself(shared: &Shared) {
     let api = Api::<Namespace>::all(shared.member.clone());
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::slow();
     loop {
         let deleted = api.delete(&shared.options.namespace, &DeleteParams::background()).await;
         let deleted = deleted.context(|| "removing the agent's own namespace".to_owned());
@@ -72,8 +74,8 @@ async fn finish(shared: &Shared) {
     }
 }
 
-/// Does with the objects of all sets what their policies say; what could not be deleted is told.
-async fn objects(shared: &Shared) -> Vec<String> {
+/// Deletes or leaves the objects of all sets, as their policies say. Returns what could not be deleted.
+async fn clean_up(shared: &Shared) -> Vec<String> {
     let inventories = Inventories::new(shared);
     let sets = match inventories.sets().await {
         Ok(sets) => sets,
@@ -81,35 +83,33 @@ async fn objects(shared: &Shared) -> Vec<String> {
     };
     let mut left = Vec::new();
     for set in sets {
-        match inventories.forget(&set).await {
-            Ok(why) => left.extend(why),
+        match inventories.drop_set(&set).await {
+            Ok(failures) => left.extend(failures),
             Err(error) => left.push(error.to_string()),
         }
     }
     left
 }
 
+/// Writes the condition `Detached`, if the registration is still there and does not have it yet.
 async fn detached(shared: &Shared, left: &[String]) -> Result<()> {
     let Some(hub) = shared.hub() else {
         return Err(Error::Refused("there is no credential for the hub yet".to_owned()));
     };
     let (api, name) = (Api::<ClusterRegistration>::all(hub.clone()), &shared.options.cluster);
-    let asked = "reading the registration";
-    let found = within(asked, api.get_opt(name)).await?;
-    // It may be gone, and another cluster may have its name by now.
-    let ours = |found: &ClusterRegistration| {
-        found.metadata.deletion_timestamp.is_some() && shared.is_own(found)
-    };
+    let found = within(CALL_TIMEOUT, "reading the registration", api.get_opt(name)).await?;
+    // It may be gone, and another cluster may be registered by its name.
+    let ours = |found: &ClusterRegistration| found.is_being_deleted() && shared.is_own(found);
     let Some(registration) = found.filter(ours) else { return Ok(()) };
     let mut status = registration.status.clone().unwrap_or_default();
     status.conditions = own_conditions(&registration);
-    if find(&status.conditions, "Detached").is_some_and(|one| one.status == ConditionStatus::True) {
+    if is_true(&status.conditions, "Detached") {
         return Ok(());
     }
-    let told = match left {
+    let message = match left {
         [] => String::new(),
         left => format!("left behind: {}", left.join("; ")),
     };
-    put(&mut status.conditions, condition("Detached", true, "CleanedUp", &told, &registration));
-    report(shared, &hub, &registration, &status).await
+    put(&mut status.conditions, condition("Detached", true, "CleanedUp", &message, &registration));
+    report::write(shared, &hub, &registration, &status).await
 }

@@ -1,4 +1,4 @@
-//! What the agent applied: one ConfigMap for each `ManifestSet`, so that a restart forgets nothing.
+//! What the agent applied, in one ConfigMap for each `ManifestSet`, so that a restart loses nothing.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -7,16 +7,17 @@ use kube::core::ObjectMeta as DynamicMeta;
 use kube::{Client, ResourceExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::{MANAGER, Shared};
+use super::MANAGER;
+use super::shared::Shared;
 use crate::api::Deletion;
-use crate::apply::{Applier, dynamic};
+use crate::apply::{Applier, delete, dynamic, ignore_missing};
 use crate::error::{Context as _, Error, Result};
 
 /// The label of these ConfigMaps; its value is the set's name.
 const LABEL: &str = "mcp.platform/manifest-set";
 
 /// An object of a set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Entry {
     pub(super) api_version: String,
@@ -33,7 +34,7 @@ pub(super) struct Inventory {
     pub(super) objects: Vec<Entry>,
 }
 
-/// Where the inventories are.
+/// Reads and writes the inventories.
 pub(super) struct Inventories {
     member: Client,
     api: Api<ConfigMap>,
@@ -53,7 +54,7 @@ impl Entry {
         })
     }
 
-    /// The same, with the namespace in which the server has it, if its kind is known there.
+    /// The same, with the namespace in which the server has the object, if it knows the kind.
     pub(super) async fn placed(mut self, applier: &mut Applier) -> Self {
         if let Ok(namespace) = applier.namespace(&self.object()).await {
             self.namespace = namespace;
@@ -61,9 +62,14 @@ impl Entry {
         self
     }
 
-    /// Whether both are one object at the server, whatever versions of its kind they were written in; as
-    /// long as it is not known where one of them is, they may be.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    /// Whether the object is, or may be, among `all`.
+    pub(super) fn is_among(&self, all: &[Self]) -> bool {
+        all.iter().any(|one| self.is(one))
+    }
+
+    /// Whether both are one object at the server, whatever versions of its kind they were written in. Where
+    /// the namespace of one is unknown, they may be.
+    fn is(&self, other: &Self) -> bool {
         let group = |entry: &Self| {
             entry
                 .api_version
@@ -93,13 +99,11 @@ impl Entry {
         }
     }
 
-    /// Deletes the object; one that is gone already is fine.
+    /// Deletes the object, if it is there.
     pub(super) async fn delete(&self, applier: &mut Applier) -> Result<()> {
         let api = applier.api(&self.object()).await?;
-        match api.delete(&self.name, &DeleteParams::background()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            other => other.context(|| format!("deleting {} {}", self.kind, self.name)).map(|_| ()),
-        }
+        ignore_missing(api.delete(&self.name, &DeleteParams::background()).await)
+            .context(|| format!("deleting {} {}", self.kind, self.name))
     }
 }
 
@@ -109,7 +113,7 @@ impl Inventories {
         Self { api: Api::namespaced(member.clone(), &namespace), member, namespace }
     }
 
-    /// The names of all sets that something was applied for.
+    /// The names of all sets that have an inventory.
     pub(super) async fn sets(&self) -> Result<Vec<String>> {
         let found = self.api.list_metadata(&ListParams::default().labels(LABEL)).await;
         let found = found.context(|| "listing what was applied".to_owned())?;
@@ -140,10 +144,10 @@ impl Inventories {
         };
         let params = PatchParams::apply(MANAGER).force();
         let written = self.api.patch(&name(set), &params, &Patch::Apply(dynamic(&map)?)).await;
-        written.context(|| format!("noting what is applied for {set}")).map(|_| ())
+        written.context(|| format!("saving what is applied for {set}")).map(drop)
     }
 
-    /// What all sets but this one hold: an object that moved to another set stays.
+    /// The objects of all other sets: one that has moved to another set is not deleted.
     pub(super) async fn others(&self, set: &str) -> Result<Vec<Entry>> {
         let found = self.api.list(&ListParams::default().labels(LABEL)).await;
         let found = found.context(|| "listing what was applied".to_owned())?;
@@ -156,34 +160,30 @@ impl Inventories {
         Ok(others)
     }
 
-    /// Does with a deleted set's objects what its policy says. Returns what could not be deleted.
-    pub(super) async fn forget(&self, set: &str) -> Result<Vec<String>> {
+    /// Deletes a deleted set's inventory, and its objects if its policy says so. Returns the failures; objects
+    /// that could not be deleted stay in the inventory.
+    pub(super) async fn drop_set(&self, set: &str) -> Result<Vec<String>> {
         let mut inventory = self.load(set).await?;
-        let (mut left, mut why) = (Vec::new(), Vec::new());
+        let (mut left, mut failures) = (Vec::new(), Vec::new());
         if inventory.deletion == Deletion::Delete {
             let mut applier = Applier::new(self.member.clone(), MANAGER);
             let others = self.others(set).await?;
-            let held = |entry: &Entry| others.iter().any(|other| other.is(entry));
-            // In reverse: a namespace goes after what is in it.
-            for entry in inventory.objects.iter().rev().filter(|entry| !held(entry)) {
+            // In reverse: a namespace after what is in it.
+            for entry in inventory.objects.iter().rev().filter(|one| !one.is_among(&others)) {
                 if let Err(error) = entry.delete(&mut applier).await {
-                    why.push(error.to_string());
+                    failures.push(error.to_string());
                     left.push(entry.clone());
                 }
             }
         }
         if left.is_empty() {
-            let deleted = self.api.delete(&name(set), &DeleteParams::default()).await;
-            match deleted {
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                other => drop(other.context(|| format!("forgetting {set}"))?),
-            }
+            delete(&self.api, &name(set), &DeleteParams::default()).await?;
         } else {
             left.reverse();
             inventory.objects = left;
             self.save(set, &inventory).await?;
         }
-        Ok(why)
+        Ok(failures)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the member is: nodes, capacity, control plane.
+//! What the agent reports of its cluster: nodes, capacity, control plane.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -13,24 +13,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt as _};
 
-use super::Shared;
-use super::sync::{condition, own_conditions};
+use super::report::{condition, own_conditions};
+use super::shared::{CALL_TIMEOUT, Shared};
 use crate::api::{
     ClusterRegistration, ClusterRegistrationStatus, Condition, Health, LAST_ETCD_SNAPSHOT, Nodes,
     Resources, clip, put,
 };
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Error, Result, within};
 
-/// How long the member's own API server may take.
-const ANSWER: Duration = Duration::from_secs(10);
-/// More than `/readyz?verbose` ever says, in bytes.
-const READYZ: usize = 64 * 1024;
-/// How often the API server's certificate is looked at.
-const CERTIFICATE: Duration = Duration::from_hours(1);
-/// The first second that the API takes for no time, the year 3000.
-const NEVER: Timestamp = Timestamp::constant(32_503_680_000, 0);
-/// How many nodes are asked for at once.
-const PAGE: u32 = 500;
+/// The longest answer of `/readyz?verbose` that is read, in bytes; real ones are far shorter.
+const READYZ_LIMIT: usize = 64 * 1024;
+/// How often the agent looks at the API server's certificate.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_hours(1);
+/// The first time that the API refuses: the year 3000.
+const TIME_LIMIT: Timestamp = Timestamp::constant(32_503_680_000, 0);
+/// How many nodes are listed per call.
+const PAGE_SIZE: u32 = 500;
 
 /// What `/readyz` says.
 struct Readyz {
@@ -40,23 +38,21 @@ struct Readyz {
     failed: Vec<String>,
 }
 
-/// The agent's part of the status, as things are now. What cannot be seen is left out.
+/// The agent's part of the status, as of now, without what cannot be found out.
 pub(super) async fn status(
     shared: &Shared,
     registration: &ClusterRegistration,
 ) -> ClusterRegistrationStatus {
     let member = &shared.member;
     let (version, nodes, ready, snapshot, expiry) = tokio::join!(
-        limited("the version", async {
-            member.apiserver_version().await.context(|| "reading the version".to_owned())
-        }),
-        limited("the nodes", nodes(member)),
-        limited("readyz", readyz(member)),
-        limited("etcd's last snapshot", last_snapshot(member)),
+        within(CALL_TIMEOUT, "reading the API server's version", member.apiserver_version()),
+        within(CALL_TIMEOUT, "listing nodes", nodes(member)),
+        within(CALL_TIMEOUT, "asking /readyz", readyz(member)),
+        within(CALL_TIMEOUT, "reading kube-system", last_snapshot(member)),
         certificate_expiry(shared),
     );
     let mut conditions = own_conditions(registration);
-    for new in judged(shared, registration, &ready) {
+    for new in conditions_now(shared, registration, &ready) {
         put(&mut conditions, new);
     }
     let (counted, capacity, allocatable) = match nodes {
@@ -76,7 +72,7 @@ pub(super) async fn status(
         health: ready.ok().map(|ready| Health {
             api_latency_millis: Some(ready.millis),
             etcd: ready.etcd,
-            cert_expiry: expiry.filter(|expiry| *expiry < NEVER).map(Time),
+            cert_expiry: expiry.filter(|expiry| *expiry < TIME_LIMIT).map(Time),
             last_etcd_snapshot: snapshot.ok().flatten().map(Time),
         }),
         last_sync_time: None,
@@ -84,21 +80,21 @@ pub(super) async fn status(
     }
 }
 
-/// When the last snapshot of etcd was taken, as far as anybody noted it.
+/// When the last snapshot of etcd was taken, if whoever took it set the annotation.
 async fn last_snapshot(member: &Client) -> Result<Option<Timestamp>> {
     let api = Api::<Namespace>::all(member.clone());
     let found = api.get_metadata("kube-system").await;
     let found = found.context(|| "reading kube-system".to_owned())?;
     let noted = found.annotations().get(LAST_ETCD_SNAPSHOT);
     let noted = noted.and_then(|text| text.parse::<Timestamp>().ok());
-    Ok(noted.filter(|time| (Timestamp::UNIX_EPOCH..NEVER).contains(time)))
+    Ok(noted.filter(|time| (Timestamp::UNIX_EPOCH..TIME_LIMIT).contains(time)))
 }
 
-/// When the API server's certificate runs out; looked at each hour.
+/// When the API server's certificate expires; from memory, if the agent looked within the hour.
 async fn certificate_expiry(shared: &Shared) -> Option<Timestamp> {
     let server = shared.options.api_server.as_ref()?;
     let known = || *shared.certificate.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((expiry, _)) = known().filter(|(_, at)| at.elapsed() < CERTIFICATE) {
+    if let Some((expiry, _)) = known().filter(|(_, at)| at.elapsed() < CERTIFICATE_INTERVAL) {
         return Some(expiry);
     }
     match server.certificate_expiry().await {
@@ -114,8 +110,8 @@ async fn certificate_expiry(shared: &Shared) -> Option<Timestamp> {
     }
 }
 
-/// What can be said in conditions.
-fn judged(
+/// The agent's conditions as of now.
+fn conditions_now(
     shared: &Shared,
     registration: &ClusterRegistration,
     ready: &Result<Readyz>,
@@ -123,8 +119,8 @@ fn judged(
     let set = |kind: &str, holds: bool, reason: &str, message: &str| {
         condition(kind, holds, reason, message, registration)
     };
-    let failing = shared.figures.renewal_fails.load(Ordering::Relaxed);
-    let apart = shared.figures.clock_differs.load(Ordering::Relaxed);
+    let renewal_fails = shared.metrics.renewal_fails.load(Ordering::Relaxed);
+    let clock_differs = shared.metrics.clock_differs.load(Ordering::Relaxed);
     vec![
         match ready {
             Ok(ready) if ready.ready => set("ControlPlaneHealthy", true, "Readyz", ""),
@@ -134,50 +130,34 @@ fn judged(
             }
             Err(error) => set("ControlPlaneHealthy", false, "NoAnswer", &error.to_string()),
         },
-        match apart {
+        match clock_differs {
             false => set("ClockSynced", true, "Compared", ""),
-            true => set("ClockSynced", false, "Compared", "more than five seconds from the hub's"),
+            true => set(
+                "ClockSynced",
+                false,
+                "Compared",
+                "the clocks of hub and member differ by more than five seconds",
+            ),
         },
-        match failing {
+        match renewal_fails {
             false => set("CredentialsRotated", true, "Valid", ""),
-            true => set("CredentialsRotated", false, "RenewalFails", "the agent's log says why"),
+            true => set("CredentialsRotated", false, "RenewalFails", "see the agent's log"),
         },
         match shared.is_own(registration) {
             true => set("Degraded", false, "AsMeant", ""),
-            false => set("Degraded", true, "OtherCluster", "spec.clusterId is another cluster's"),
+            false => {
+                set("Degraded", true, "OtherCluster", "spec.clusterId is that of another cluster")
+            }
         },
     ]
 }
 
-/// Whether two reports say the same; how long `/readyz` took is no news.
-pub(super) fn same(one: &ClusterRegistrationStatus, other: &ClusterRegistrationStatus) -> bool {
-    let plain = |status: &ClusterRegistrationStatus| {
-        let mut status = status.clone();
-        status.last_sync_time = None;
-        if let Some(health) = &mut status.health {
-            health.api_latency_millis = None;
-        }
-        let conditions = std::mem::take(&mut status.conditions);
-        (status, conditions)
-    };
-    let ((one, conditions), (other, others)) = (plain(one), plain(other));
-    one == other
-        && conditions.len() == others.len()
-        && conditions.iter().zip(&others).all(|(one, other)| one.same(other))
-}
-
-async fn limited<T>(what: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
-    match tokio::time::timeout(ANSWER, call).await {
-        Ok(answered) => answered,
-        Err(_) => Err(Error::Timeout(format!("an answer about {what}"), ANSWER)),
-    }
-}
-
+/// How many nodes there are, their capacity and what is allocatable.
 async fn nodes(member: &Client) -> Result<(Nodes, Resources, Resources)> {
     let api = Api::<Node>::all(member.clone());
     let (mut nodes, mut capacity, mut allocatable) =
         (Nodes { total: 0, ready: 0 }, Sum::default(), Sum::default());
-    let mut params = ListParams::default().limit(PAGE);
+    let mut params = ListParams::default().limit(PAGE_SIZE);
     loop {
         let page = api.list(&params).await.context(|| "listing nodes".to_owned())?;
         for node in &page.items {
@@ -197,7 +177,7 @@ async fn nodes(member: &Client) -> Result<(Nodes, Resources, Resources)> {
     }
 }
 
-/// A sum over nodes: thousandths of processors, bytes, pods.
+/// Sums over nodes: thousandths of processors, bytes, pods.
 #[derive(Default)]
 struct Sum {
     cpu: u64,
@@ -229,7 +209,7 @@ impl Sum {
     }
 }
 
-/// A quantity as Kubernetes writes it, in thousandths; `None` for what is none, or has a fraction.
+/// A quantity as Kubernetes writes it, in thousandths; `None` for other text, and for fractions.
 fn thousandths(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;
@@ -248,14 +228,14 @@ fn thousandths(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// Asks the control plane how it is, by the same question that `kubectl get --raw` puts.
+/// Asks the API server's `/readyz`, as `kubectl get --raw` does.
 async fn readyz(member: &Client) -> Result<Readyz> {
     let request = Request::get("/readyz?verbose").body(kube::client::Body::empty());
     let request = request.map_err(|error| Error::Invalid(error.to_string()))?;
     let began = Instant::now();
     let response = member.send(request).await.context(|| "asking /readyz".to_owned())?;
     let ready = response.status().is_success();
-    let body = Limited::new(response.into_body(), READYZ).collect().await;
+    let body = Limited::new(response.into_body(), READYZ_LIMIT).collect().await;
     let millis = i32::try_from(began.elapsed().as_millis()).unwrap_or(i32::MAX).min(1_000_000);
     let body = body.map_err(|error| Error::Invalid(format!("/readyz: {error}")))?.to_bytes();
     let (etcd, failed) = checks(&String::from_utf8_lossy(&body));

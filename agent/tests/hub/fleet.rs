@@ -62,8 +62,8 @@ async fn the_controller_writes_copies_and_nothing_else() {
     sets(Some("rights")).create(&post, &own).await.unwrap();
     sets(None).create(&post, &small("nowhere", "nobody")).await.unwrap();
     placed("nowhere", &[]).await;
-    let told = sets(None).get("nowhere").await.unwrap().status.unwrap();
-    assert_eq!(find(&told.conditions, "Applied").unwrap().reason, "NoCluster");
+    let status = sets(None).get("nowhere").await.unwrap().status.unwrap();
+    assert_eq!(find(&status.conditions, "Applied").unwrap().reason, "NoCluster");
 
     let client = world.hub.with_token(&token(&world.hub.admin(), "mcp-system", "mcp-hub").await);
     let within = |namespace: &str| Api::<ManifestSet>::namespaced(client.clone(), namespace);

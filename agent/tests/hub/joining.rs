@@ -5,7 +5,9 @@ use k8s_openapi::api::core::v1::{Namespace, Node, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::json;
-use slipway_agent::api::{ClusterRegistration, ConditionStatus, LAST_ETCD_SNAPSHOT, find};
+use slipway_agent::api::{
+    ClusterRegistration, ConditionStatus, LAST_ETCD_SNAPSHOT, REGION, ZONE, find,
+};
 use slipway_agent::install::{self, Member};
 use slipway_agent::registration;
 
@@ -23,13 +25,13 @@ async fn a_cluster_joins_reports_and_its_bootstrap_credential_is_gone() {
     let taken = "2026-11-21T03:00:00Z";
     let noted = json!({ "metadata": { "annotations": { LAST_ETCD_SNAPSHOT: taken } } });
     namespaces.patch("kube-system", &PatchParams::default(), &Patch::Merge(noted)).await.unwrap();
-    let labels = [(registration::REGION, "east"), (registration::ZONE, "east-1a")];
+    let labels = [(REGION, "east"), (ZONE, "east-1a")];
     let prepared = registration::prepare(&hub, "joins", &spec, &labels, false).await.unwrap();
     assert!(!registration::has_joined(&prepared));
     let mut agent = Agent::install(&world.hub, &world.member, "joins", &spec).await;
     agent.start();
     let ready = registration::ready(&hub, "joins", PATIENCE).await.unwrap();
-    assert_eq!(ready.metadata.labels.as_ref().unwrap()[registration::REGION], "east");
+    assert_eq!(ready.metadata.labels.as_ref().unwrap()[REGION], "east");
     let status = eventually("the report", PATIENCE, || async {
         let found = Api::<ClusterRegistration>::all(hub.clone()).get("joins").await.ok()?;
         found.status.filter(|status| status.nodes.is_some())
@@ -86,8 +88,8 @@ async fn a_new_credential_is_for_the_agent_that_uses_it() {
     let leases = Api::<Lease>::namespaced(hub.clone(), "mcp-cluster-again");
     let renewed = async || leases.get("mcp-agent").await.ok()?.spec?.renew_time;
     registration::bootstrap(&hub, "again").await.unwrap();
-    // The old agent beats on, and is not who was let in.
-    let first = eventually("a beat of the old agent", PATIENCE, &renewed).await;
+    // The old agent goes on with its heartbeats, and the new credential is not its own.
+    let first = eventually("a heartbeat of the old agent", PATIENCE, &renewed).await;
     eventually("another one", PATIENCE, async || renewed().await.filter(|now| now.0 > first.0))
         .await;
     assert_eq!(condition(&hub, "again", "Joined").await, Some(ConditionStatus::False));

@@ -78,7 +78,7 @@ async fn a_set_is_applied_reported_pruned_and_kept_or_deleted() {
     assert!(status.objects[4].message.contains("Nothing"), "{:?}", status.objects[4]);
     let applied = find(&status.conditions, "Applied").unwrap();
     assert_eq!(applied.status, ConditionStatus::False);
-    assert_eq!(applied.message, "2 of 5 objects are not as meant");
+    assert_eq!(applied.message, "2 of 5 objects failed");
     let owners = Api::<ConfigMap>::namespaced(member.clone(), "sets-1").get("a").await.unwrap();
     let owners = owners.metadata.managed_fields.unwrap();
     assert!(owners.iter().any(|one| one.manager.as_deref() == Some("mcp-agent")), "{owners:?}");
@@ -133,7 +133,7 @@ async fn a_set_is_applied_reported_pruned_and_kept_or_deleted() {
     reported(&sets, "scaled").await;
     assert_eq!(autoscalers.get("sets").await.unwrap().metadata.uid, uid);
 
-    // Retain is the default; Delete takes what the set still held.
+    // Retain is the default; Delete deletes what the set still had.
     sets.delete("first", &DeleteParams::default()).await.unwrap();
     sets.delete("second", &DeleteParams::default()).await.unwrap();
     let namespaces = Api::<Namespace>::all(member.clone());
@@ -149,7 +149,7 @@ async fn a_set_is_applied_reported_pruned_and_kept_or_deleted() {
     assert!(holds(&member, "sets-1", "a").await);
 
     // What is deleted while the agent is away is noticed when it is back; what a registration leaves
-    // behind is told.
+    // behind is reported.
     let third =
         set("third", &json!({ "deletionPolicy": "Delete", "manifests": [namespace("sets-3")] }));
     sets.create(&post, &third).await.unwrap();

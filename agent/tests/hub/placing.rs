@@ -1,4 +1,4 @@
-//! Sets on their way from the fleet to the clusters that they choose, and what is told of them there.
+//! Sets on their way from the fleet to the clusters that they choose, and what their status says of them.
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::core::v1::{ConfigMap, LimitRange, Namespace, ResourceQuota};
@@ -103,10 +103,11 @@ pub async fn placed(name: &str, expected: &[(&str, ConditionStatus)]) -> Placeme
     let found = eventually(&format!("{name} says {expected:?}"), PATIENCE, || async {
         let found = sets(None).get(name).await.ok()?;
         let (status, generation) = (found.status?, found.metadata.generation);
-        let mut told = status.placement.clone()?.results;
-        told.sort_by(|one, other| one.name.cmp(&other.name));
-        let told: Vec<_> = told.iter().map(|one| (one.name.as_str(), one.applied)).collect();
-        (told == expected && status.observed_generation == generation).then_some(status)
+        let mut reported = status.placement.clone()?.results;
+        reported.sort_by(|one, other| one.name.cmp(&other.name));
+        let reported: Vec<_> =
+            reported.iter().map(|one| (one.name.as_str(), one.applied)).collect();
+        (reported == expected && status.observed_generation == generation).then_some(status)
     })
     .await;
     let placement = found.placement.unwrap();
@@ -207,8 +208,8 @@ async fn policies_travel_to_the_clusters_that_a_set_chooses() {
     more.as_array_mut().unwrap().push(secret);
     let patch = |manifests: Value| Patch::Merge(json!({ "spec": { "manifests": manifests } }));
     sets(None).patch("base", &merge, &patch(more)).await.unwrap();
-    let told = placed("base", &[("place-a", False), ("place-b", False)]).await;
-    assert_eq!(told.results[0].message, "1 of 7 objects are not as meant");
+    let reported = placed("base", &[("place-a", False), ("place-b", False)]).await;
+    assert_eq!(reported.results[0].message, "1 of 7 objects failed");
     sets(None).patch("base", &merge, &patch(baseline())).await.unwrap();
     placed("base", &[("place-a", True), ("place-b", True)]).await;
     // What somebody changes of a copy is changed back.
@@ -269,67 +270,67 @@ async fn at_a_glance(name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_set_that_somebody_wrote_is_left_alone_and_told_of() {
+async fn a_set_that_somebody_wrote_is_left_alone_and_reported() {
     log();
     let spec = spec(&world().member.admin()).await;
-    for name in ["held-a", "held-b"] {
-        prepare(name, &spec, "held").await;
+    for name in ["owned-a", "owned-b"] {
+        prepare(name, &spec, "owned").await;
     }
     let post = PostParams::default();
     let own = set("mine", &json!({ "manifests": [map("own")] }));
-    let own = sets(Some("held-a")).create(&post, &own).await.unwrap();
-    sets(None).create(&post, &small("mine", "held")).await.unwrap();
-    let told = placed("mine", &[("held-a", False), ("held-b", Unknown)]).await;
-    assert!(told.results[0].message.contains("no copy"), "{told:?}");
-    assert_eq!(told.results[1].message, "its agent has not told yet");
+    let own = sets(Some("owned-a")).create(&post, &own).await.unwrap();
+    sets(None).create(&post, &small("mine", "owned")).await.unwrap();
+    let reported = placed("mine", &[("owned-a", False), ("owned-b", Unknown)]).await;
+    assert!(reported.results[0].message.contains("no copy"), "{reported:?}");
+    assert_eq!(reported.results[1].message, "its agent has not reported yet");
     assert_eq!(at_a_glance("mine").await, ["mine", "False", "2", "0"]);
-    let copy = sets(Some("held-b")).get("mine").await.unwrap();
+    let copy = sets(Some("owned-b")).get("mine").await.unwrap();
 
     // Other labels and another set are no reason to write anything of this one.
     let before = sets(None).get("mine").await.unwrap().resource_version();
     change(
-        "held-b",
+        "owned-b",
         json!({ "metadata": { "labels": { "other": "x" }, "annotations": { "a": "b" } } }),
     )
     .await;
-    sets(None).create(&post, &small("later", "held")).await.unwrap();
-    placed("later", &[("held-a", Unknown), ("held-b", Unknown)]).await;
+    sets(None).create(&post, &small("later", "owned")).await.unwrap();
+    placed("later", &[("owned-a", Unknown), ("owned-b", Unknown)]).await;
     assert_eq!(sets(None).get("mine").await.unwrap().resource_version(), before);
-    let now = sets(Some("held-b")).get("mine").await.unwrap();
+    let now = sets(Some("owned-b")).get("mine").await.unwrap();
     assert_eq!(now.resource_version(), copy.resource_version());
 
     // The set goes, its copy goes, and what somebody wrote stays as it was.
     sets(None).delete("mine", &DeleteParams::default()).await.unwrap();
     eventually("the copy is gone", PATIENCE, || async {
-        sets(Some("held-b")).get_opt("mine").await.ok()?.is_none().then_some(())
+        sets(Some("owned-b")).get_opt("mine").await.ok()?.is_none().then_some(())
     })
     .await;
     eventually("the set is gone", PATIENCE, || async {
         sets(None).get_opt("mine").await.ok()?.is_none().then_some(())
     })
     .await;
-    let still = sets(Some("held-a")).get("mine").await.unwrap();
+    let still = sets(Some("owned-a")).get("mine").await.unwrap();
     assert_eq!(still.resource_version(), own.resource_version());
 
     // Once it makes room, a copy takes its place; so in a new cluster, until that is let in no more.
-    sets(None).create(&post, &small("mine", "held")).await.unwrap();
-    placed("mine", &[("held-a", False), ("held-b", Unknown)]).await;
-    sets(Some("held-a")).delete("mine", &DeleteParams::default()).await.unwrap();
-    placed("mine", &[("held-a", Unknown), ("held-b", Unknown)]).await;
-    let copy = sets(Some("held-a")).get("mine").await.unwrap();
+    sets(None).create(&post, &small("mine", "owned")).await.unwrap();
+    placed("mine", &[("owned-a", False), ("owned-b", Unknown)]).await;
+    sets(Some("owned-a")).delete("mine", &DeleteParams::default()).await.unwrap();
+    placed("mine", &[("owned-a", Unknown), ("owned-b", Unknown)]).await;
+    let copy = sets(Some("owned-a")).get("mine").await.unwrap();
     assert!(copy.labels().contains_key(PLACED_FROM));
-    prepare("held-c", &spec, "held").await;
-    placed("mine", &[("held-a", Unknown), ("held-b", Unknown), ("held-c", Unknown)]).await;
+    prepare("owned-c", &spec, "owned").await;
+    placed("mine", &[("owned-a", Unknown), ("owned-b", Unknown), ("owned-c", Unknown)]).await;
     eventually("a copy in the new cluster", PATIENCE, || async {
-        sets(Some("held-c")).get_opt("mine").await.ok()?
+        sets(Some("owned-c")).get_opt("mine").await.ok()?
     })
     .await;
-    change("held-b", json!({ "spec": { "accepted": false } })).await;
-    placed("mine", &[("held-a", Unknown), ("held-c", Unknown)]).await;
-    assert!(sets(Some("held-b")).get_opt("mine").await.unwrap().is_none());
-    let left = registration::unregister(&world().hub.admin(), "held-c", PATIENCE, false).await;
+    change("owned-b", json!({ "spec": { "accepted": false } })).await;
+    placed("mine", &[("owned-a", Unknown), ("owned-c", Unknown)]).await;
+    assert!(sets(Some("owned-b")).get_opt("mine").await.unwrap().is_none());
+    let left = registration::unregister(&world().hub.admin(), "owned-c", PATIENCE, false).await;
     assert_eq!(left.unwrap(), Left::Clean);
-    placed("mine", &[("held-a", Unknown)]).await;
+    placed("mine", &[("owned-a", Unknown)]).await;
     for name in ["mine", "later"] {
         sets(None).delete(name, &DeleteParams::default()).await.unwrap();
     }

@@ -13,6 +13,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::{Value, json};
 use slipway_agent::access::{request, signing_request, token_binding};
 use slipway_agent::api::{ClusterRegistration, ConditionStatus, ManifestSet};
+use slipway_agent::credential::IssuedToken;
 use slipway_agent::install::HUB_NAMESPACE;
 use slipway_agent::registration;
 
@@ -22,7 +23,7 @@ use crate::support::{eventually, refused};
 
 const NINETY_DAYS: Duration = Duration::from_hours(2160);
 
-async fn prepared(cluster: &str) -> registration::Bootstrap {
+async fn prepared(cluster: &str) -> IssuedToken {
     let world = world();
     let spec = spec(&world.member.admin()).await;
     registration::prepare(&world.hub.admin(), cluster, &spec, &[], false).await.unwrap();

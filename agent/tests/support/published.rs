@@ -1,5 +1,5 @@
-//! What neighbours publish of their kinds, as `scripts/published-crds` fetched it, served by real API
-//! servers.
+//! What other systems publish of the kinds that adapters write, as `scripts/published-crds` fetched it,
+//! served by real API servers.
 
 use std::fs;
 use std::path::{Path, PathBuf};

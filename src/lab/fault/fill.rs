@@ -12,7 +12,7 @@ use rustix::process::Pid;
 use crate::diagnostic::{Error, Kind, Result};
 use crate::lab::quantity::Size;
 use crate::lab::spec::{Lab, Node};
-use crate::lab::{disk, files, node};
+use crate::lab::{container, disk, files};
 
 /// The smallest part of a disk that a file can take.
 const BLOCK: u64 = 4096;
@@ -65,12 +65,12 @@ pub(super) fn found(lab: &Lab, node: &Node) -> bool {
 /// Where the file is or would be, while the disk is mounted.
 fn there(lab: &Lab, node: &Node) -> Option<PathBuf> {
     node.disk?;
-    filler(lab, node, node::init(lab, node).ok()?).ok()
+    filler(lab, node, container::init(lab, node).ok()?).ok()
 }
 
 /// The file as systemd-nspawn sees it: the disk is mounted for that process and the node alone.
 fn filler(lab: &Lab, node: &Node, init: Pid) -> Result<PathBuf> {
-    let runner = node::runner(node, init)?.as_raw_nonzero();
+    let runner = container::runner(node, init)?.as_raw_nonzero();
     let filler = disk::filler(lab, node);
     let below = filler.strip_prefix("/").unwrap_or(&filler);
     Ok(Path::new("/proc").join(runner.to_string()).join("root").join(below))

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::cgroup::Group;
 use super::quantity::{Share, Size};
-use super::run::{detached, until};
+use super::run::detached;
 use super::spec::{Lab, Node};
-use super::{files, node, store};
+use super::wait::until;
+use super::{container, files, store};
 use crate::diagnostic::{Error, Kind, Result, last_lines};
 
 mod delay;
@@ -47,7 +48,7 @@ pub async fn inject(name: &str, node: &str, fault: &Fault, say: &dyn Fn(&str)) -
     let _lock = store::lock(say)?;
     let lab = store::require(name)?;
     let node = lab.node(node)?;
-    let init = node::init(&lab, node)?;
+    let init = container::init(&lab, node)?;
     match fault {
         Fault::Cut(lasts) => packets::cut(&lab, node, *lasts).await,
         Fault::Delay(time) => delay::make(&lab, node, *time).await,

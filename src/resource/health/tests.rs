@@ -94,7 +94,7 @@ fn a_static_pod_says_why_it_is_not_ready() {
         ]
     );
     let Drift::Differs(diff) = healthy().compare(&seen(&items)).unwrap() else { panic!("healthy") };
-    assert_eq!(diff.summary, "2 things are ill");
+    assert_eq!(diff.summary, "2 problems");
     assert!(diff.text.unwrap().starts_with("- pod etcd-cp-1 is not there\n"));
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Answer, Asked, KUBELET, difference, meaning, unanswered};
+use super::{Answer, DryRun, KUBELET, difference, meaning, unanswered};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -30,7 +30,7 @@ const WRITE: &str = include_str!("kubelet.sh");
 /// restarts when they change.
 pub struct KubeletFiles {
     /// What to ask kubeadm.
-    pub asked: Asked,
+    pub dry_run: DryRun,
 }
 
 /// A file that is not as kubeadm would write it.
@@ -41,7 +41,7 @@ struct Differing {
 }
 
 impl KubeletFiles {
-    /// The files that differ; `None` where kubeadm does not say what they shall be.
+    /// The files that differ; `None` where kubeadm gave no answer.
     fn differing(seen: &Output) -> Option<Vec<Differing>> {
         let answer = Answer::read(seen)?;
         let mut differing = Vec::new();
@@ -84,7 +84,7 @@ impl Resource for KubeletFiles {
     }
 
     fn probe(&self) -> Probe {
-        self.asked.probe()
+        self.dry_run.probe()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
@@ -96,7 +96,7 @@ impl Resource for KubeletFiles {
         }
         let names: Vec<&str> = differing.iter().map(|one| one.name).collect();
         let text = differing.iter().map(|one| one.shown.as_str()).collect();
-        Ok(Drift::Differs(Diff { summary: names.join(", "), text: Some(text) }))
+        Ok(Drift::Differs(Diff::update(names.join(", ")).text(Some(text))))
     }
 
     fn converge(&self, seen: &Output) -> Vec<Change> {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn kubelet() -> KubeletFiles {
-        KubeletFiles { asked: Asked { configuration: String::new(), objects: false } }
+        KubeletFiles { dry_run: DryRun { configuration: String::new(), objects: false } }
     }
 
     fn summary(seen: &Output) -> String {

@@ -23,14 +23,14 @@ pub use pod::{ETCD, STATIC_PODS, StaticPod};
 ///
 /// All that asks the same is answered by one run of kubeadm.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct DryRun {
     /// The configuration's documents.
     pub configuration: String,
     /// Whether objects of the cluster are asked for.
     pub objects: bool,
 }
 
-impl Asked {
+impl DryRun {
     fn probe(&self) -> Probe {
         Probe::written(&self.configuration, self.objects)
     }

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::{Answer, Asked, difference, unanswered};
-use crate::command::{Cmd, Input, Output};
+use super::{Answer, DryRun, difference, unanswered};
+use crate::command::{ADMIN_CONF, Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::resource::manifest::APPLY;
@@ -16,7 +16,7 @@ use crate::yaml;
 /// replicas, another Corefile. Only access rules are exactly as kubeadm makes them.
 pub struct Objects {
     /// What to ask kubeadm, on the control plane that acts for the cluster.
-    pub asked: Asked,
+    pub dry_run: DryRun,
     /// The endpoint, `https://host:port`, as whoever joins finds it in `cluster-info`.
     pub server: String,
     /// The cluster's CA certificate (PEM), found there as well.
@@ -30,7 +30,7 @@ const OTHERS: &[&str] = &["kubeadm:node-autoapprove-bootstrap", "kubeadm:apiserv
 /// kube-proxy reads its configuration once, when it starts.
 const RESTART: &[&str] = &[
     "--kubeconfig",
-    "/etc/kubernetes/admin.conf",
+    ADMIN_CONF,
     "--namespace",
     "kube-system",
     "rollout",
@@ -40,7 +40,7 @@ const RESTART: &[&str] = &[
 
 const RBAC: &str = "rbac.authorization.k8s.io/";
 
-/// An object that is not as meant: how it shall be, and how it is.
+/// An object that differs: the desired one, and the present one.
 struct Differing {
     wanted: Value,
     live: Option<Value>,
@@ -57,7 +57,7 @@ fn key(object: &Value) -> (&str, &str, &str) {
 }
 
 impl Objects {
-    /// Everything that shall be there.
+    /// The desired objects.
     fn wanted(&self, answer: &Answer<'_>) -> Option<Vec<Value>> {
         let said = answer.text("objects")?;
         let documents = said.split("---\n").filter(|document| !document.trim().is_empty());
@@ -232,7 +232,7 @@ impl Resource for Objects {
     }
 
     fn probe(&self) -> Probe {
-        self.asked.probe()
+        self.dry_run.probe()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
@@ -244,7 +244,7 @@ impl Resource for Objects {
         }
         let names: Vec<String> = differing.iter().map(Differing::summary).collect();
         let text = differing.iter().map(Differing::shown).collect();
-        Ok(Drift::Differs(Diff { summary: names.join(", "), text: Some(text) }))
+        Ok(Drift::Differs(Diff::update(names.join(", ")).text(Some(text))))
     }
 
     fn converge(&self, seen: &Output) -> Vec<Change> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Answer, Asked, MANIFESTS, difference, meaning, unanswered};
-use crate::command::{Cmd, Input, Output};
+use super::{Answer, DryRun, MANIFESTS, difference, meaning, unanswered};
+use crate::command::{Cmd, Input, Output, admin};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::resource::{Change, Diff, Disruption, Drift, Resource, sha256};
@@ -13,7 +13,7 @@ use crate::resource::{Change, Diff, Disruption, Drift, Resource, sha256};
 /// The static pod that is an etcd member.
 pub const ETCD: &str = "etcd";
 
-/// A control plane's static pods, in the order in which they are mended: each needs those before it.
+/// A control plane's static pods, in the order in which they are repaired: each needs those before it.
 pub const STATIC_PODS: &[&str] =
     &[ETCD, "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
@@ -25,7 +25,7 @@ pub struct StaticPod {
     /// The node.
     pub node: String,
     /// What to ask kubeadm.
-    pub asked: Asked,
+    pub dry_run: DryRun,
 }
 
 /// How etcd's first start found its cluster. A member that joined has what held then; etcd reads
@@ -34,15 +34,15 @@ const OF_THE_JOIN: &[&str] = &["--initial-cluster=", "--initial-cluster-state="]
 
 /// As long as kubeadm waits for one (`ControlPlaneComponentHealthCheckTimeout`), and the 40 s that an
 /// API server takes to end.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Writes the manifest `$1` as one step, and waits until pod `$2` of it is ready: the kubelet's own
 /// probes ask the component's health endpoint. That it is this manifest's pod is known by the hash
 /// that the kubelet notes at the mirror pod. The kubelet reads no file whose name begins with a dot.
-const WRITE: &str = include_str!("pod.sh");
+const WRITE: &str = concat!(admin!(), include_str!("pod.sh"));
 
 impl StaticPod {
-    /// What shall be there and what is.
+    /// The desired manifest and the present one.
     fn both(&self, seen: &Output) -> Option<(Value, Option<Value>)> {
         let answer = Answer::read(seen)?;
         let (wanted, live) = answer.both(&format!("{}.yaml", self.name), MANIFESTS)?;
@@ -86,7 +86,7 @@ impl Resource for StaticPod {
     }
 
     fn probe(&self) -> Probe {
-        self.asked.probe()
+        self.dry_run.probe()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
@@ -96,9 +96,9 @@ impl Resource for StaticPod {
         if live.as_ref() == Some(&wanted) {
             return Ok(Drift::None);
         }
-        let summary = if live.is_some() { "manifest" } else { "new" };
+        let diff = if live.is_some() { Diff::update("manifest") } else { Diff::create("new") };
         let text = Some(difference(live.as_ref(), &wanted));
-        Ok(Drift::Differs(Diff { summary: summary.to_owned(), text }))
+        Ok(Drift::Differs(diff.text(text)))
     }
 
     fn converge(&self, seen: &Output) -> Vec<Change> {
@@ -108,7 +108,7 @@ impl Resource for StaticPod {
         let cmd = Cmd::shell(WRITE)
             .args([format!("{MANIFESTS}/{}.yaml", self.name), pod, sha256(text.as_bytes())])
             .stdin(Input::Bytes(text.into_bytes()))
-            .within(PATIENCE + Duration::from_secs(30));
+            .within(TIMEOUT + Duration::from_secs(30));
         vec![Change::new(
             format!("write {}'s manifest, and wait until it is ready", self.name),
             cmd,
@@ -119,7 +119,7 @@ impl Resource for StaticPod {
         self.both(seen).map(|_| Disruption::Restart(self.name.to_owned()))
     }
 
-    fn proven(&self) -> bool {
+    fn self_verifying(&self) -> bool {
         true
     }
 
@@ -134,8 +134,8 @@ mod tests {
     use super::*;
 
     fn pod(name: &'static str) -> StaticPod {
-        let asked = Asked { configuration: String::new(), objects: false };
-        StaticPod { name, node: "cp-1".to_owned(), asked }
+        let dry_run = DryRun { configuration: String::new(), objects: false };
+        StaticPod { name, node: "cp-1".to_owned(), dry_run }
     }
 
     fn manifest(name: &str, flags: &[&str]) -> String {
@@ -216,7 +216,7 @@ mod tests {
             pod.compare(&silent).unwrap(),
             Drift::differs("kubeadm does not say what it would write: unknown flag")
         );
-        assert!(pod.converge(&silent).is_empty() && pod.awaited(&silent));
+        assert!(pod.converge(&silent).is_empty() && pod.wait_only(&silent));
         assert_eq!(pod.disruption(&silent), None);
     }
 }

@@ -1,7 +1,7 @@
 set -eu
 # The hash of the manifest that the pod is of, and whether it is ready; nothing while no API answers.
 state() {
-  kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=5s --namespace kube-system get pod "$1" \
+  $kubectl --request-timeout=5s --namespace kube-system get pod "$1" \
     -o "jsonpath={.metadata.annotations.kubernetes\.io/config\.hash} {.status.conditions[?(@.type=='Ready')].status}" 2>/dev/null || :
 }
 before=$(state "$2")

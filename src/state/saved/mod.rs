@@ -1,16 +1,15 @@
-//! A plan in a file: what somebody reviewed, for an apply that does exactly that or nothing. It
-//! lies where its maker wants it, and holds no secrets: differences are there as digests.
+//! A plan in a file: what a person reviewed, for an apply that carries out exactly that or nothing. The
+//! file holds no secrets: differences are there as digests.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Schema, cannot, write};
+use crate::bounded;
 use crate::diagnostic::{Error, Kind, Result, printable};
 
 #[cfg(test)]
@@ -68,8 +67,9 @@ pub struct Announced {
     pub summary: String,
     /// SHA-256 of the difference's text, in hexadecimal, where there is text.
     pub diff: Option<String>,
-    /// Whether it is only waited for.
-    pub awaited: bool,
+    /// Whether slipway only waits for it.
+    #[serde(rename = "awaited")]
+    pub wait_only: bool,
 }
 
 impl Basis {
@@ -140,10 +140,7 @@ impl Saved {
     /// [`Kind::Machine`] when it cannot be read; [`Kind::Inventory`] when it is no plan, or one of
     /// another slipway.
     pub fn read(path: &Path) -> Result<Self> {
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes))
-            .map_err(cannot(path))?;
+        let bytes = bounded::read(path, SIZE_LIMIT).map_err(cannot(path))?;
         Self::parse(&bytes).map_err(|e| e.context(path.display()))
     }
 
@@ -179,15 +176,14 @@ impl Saved {
         let planned: BTreeSet<&Announced> = self.changes.iter().collect();
         let now: BTreeSet<&Announced> = fresh.changes.iter().collect();
         // A wait changes nothing, so it needs no review.
-        let new = fresh.changes.iter().filter(|one| !one.awaited && !planned.contains(one));
+        let new = fresh.changes.iter().filter(|one| !one.wait_only && !planned.contains(one));
         let new: Vec<&Announced> = new.collect();
         let gone: Vec<&Announced> = self.changes.iter().filter(|one| !now.contains(one)).collect();
         let moved = self.basis.moved(&fresh.basis);
         if moved.is_empty() && new.is_empty() {
             return Ok(gone.len());
         }
-        let message =
-            format!("the plan of {} does not hold any more; nothing was changed", self.made);
+        let message = format!("the plan of {} is out of date; nothing was changed", self.made);
         let error = list(Error::new(Kind::Outdated, message), &moved);
         let added: Vec<String> = new
             .iter()

@@ -23,7 +23,7 @@ fn change(node: &str, resource: &str, summary: &str) -> Announced {
         resource: resource.to_owned(),
         summary: summary.to_owned(),
         diff: None,
-        awaited: false,
+        wait_only: false,
     }
 }
 
@@ -60,7 +60,7 @@ fn what_is_done_already_or_only_waited_for_is_fine() {
     assert_eq!(saved.check(&example()).unwrap(), 0);
     assert_eq!(saved.check(&plan(&saved.changes[1..])).unwrap(), 1);
     assert_eq!(saved.check(&plan(&[])).unwrap(), 3);
-    let wait = Announced { awaited: true, ..change("cp-1", "cluster health", "Ready") };
+    let wait = Announced { wait_only: true, ..change("cp-1", "cluster health", "Ready") };
     assert_eq!(saved.check(&plan(&[wait])).unwrap(), 3);
 }
 
@@ -77,7 +77,7 @@ fn a_plan_that_does_not_hold_is_refused_with_every_difference() {
     assert_eq!(error.kind(), Kind::Outdated);
     assert_eq!(
         error.to_string(),
-        "error: the plan of 2026-11-21T17:00:00Z does not hold any more; nothing was changed
+        "error: the plan of 2026-11-21T17:00:00Z is out of date; nothing was changed
   identity: new when planned, sha256:666666666666… now
   inventory: sha256:111111111111… when planned, sha256:777777777777… now
   + cp-1, os: file /x  content (announced with another difference)

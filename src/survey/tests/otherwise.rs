@@ -87,7 +87,7 @@ fn a_bare_machine_takes_no_living_members_name() {
     nodes.get_mut("w-1").unwrap().internal = vec!["10.0.0.77".to_owned()];
     let elsewhere = survey(&[("cp-1", first.clone()), ("w-1", Facts::default())]);
     assert_eq!(word(&elsewhere, "w-1"), "taken by 10.0.0.77");
-    assert_eq!(elsewhere.dead_node(&node("w-1")), None);
+    assert_eq!(elsewhere.stale_node(&node("w-1")), None);
     first.etcd.as_mut().unwrap()[1].peers = vec!["https://10.0.0.78:2380".to_owned()];
     let elsewhere = survey(&[("cp-1", first), ("cp-2", Facts::default())]);
     assert_eq!(word(&elsewhere, "cp-2"), "taken by https://10.0.0.78:2380");

@@ -1,4 +1,4 @@
-//! Each way in which a request may be wrong, one by one.
+//! Each reason to deny a request, one by one.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn everything_else_is_denied() {
         }),
         ("expirationSeconds", |r, _| r.spec.expiration_seconds = None),
         ("expirationSeconds", |r, _| r.spec.expiration_seconds = Some(599)),
-        ("expirationSeconds", |r, _| r.spec.expiration_seconds = Some(LONGEST + 1)),
+        ("expirationSeconds", |r, _| r.spec.expiration_seconds = Some(LONGEST_SECONDS + 1)),
         ("cannot be read", |r, _| r.spec.request = ByteString(b"junk".to_vec())),
         ("cannot be read", |r, _| r.spec.request = ByteString(vec![b'x'; 20_000])),
         ("subject", |r, _| {

@@ -1,4 +1,4 @@
-//! What the hub keeps in mind of objects that it watches: a few facts of each, and never the objects.
+//! What the hub remembers of objects that it watches: a few facts of each, and never the objects.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -9,20 +9,20 @@ use kube::runtime::watcher::Event;
 #[derive(Debug)]
 pub(super) struct Known<K, V> {
     now: BTreeMap<K, V>,
-    /// What a new listing found so far.
+    /// What a new list has had so far.
     listing: BTreeMap<K, V>,
     complete: bool,
 }
 
-/// What an event told.
+/// What has changed by an event.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum News<K> {
-    /// Nothing that was not known.
-    Nothing,
-    /// Something about one object.
-    Of(K),
-    /// All there is.
-    Everything,
+pub(super) enum Change<K> {
+    /// Nothing.
+    None,
+    /// The facts of one object.
+    One(K),
+    /// Perhaps all facts: the objects were listed.
+    All,
 }
 
 impl<K: Ord + Clone, V: PartialEq> Known<K, V> {
@@ -30,24 +30,24 @@ impl<K: Ord + Clone, V: PartialEq> Known<K, V> {
         Self { now: BTreeMap::new(), listing: BTreeMap::new(), complete: false }
     }
 
-    /// All facts, once there was a whole listing.
+    /// All facts, once there was a complete list.
     pub(super) fn get(&self) -> Option<&BTreeMap<K, V>> {
         self.complete.then_some(&self.now)
     }
 
-    /// Takes an event in, of whose object `read` tells the key and the facts.
-    pub(super) fn take<T>(
+    /// Notes an event; `read` gives key and facts of its object.
+    pub(super) fn note<T>(
         &mut self,
         event: &Event<T>,
         read: impl Fn(&T) -> Option<(K, V)>,
-    ) -> News<K> {
+    ) -> Change<K> {
         match event {
             Event::Init => self.listing.clear(),
             Event::InitApply(object) => self.listing.extend(read(object)),
             Event::InitDone => {
                 self.now = mem::take(&mut self.listing);
                 self.complete = true;
-                return News::Everything;
+                return Change::All;
             }
             Event::Apply(object) => {
                 if let Some((key, value)) = read(object) {
@@ -58,20 +58,20 @@ impl<K: Ord + Clone, V: PartialEq> Known<K, V> {
                 if let Some((key, _)) = read(object)
                     && self.now.remove(&key).is_some()
                 {
-                    return News::Of(key);
+                    return Change::One(key);
                 }
             }
         }
-        News::Nothing
+        Change::None
     }
 
-    /// Notes what was just written, before the watch tells it.
-    pub(super) fn put(&mut self, key: K, value: V) -> News<K> {
+    /// Notes what was just written, before the watch sees it.
+    pub(super) fn put(&mut self, key: K, value: V) -> Change<K> {
         if self.now.get(&key) == Some(&value) {
-            return News::Nothing;
+            return Change::None;
         }
         self.now.insert(key.clone(), value);
-        News::Of(key)
+        Change::One(key)
     }
 
     /// Notes what was just deleted.
@@ -89,39 +89,39 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_not_known_is_news() {
+    fn only_what_was_not_known_is_a_change() {
         let mut known = Known::new();
         let table = [
-            (Event::Init, News::Nothing),
-            (Event::InitApply("a1"), News::Nothing),
-            (Event::InitApply("b1"), News::Nothing),
-            (Event::InitDone, News::Everything),
-            (Event::Apply("a1"), News::Nothing),
-            (Event::Apply("a2"), News::Of('a')),
-            (Event::Apply("a2"), News::Nothing),
-            (Event::Apply(""), News::Nothing),
-            (Event::Delete("c1"), News::Nothing),
-            (Event::Delete("b1"), News::Of('b')),
-            (Event::Delete("b1"), News::Nothing),
+            (Event::Init, Change::None),
+            (Event::InitApply("a1"), Change::None),
+            (Event::InitApply("b1"), Change::None),
+            (Event::InitDone, Change::All),
+            (Event::Apply("a1"), Change::None),
+            (Event::Apply("a2"), Change::One('a')),
+            (Event::Apply("a2"), Change::None),
+            (Event::Apply(""), Change::None),
+            (Event::Delete("c1"), Change::None),
+            (Event::Delete("b1"), Change::One('b')),
+            (Event::Delete("b1"), Change::None),
         ];
-        for (event, news) in table {
-            assert!(news == known.take(&event, read), "{event:?}");
+        for (event, change) in table {
+            assert!(change == known.note(&event, read), "{event:?}");
         }
         assert_eq!(known.get().unwrap().values().collect::<Vec<_>>(), ["a2"]);
     }
 
     #[test]
-    fn a_listing_counts_once_it_is_whole() {
+    fn a_list_counts_once_it_is_complete() {
         let mut known = Known::new();
-        known.take(&Event::InitApply("a1"), read);
+        known.note(&Event::InitApply("a1"), read);
         assert!(known.get().is_none());
-        known.take(&Event::InitDone, read);
-        // A watch that broke lists anew; until that is whole, what was known stands.
+        known.note(&Event::InitDone, read);
+        // A watch that broke lists anew; until that is complete, the old facts stand.
         for event in [Event::Init, Event::InitApply("b1")] {
-            known.take(&event, read);
+            known.note(&event, read);
             assert_eq!(known.get().unwrap().keys().collect::<Vec<_>>(), [&'a']);
         }
-        known.take(&Event::InitDone, read);
+        known.note(&Event::InitDone, read);
         assert_eq!(known.get().unwrap().keys().collect::<Vec<_>>(), [&'b']);
     }
 }

@@ -1,5 +1,5 @@
-//! What is to be done about a set: which clusters it is for, what a copy looks like, which copies are
-//! written and removed. By what the hub knows, without effects.
+//! What is to be done about a set, as pure functions: which clusters it is for, what a copy looks like,
+//! which copies are written and removed.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -8,52 +8,51 @@ use kube::ResourceExt as _;
 
 use crate::access;
 use crate::api::{
-    Capability, ClusterRegistration, ConditionStatus, Deletion, ManifestSet, ManifestSetSpec,
-    PLACED_FROM, clip, find,
+    ClusterRegistration, ConditionStatus, Deletion, ManifestSet, ManifestSetSpec, PLACED_FROM,
+    clip, find,
 };
 use crate::install::FLEET_NAMESPACE;
 
-/// What matters of a cluster.
+/// What placement needs to know of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cluster {
     pub(super) labels: BTreeMap<String, String>,
-    /// Whether it is accepted, and not about to leave.
+    /// Whether it is accepted, and not being deleted.
     pub(super) admitted: bool,
     /// Whether its agent may apply anything.
     pub(super) applies: bool,
 }
 
-/// What matters of a set in a cluster's namespace.
+/// What placement needs to know of a set in a cluster's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Placed {
-    /// Whether it is a copy; if not, somebody wrote it there.
+    /// Whether it is a copy; if not, somebody else wrote it there.
     pub(super) copy: bool,
     pub(super) content: u64,
     pub(super) deletion: Deletion,
-    /// What the agent says of the set as it is now.
+    /// What the agent reports of the set's current generation.
     pub(super) applied: ConditionStatus,
     pub(super) message: String,
 }
 
-/// What is to be done with one cluster's copy.
+/// What is to be done with the copy of one cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It is written as the set says.
+    /// Write it.
     Write,
-    /// It is removed.
+    /// Delete it.
     Remove,
-    /// It learns what the set now says of deletion, and is removed.
+    /// Give it the set's current deletion policy, then delete it.
     Retire,
 }
 
 impl Cluster {
     pub(super) fn of(registration: &ClusterRegistration) -> Self {
-        let may = [Capability::ApplyManifests, Capability::Policies];
         let spec = &registration.spec;
         Self {
             labels: registration.labels().clone(),
-            admitted: spec.accepted && registration.metadata.deletion_timestamp.is_none(),
-            applies: may.iter().any(|one| spec.capabilities.contains(one)),
+            admitted: spec.accepted && !registration.is_being_deleted(),
+            applies: spec.may_apply(),
         }
     }
 }
@@ -61,20 +60,20 @@ impl Cluster {
 impl Placed {
     pub(super) fn of(set: &ManifestSet) -> Self {
         let status = set.status.as_ref();
-        let said = status
+        let reported = status
             .filter(|status| status.observed_generation == set.metadata.generation)
             .and_then(|status| find(&status.conditions, "Applied"));
         Self {
             copy: set.labels().contains_key(PLACED_FROM),
             content: content(&set.spec),
             deletion: set.spec.deletion_policy,
-            applied: said.map_or(ConditionStatus::Unknown, |said| said.status),
-            message: said.map_or_else(String::new, |said| clip(&said.message, 256)),
+            applied: reported.map_or(ConditionStatus::Unknown, |one| one.status),
+            message: reported.map_or_else(String::new, |one| clip(&one.message, 256)),
         }
     }
 }
 
-/// A number that stands for what a set says to its members.
+/// A number that changes with what a set says to its clusters.
 pub(super) fn content(spec: &ManifestSetSpec) -> u64 {
     let mut hasher = DefaultHasher::new();
     spec.manifests.len().hash(&mut hasher);
@@ -105,7 +104,7 @@ pub(super) fn copy(set: &ManifestSet, cluster: &str) -> ManifestSet {
     copy
 }
 
-/// What is to be done in which cluster; nothing where all is as it should be, or somebody's own set is.
+/// What is to be done in which cluster; nothing where the copy is current, or somebody else's set is.
 pub(super) fn steps(
     set: &ManifestSet,
     targets: &BTreeMap<&str, &Cluster>,

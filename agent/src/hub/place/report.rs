@@ -1,4 +1,4 @@
-//! What a set's status says: how many clusters have it, and what came of it in each.
+//! The status of a set: how many clusters have applied it, and the result of each.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use crate::api::{
     Placement, clip, put,
 };
 
-/// The status of a set that is for `targets`; `failed` is where its copy could not be written, and why.
+/// The status of a set that is for `targets`; `failed` says where its copy could not be written, and why.
 pub(super) fn status(
     set: &ManifestSet,
     targets: &BTreeMap<&str, &Cluster>,
@@ -21,7 +21,7 @@ pub(super) fn status(
         let (applied, message) = match (placed.get(name), failed.get(*name)) {
             (Some(found), _) if !found.copy => (ConditionStatus::False, foreign(name)),
             (_, Some(why)) => (ConditionStatus::False, why.clone()),
-            (found, None) => said(cluster, found.filter(|found| found.content == content)),
+            (found, None) => reported(cluster, found.filter(|found| found.content == content)),
         };
         ClusterResult { name: (*name).to_owned(), applied, message: clip(&message, 256) }
     });
@@ -42,7 +42,7 @@ pub(super) fn status(
     }
 }
 
-/// A set of the same name that is nobody's copy.
+/// The message where a set of the same name is no copy.
 fn foreign(cluster: &str) -> String {
     format!(
         "{} has a set of this name that is no copy: rename or delete one of them",
@@ -50,8 +50,8 @@ fn foreign(cluster: &str) -> String {
     )
 }
 
-/// What is known of a cluster whose copy is no trouble at the hub.
-fn said(cluster: &Cluster, found: Option<&&Placed>) -> (ConditionStatus, String) {
+/// What a cluster reports, where the hub could write its copy.
+fn reported(cluster: &Cluster, found: Option<&&Placed>) -> (ConditionStatus, String) {
     let unknown = |why: &str| (ConditionStatus::Unknown, why.to_owned());
     match found {
         None => unknown("its copy is not written yet"),
@@ -59,13 +59,13 @@ fn said(cluster: &Cluster, found: Option<&&Placed>) -> (ConditionStatus, String)
             unknown("its capabilities have neither ApplyManifests nor Policies")
         }
         Some(found) if found.applied == ConditionStatus::Unknown => {
-            unknown("its agent has not told yet")
+            unknown("its agent has not reported yet")
         }
         Some(found) => (found.applied, found.message.clone()),
     }
 }
 
-/// What fails comes first, then what nobody knows.
+/// Failures come first, then what is unknown.
 const fn rank(applied: ConditionStatus) -> u8 {
     match applied {
         ConditionStatus::False => 0,
@@ -74,21 +74,21 @@ const fn rank(applied: ConditionStatus) -> u8 {
     }
 }
 
-/// Whether all clusters have the set, of whose sorted `results` the first is the worst.
+/// Whether all clusters have applied the set; `results` are sorted, the worst first.
 fn condition(set: &ManifestSet, results: &[ClusterResult], applied: usize) -> Condition {
     let new = |status, reason, message: &str| {
         Condition::new("Applied", status, reason, message, set.metadata.generation)
     };
     let Some(first) = results.first() else {
-        return new(ConditionStatus::Unknown, "NoCluster", "the selector chooses no cluster");
+        return new(ConditionStatus::Unknown, "NoCluster", "the selector matches no cluster");
     };
-    let told = || {
-        let (all, name, message) = (results.len(), &first.name, &first.message);
-        format!("{applied} of {all} clusters have it; {name}: {message}")
+    let message = || {
+        let (all, name, why) = (results.len(), &first.name, &first.message);
+        format!("applied in {applied} of {all} clusters; {name}: {why}")
     };
     match first.applied {
         ConditionStatus::True => new(ConditionStatus::True, "Applied", ""),
-        ConditionStatus::False => new(ConditionStatus::False, "SomeFailed", &told()),
-        ConditionStatus::Unknown => new(ConditionStatus::Unknown, "Waiting", &told()),
+        ConditionStatus::False => new(ConditionStatus::False, "SomeFailed", &message()),
+        ConditionStatus::Unknown => new(ConditionStatus::Unknown, "Waiting", &message()),
     }
 }

@@ -36,7 +36,7 @@ fn clusters(all: &[(&str, Cluster)]) -> BTreeMap<String, Cluster> {
     all.iter().map(|(name, cluster)| ((*name).to_owned(), cluster.clone())).collect()
 }
 
-/// A copy of `of`, of which the agent says this.
+/// A copy of `of`, of which the agent reports this.
 fn placed(of: &ManifestSet, applied: ConditionStatus, message: &str) -> Placed {
     let mut copy = plan::copy(of, "x");
     copy.metadata.generation = Some(3);
@@ -54,7 +54,7 @@ fn by_hand(of: &ManifestSet) -> Placed {
 }
 
 #[test]
-fn a_registration_is_known_by_what_placement_needs() {
+fn placement_knows_of_a_registration_what_it_needs() {
     let spec = ClusterRegistrationSpec {
         accepted: true,
         capabilities: vec![Capability::Report, Capability::Policies],
@@ -84,7 +84,7 @@ fn a_copy_is_the_set_without_its_selector_and_says_that_it_is_one() {
     assert_eq!(copy.spec.manifests, set.spec.manifests);
     assert_eq!(plan::content(&copy.spec), plan::content(&set.spec));
     assert!(Placed::of(&copy).copy && !by_hand(&set).copy);
-    // All that a member acts by is part of what is compared.
+    // Everything that a member acts on is compared.
     type Change = fn(&mut ManifestSetSpec);
     let changes: [Change; 4] = [
         |spec| spec.prune = true,
@@ -100,7 +100,7 @@ fn a_copy_is_the_set_without_its_selector_and_says_that_it_is_one() {
 }
 
 #[test]
-fn what_an_agent_said_of_an_older_set_is_no_more_said() {
+fn a_report_on_an_older_generation_does_not_count() {
     let mut copy = plan::copy(&set("1"), "a");
     assert_eq!(Placed::of(&copy).applied, ConditionStatus::Unknown);
     let condition = Condition::new("Applied", true, "X", "\u{7}bell", None);
@@ -161,7 +161,7 @@ fn what_differs_is_written_and_what_is_surplus_removed() {
 }
 
 /// The status of a set where these clusters have what was found.
-fn told(
+fn status_of(
     set: &ManifestSet,
     all: &BTreeMap<String, Cluster>,
     found: &[(&str, Placed)],
@@ -172,7 +172,7 @@ fn told(
 }
 
 #[test]
-fn each_cluster_says_what_came_of_it() {
+fn each_cluster_has_its_result() {
     let (now, old) = (set("2"), set("1"));
     use ConditionStatus::{False, True, Unknown};
     let reports = Cluster { applies: false, ..cluster("east") };
@@ -188,7 +188,7 @@ fn each_cluster_says_what_came_of_it() {
     ];
     for (name, cluster, found, applied, message) in table {
         let found: Vec<_> = found.map(|found| (name, found)).into_iter().collect();
-        let status = told(&now, &clusters(&[(name, cluster)]), &found);
+        let status = status_of(&now, &clusters(&[(name, cluster)]), &found);
         let placement = status.placement.unwrap();
         assert_eq!(placement.clusters, 1);
         assert_eq!(placement.applied, i32::from(applied == True), "{name}");
@@ -204,7 +204,7 @@ fn each_cluster_says_what_came_of_it() {
 #[test]
 fn the_worst_comes_first_and_the_list_ends() {
     let now = set("1");
-    let none = told(&now, &clusters(&[("w", cluster("west"))]), &[]);
+    let none = status_of(&now, &clusters(&[("w", cluster("west"))]), &[]);
     let condition = find(&none.conditions, "Applied").unwrap();
     assert_eq!(
         (condition.status, condition.reason.as_str()),
@@ -222,18 +222,18 @@ fn the_worst_comes_first_and_the_list_ends() {
             name => (name, placed(&now, ConditionStatus::True, "")),
         })
         .collect();
-    let status = told(&now, &all, &found);
+    let status = status_of(&now, &all, &found);
     let condition = find(&status.conditions, "Applied").unwrap();
     assert_eq!(condition.reason, "SomeFailed");
-    assert_eq!(condition.message, "198 of 200 clusters have it; c150: 1 of 2 objects");
+    assert_eq!(condition.message, "applied in 198 of 200 clusters; c150: 1 of 2 objects");
     let placement = status.placement.clone().unwrap();
     assert_eq!((placement.clusters, placement.applied), (200, 198));
     assert_eq!(placement.results.len(), MOST_RESULTS);
     let first: Vec<&str> = placement.results.iter().map(|one| one.name.as_str()).take(3).collect();
     assert_eq!(first, ["c150", "c151", "c000"]);
 
-    // Said again, it is the same: nothing is written.
+    // A second time it is the same: nothing is written.
     let mut set = now;
     set.status = Some(status.clone());
-    assert_eq!(told(&set, &all, &found), status);
+    assert_eq!(status_of(&set, &all, &found), status);
 }

@@ -12,50 +12,50 @@ use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use super::Placing;
-use super::known::News;
+use super::known::Change;
 use super::plan::{Cluster, Placed};
 use crate::access;
 use crate::api::{ClusterRegistration, ManifestSet};
-use crate::hub::lock;
+use crate::hub::shared::lock;
 
-/// A set may be a megabyte: so many are listed at once.
-const PAGE: u32 = 16;
+/// How many sets are listed per call: each may be a megabyte.
+const PAGE_SIZE: u32 = 16;
 
 /// Which sets are to be looked at: one by its name, or all.
 pub(super) type Wake = Option<String>;
 
-/// Follows the clusters. Which sets a change is about, their selectors know: all of them look.
+/// Watches the registrations. Any set may be for a cluster that changed, so all are looked at.
 pub(super) async fn clusters(placing: Arc<Placing>, wakes: mpsc::Sender<Wake>) {
     let api = Api::<ClusterRegistration>::all(placing.shared.client.clone());
     follow(api, watcher::Config::default(), wakes, |event| {
         let read = |one: &ClusterRegistration| Some((one.name_any(), Cluster::of(one)));
-        match lock(&placing.clusters).take(&event, read) {
-            News::Nothing => None,
-            News::Of(_) | News::Everything => Some(None),
+        match lock(&placing.clusters).note(&event, read) {
+            Change::None => None,
+            Change::One(_) | Change::All => Some(None),
         }
     })
     .await;
 }
 
-/// Follows the sets of all clusters.
+/// Watches the sets in all clusters' namespaces.
 pub(super) async fn sets(placing: Arc<Placing>, wakes: mpsc::Sender<Wake>) {
     let api = Api::<ManifestSet>::all(placing.shared.client.clone());
-    follow(api, watcher::Config::default().page_size(PAGE), wakes, |event| {
+    follow(api, watcher::Config::default().page_size(PAGE_SIZE), wakes, |event| {
         let read = |set: &ManifestSet| {
             let namespace = set.namespace().unwrap_or_default();
             let cluster = access::cluster(&namespace)?.to_owned();
             Some(((set.name_any(), cluster), Placed::of(set)))
         };
-        match lock(&placing.sets).take(&event, read) {
-            News::Nothing => None,
-            News::Of((set, _)) => Some(Some(set)),
-            News::Everything => Some(None),
+        match lock(&placing.sets).note(&event, read) {
+            Change::None => None,
+            Change::One((set, _)) => Some(Some(set)),
+            Change::All => Some(None),
         }
     })
     .await;
 }
 
-/// Has every event noted, and wakes whom that concerns.
+/// Watches objects, calls `note` with each event, and wakes the sets that it names.
 async fn follow<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -69,11 +69,11 @@ async fn follow<K>(
         match event {
             Ok(event) => {
                 if let Some(wake) = note(event) {
-                    // The receiver lives as long as this does.
+                    // The receiver lives as long as this future.
                     let _ = wakes.send(wake).await;
                 }
             }
-            Err(error) => tracing::warn!(%error, "cannot watch what sets are placed by"),
+            Err(error) => tracing::warn!(%error, "cannot watch registrations or sets"),
         }
     }
 }

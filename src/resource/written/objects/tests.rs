@@ -135,9 +135,9 @@ status:
 "#;
 
 fn wants() -> Objects {
-    let asked = Asked { configuration: String::new(), objects: true };
+    let dry_run = DryRun { configuration: String::new(), objects: true };
     let ca = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_vec();
-    Objects { asked, server: "https://10.0.0.100:6443".to_owned(), ca }
+    Objects { dry_run, server: "https://10.0.0.100:6443".to_owned(), ca }
 }
 
 fn answer(live: &[Value]) -> Output {

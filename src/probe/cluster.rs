@@ -1,0 +1,120 @@
+//! Probes of the cluster as a control plane sees it: its API and etcd, asked with keys on the machine.
+
+use super::Probe;
+use crate::command::{ADMIN_CONF, admin, etcd_flags, kubectl};
+
+const ETCD_CLIENT: &str = "/etc/kubernetes/pki/etcd/healthcheck-client.crt";
+
+impl Probe {
+    /// etcd's members as this control plane's own member sees them (JSON), after its own health.
+    #[must_use]
+    pub fn etcd_members() -> Self {
+        Self::new(
+            concat!("set -- ", etcd_flags!(), " --command-timeout=3s
+            etcdctl $* endpoint health >/dev/null 2>&1 || exit 1; etcdctl $* member list -w json --hex=true"),
+            &[],
+        ).reading(&[ETCD_CLIENT])
+    }
+
+    /// Whether a member lives on this machine, by the machine's own credentials: `votes`, if the etcd
+    /// member that answers here votes; `node=UID READY`, if the API knows the kubelet's node. Nothing
+    /// where nobody answers.
+    #[must_use]
+    pub fn alive(node: &str) -> Self {
+        Self::new(concat!(admin!(), include_str!("alive.sh")), &[node])
+            .reading(&[ETCD_CLIENT, "/etc/kubernetes/kubelet.conf"])
+    }
+
+    /// An object of the cluster as JSON, by its path in the API; or exit code 1.
+    #[must_use]
+    pub fn object(path: &str) -> Self {
+        Self::new(concat!(kubectl!(), r#" --request-timeout=10s get --raw "$1""#), &[path])
+            .reading(&[ADMIN_CONF])
+    }
+
+    /// Bootstrap tokens: each Secret's name, and its description in base64. Never the token itself.
+    #[must_use]
+    pub fn tokens() -> Self {
+        Self::new(
+            concat!(kubectl!(), r#" --request-timeout=10s --namespace kube-system get secrets --field-selector type=bootstrap.kubernetes.io/token --output 'jsonpath={range .items[*]}{.metadata.name} {.data.description}{"\n"}{end}'"#),
+            &[],
+        ).reading(&[ADMIN_CONF])
+    }
+
+    /// The name of a ClusterRoleBinding, if there is one; exit code 1: no answer.
+    #[must_use]
+    pub fn cluster_role_binding(name: &str) -> Self {
+        Self::new(
+            concat!(kubectl!(), r#" --request-timeout=10s get clusterrolebinding --ignore-not-found --output name -- "$1""#),
+            &[name],
+        ).reading(&[ADMIN_CONF])
+    }
+
+    /// Whether the API server on this control plane itself, at `address`, is ready.
+    #[must_use]
+    pub fn api_server(address: &str) -> Self {
+        Self::new(
+            concat!(
+                kubectl!(),
+                r#" --request-timeout=5s --server "https://$1:6443" get --raw /readyz"#
+            ),
+            &[address],
+        )
+        .reading(&[ADMIN_CONF])
+    }
+
+    /// Whether the certificate in a TLS Secret of `kube-system` is there, is signed by the cluster,
+    /// and has 30 days left. Reads the certificate only, never the key.
+    #[must_use]
+    pub fn server_certificate(secret: &str) -> Self {
+        Self::new(
+            concat!("c=$(", kubectl!(), r#" --request-timeout=10s -n kube-system get secret "$1" -o 'jsonpath={.data.tls\.crt}' | base64 -d) && [ -n "$c" ] || exit 1
+            printf '%s\n' "$c" | openssl verify -CAfile /etc/kubernetes/pki/ca.crt >/dev/null && printf '%s\n' "$c" | openssl x509 -noout -checkend 2592000 >/dev/null"#),
+            &[secret],
+        ).reading(&[ADMIN_CONF])
+    }
+
+    /// The whole cluster as its API sees it: of each object the fields that `template` (a JSONPath of
+    /// kubectl's) prints; etcd's members and what was warned of.
+    #[must_use]
+    pub fn health(template: &str) -> Self {
+        Self::new(concat!(admin!(), include_str!("health.sh")), &[template]).reading(&[ADMIN_CONF])
+    }
+
+    /// The cluster's own id (the UID of `kube-system`), then what its agent's Secret says of the
+    /// hub: the cluster's name there, server and CA, each in base64, and `credential` where it has
+    /// one. Never the credential itself.
+    #[must_use]
+    pub fn registration() -> Self {
+        Self::new(
+            concat!("k='", kubectl!(), r#" --request-timeout=10s'
+            $k get namespace kube-system -o 'jsonpath={.metadata.uid}{"\n"}' || exit 1
+            $k --namespace mcp-agent get secret mcp-hub --ignore-not-found -o 'go-template={{with .data}}{{index . "cluster"}} {{index . "server"}} {{index . "ca.crt"}}{{if or (index . "tls.crt") (index . "token")}} credential{{end}}{{end}}'"#),
+            &[],
+        ).reading(&[ADMIN_CONF])
+    }
+
+    /// What applying `manifest` would change, as the API server itself says (a server-side dry
+    /// run): exit code 0 nothing, 1 the diff, more: no answer.
+    #[must_use]
+    pub fn manifest(manifest: &str) -> Self {
+        let mut probe = Self::new(
+            concat!(kubectl!(), " --request-timeout=20s diff --server-side --force-conflicts --field-manager=slipway -f - 2>&1"),
+            &[],
+        ).reading(&[ADMIN_CONF]);
+        probe.input = Some(manifest.to_owned());
+        probe
+    }
+
+    /// What kubeadm would write for `configuration` (a dry run), and what is there; with `objects`
+    /// also objects of the cluster. Exit code 3: it does not say. It writes to a directory of its own,
+    /// in memory, which is gone at the end.
+    #[must_use]
+    pub fn written(configuration: &str, objects: bool) -> Self {
+        let what = if objects { "objects" } else { "files" };
+        let mut probe = Self::new(concat!(admin!(), include_str!("kubeadm.sh")), &[what])
+            .reading(&["/etc/kubernetes/manifests/", "/var/lib/kubelet/"]);
+        probe.input = Some(configuration.to_owned());
+        probe
+    }
+}

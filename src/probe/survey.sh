@@ -1,0 +1,68 @@
+# The system and its part in a cluster: facts as `key=value` lines, longer ones as base64. Reads only.
+. /etc/os-release
+p os "$ID-${VERSION_ID:-}"
+p os_name "${PRETTY_NAME:-}"
+p arch "$(uname -m)"
+p libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
+p init "$(cat /proc/1/comm)"
+p boot_id "$(cat /proc/sys/kernel/random/boot_id)"
+p cap_bnd "$(awk '/^CapBnd/ { print $2 }' /proc/self/status)"
+p cgroup "$(stat -fc %T /sys/fs/cgroup)"
+ip -o -4 addr show 2>/dev/null | awk '{ print "address=" $2 " " $4 }'
+for f in pki/ca.crt bootstrap-kubelet.conf kubelet.conf admin.conf super-admin.conf \
+  manifests/kube-apiserver.yaml manifests/etcd.yaml; do
+  [ -e "/etc/kubernetes/$f" ] && p file "$f"
+done
+[ -e /var/lib/etcd/member ] && p file etcd-data
+c=/var/lib/kubelet/pki/kubelet-client-current.pem
+# The subject says which node the machine is: `subject=CN=system:node:cp-1,O=system:nodes`.
+[ -e $c ] && if s=$(openssl x509 -noout -subject -nameopt RFC2253 -checkend 0 -in $c 2>/dev/null); then p credentials "valid $s"; else p credentials "expired $s"; fi
+m=/etc/kubernetes/manifests/etcd.yaml
+[ -e $m ] && awk '/--name=/ { sub(/.*--name=/, ""); print "etcd_name=" $0 } /--initial-advertise-peer-urls=/ { sub(/.*urls=/, ""); print "etcd_peer=" $0 }' $m
+systemctl list-units --plain --no-legend --state=active,activating 'slipway-run-*' 2>/dev/null | awk '{ print "running=" $1 }'
+# Where pods look for other names: kubeadm lets kubelets read systemd-resolved's own list.
+r=/etc/resolv.conf
+systemctl is-active --quiet systemd-resolved && r=/run/systemd/resolve/resolv.conf
+# In a pod, a loopback address is the pod itself.
+p name_server "$(awk '$1 == "nameserver" && $2 !~ /^(127\.|::1$)/ { print $2; exit }' $r)"
+# By which MAC address VRRP is heard from a peer.
+sed -n 's/.* ip saddr \([0-9.]*\) .* ether saddr \([0-9a-f:]*\) accept$/vrrp=\1 \2/p' /etc/slipway/vrrp.nft
+# Certificates that kubeadm made, whole, and no key.
+set --
+for f in pki/apiserver.crt pki/apiserver-kubelet-client.crt pki/apiserver-etcd-client.crt pki/front-proxy-client.crt \
+  pki/etcd/server.crt pki/etcd/peer.crt pki/etcd/healthcheck-client.crt admin.conf controller-manager.conf scheduler.conf; do
+  [ -f "/etc/kubernetes/$f" ] && set -- "$@" "/etc/kubernetes/$f"
+done
+[ $# = 0 ] || awk '
+  FNR == 1 { name = substr(FILENAME, 17); had = inside = 0 }
+  /^-----END CERTIFICATE/ && inside { print "certificate=" name " " body; inside = 0; had = 1 }
+  inside { body = body $1 }
+  /^-----BEGIN CERTIFICATE/ && !had { inside = 1; body = "" }
+  $1 == "client-certificate-data:" { print "certificate=" name " " $2 }' "$@"
+for f in /etc/cni/net.d/*; do [ -e "$f" ] && p cni "${f##*/}"; done
+if [ -f /etc/kubernetes/pki/ca.crt ]; then
+  p ca "$(head -c 65536 /etc/kubernetes/pki/ca.crt | base64 -w0)"
+else
+  # A reset that was cut short leaves kubeconfigs, which hold it, too.
+  ca=$(cat /etc/kubernetes/*.conf 2>/dev/null | awk '/certificate-authority-data:/ { print $2; exit }')
+  [ -n "$ca" ] && p ca "$ca"
+fi
+if [ -f /etc/kubernetes/admin.conf ]; then
+  k="$kubectl --request-timeout=5s --server=https://$(awk '/advertise-address=/ { sub(/.*=/, ""); print; exit }' /etc/kubernetes/manifests/kube-apiserver.yaml):6443"
+  nodes=$($k get nodes -o 'jsonpath={range .items[*]}{.metadata.name}{"\t"}{.metadata.uid}{"\t"}{.status.nodeInfo.kubeletVersion}{"\t"}{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.status.addresses[?(@.type=="InternalIP")].address}{"\n"}{end}{range .items[?(@.metadata.labels.node-role\.kubernetes\.io/control-plane)]}/{"\t"}{.metadata.name}{"\n"}{end}' 2>/dev/null) && p nodes "$(printf %s "$nodes" | base64 -w0)"
+  config=$($k -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}' 2>/dev/null) && p config "$(printf %s "$config" | base64 -w0)"
+  kubelet=$($k -n kube-system get configmap kubelet-config -o 'jsonpath={.data.kubelet}' 2>/dev/null) && p kubelet "$(printf %s "$kubelet" | base64 -w0)"
+fi
+if [ -e /etc/kubernetes/super-admin.conf ]; then
+  # kubeadm init's last phase makes kube-proxy; one before it takes the certificate itself out of kubelet.conf.
+  if [ -n "${k:-}" ] && addon=$($k -n kube-system get configmap kube-proxy --ignore-not-found -o name 2>/dev/null); then
+    [ -n "$addon" ] || p begun init
+  else
+    # Without etcd's data it was being undone.
+    { grep -qs 'client-certificate: ' /etc/kubernetes/kubelet.conf && [ -e /var/lib/etcd/member ]; } || p begun init
+  fi
+fi
+if [ -f /etc/kubernetes/pki/etcd/healthcheck-client.crt ]; then
+  members=$($etcdctl --command-timeout=3s member list -w json --hex=true 2>/dev/null) && p etcd "$(printf %s "$members" | base64 -w0)"
+fi
+:

@@ -1,0 +1,148 @@
+//! Stale entries: what the cluster still lists of a node after that node was reinstalled or its join was
+//! aborted. A step removes only what is provably that node's.
+
+use super::{Change, Diff, Disruption, Drift, Resource};
+use crate::command::{Cmd, Input, Output, etcd_flags, kubectl};
+use crate::diagnostic::Result;
+use crate::probe::Probe;
+
+/// Removes an etcd member that will never come back.
+pub struct NoEtcdMember {
+    /// The member's id, hexadecimal.
+    pub id: String,
+    /// The node that it was.
+    pub node: String,
+    /// Whether it voted.
+    pub voted: bool,
+}
+
+/// It succeeds, too, where the member is gone already (`kubeadm reset` on the node removes its own).
+const REMOVE: &str = concat!(
+    r#"set -- "$1" "#,
+    etcd_flags!(),
+    r#"
+id=$1; shift
+etcdctl "$@" member remove "$id" || ! etcdctl "$@" member list | grep -q "^$id""#
+);
+
+impl Resource for NoEtcdMember {
+    fn id(&self) -> String {
+        format!("etcd without the stale member of {}", self.node)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::etcd_members()
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let list = seen.json();
+        let members = list.get("members").and_then(|members| members.as_array());
+        let gone = members.is_some_and(|members| {
+            let id = |member: &serde_json::Value| {
+                member.get("ID").and_then(|id| id.as_str()) == Some(&self.id)
+            };
+            !members.iter().any(id)
+        });
+        Ok(Drift::unless(gone, Diff::delete(format!("remove member {}", self.id))))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        let what = format!("remove the stale etcd member of {}", self.node);
+        vec![Change::new(what, Cmd::shell(REMOVE).arg(&self.id)).repeatable()]
+    }
+
+    fn disruption(&self, _seen: &Output) -> Option<Disruption> {
+        self.voted.then_some(Disruption::VoterLeaves)
+    }
+}
+
+/// A Node object of a machine that was reinstalled is gone.
+pub struct NoNode {
+    /// The node.
+    pub node: String,
+    /// The object's UID: another object of that name stays.
+    pub uid: String,
+}
+
+impl Resource for NoNode {
+    fn id(&self) -> String {
+        format!("cluster without the stale node {}", self.node)
+    }
+
+    fn probe(&self) -> Probe {
+        Probe::object(&format!("/api/v1/nodes/{}", self.node))
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let node = seen.json();
+        let uid = node.pointer("/metadata/uid").and_then(|uid| uid.as_str());
+        Ok(Drift::unless(uid != Some(&self.uid), Diff::delete(format!("remove, UID {}", self.uid))))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        const DELETE: &str = concat!(kubectl!(), r#" delete --raw "/api/v1/nodes/$1" -f -"#);
+        let options = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": self.uid},
+        });
+        let cmd = Cmd::shell(DELETE)
+            .arg(&self.node)
+            .stdin(Input::Bytes(options.to_string().into_bytes()));
+        vec![Change::new(format!("delete the stale Node object {}", self.node), cmd).repeatable()]
+    }
+}
+
+/// A resource in a Node object that an earlier step of the same run deletes and a kubelet recreates, so a
+/// plan treats it as absent. Only for resources without a disruption, guard or timeout: the wrapper keeps
+/// [`Resource`]'s defaults for these.
+pub struct Recreated<R>(pub R);
+
+impl<R: Resource> Resource for Recreated<R> {
+    fn id(&self) -> String {
+        self.0.id()
+    }
+
+    fn probe(&self) -> Probe {
+        self.0.probe()
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        self.0.compare(seen)
+    }
+
+    fn converge(&self, seen: &Output) -> Vec<Change> {
+        self.0.converge(seen)
+    }
+
+    fn self_verifying(&self) -> bool {
+        self.0.self_verifying()
+    }
+
+    fn recreated_earlier(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(text: &str) -> Output {
+        Output { stdout: text.into(), ..Output::default() }
+    }
+
+    #[test]
+    fn only_that_member_and_that_object_go() {
+        let member = NoEtcdMember { id: "a1".into(), node: "cp-2".into(), voted: true };
+        let list = |id: &str| seen(&format!(r#"{{"members":[{{"ID":"{id}","name":"cp-2"}}]}}"#));
+        assert_ne!(member.compare(&list("a1")).unwrap(), Drift::None);
+        assert_eq!(member.compare(&list("a2")).unwrap(), Drift::None);
+        assert_ne!(member.compare(&seen("")).unwrap(), Drift::None, "no answer proves nothing");
+        let node = NoNode { node: "w-1".into(), uid: "u1".into() };
+        let object = |uid: &str| seen(&format!(r#"{{"metadata":{{"uid":"{uid}"}}}}"#));
+        assert_ne!(node.compare(&object("u1")).unwrap(), Drift::None);
+        assert_eq!(node.compare(&object("u2")).unwrap(), Drift::None);
+        assert_eq!(node.compare(&seen("")).unwrap(), Drift::None);
+    }
+}

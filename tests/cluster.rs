@@ -89,11 +89,10 @@ fn five_machines(cluster: &LabCluster) -> String {
         rerun::state_is_read_back(lab);
     });
     faults::often(cluster, Start::Whole);
-    part("drift is put back", || {
-        drift::is_shown_and_put_back(lab, &kube, || {
-            kubelets::a_foreign_certificate_is_refused(lab, &kube, &probes);
-        });
+    part("a foreign certificate", || {
+        kubelets::a_foreign_certificate_is_refused(lab, &kube, &probes);
     });
+    part("drift is put back", || drift::is_shown_and_put_back(lab, &kube));
     part("power cuts", || {
         power::any_control_plane_may_lose_power(lab, &kube, |silent| {
             power::a_silent_member_stops_the_run(lab, silent);

@@ -19,11 +19,11 @@ mod support;
 use faults::{Start, lab_cluster::LabCluster};
 use support::balancer::Balancer;
 use support::hub::{self, Hub};
-use support::lab::Lab;
+use support::lab::{Lab, SLIPWAY};
 use support::secrets::Sampler;
 use support::{
     CHANGES, KUBERNETES, Turn, bare, drift, figure, kube, kubelets, odd, part, pods, power, rerun,
-    secrets, secs, shown,
+    run, secrets, secs, shown,
 };
 
 const INVENTORY: &str = "slipway.yaml";
@@ -38,6 +38,9 @@ fn machines_become_clusters_that_survive_and_register() {
     let processes = part("five machines", || five_machines(&five));
     let hub = part("a hub", a_hub);
     part("five machines register", || registers(&hub, &five.lab));
+    // It may be built beside.
+    let build = ["bundle", "build", "--kubernetes", OLDER];
+    part("the older bundle", || run(SLIPWAY, &build, "").ok("slipway bundle build"));
     let odd = Lab::up("t-two", 1, 1, &["--worker-release", "trixie", "--kubernetes", OLDER]);
     part("two odd machines", || two_odd_machines(&hub, &odd));
     part("members come and go", || come_and_go(&hub, &five.lab, &odd));
@@ -86,11 +89,10 @@ fn five_machines(cluster: &LabCluster) -> String {
         rerun::state_is_read_back(lab);
     });
     faults::often(cluster, Start::Whole);
-    part("drift is put back", || {
-        drift::is_shown_and_put_back(lab, &kube, || {
-            kubelets::a_foreign_certificate_is_refused(lab, &kube, &probes);
-        });
+    part("a foreign certificate", || {
+        kubelets::a_foreign_certificate_is_refused(lab, &kube, &probes);
     });
+    part("drift is put back", || drift::is_shown_and_put_back(lab, &kube));
     part("power cuts", || {
         power::any_control_plane_may_lose_power(lab, &kube, |silent| {
             power::a_silent_member_stops_the_run(lab, silent);

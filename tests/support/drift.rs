@@ -52,11 +52,8 @@ const SHOWN: &[Change] = &[
     Change { node: "cp-1", id: "cluster health", says: "CreateContainerError" },
 ];
 
-/// Changes all of it, looks, and applies. `meanwhile` runs while cp-3's kubelet has yet to find that it
-/// cannot make containers any more; the rest of the cluster is whole then.
-pub fn is_shown_and_put_back(lab: &Lab, kube: &Kube, meanwhile: impl FnOnce()) {
-    lab.on("cp-3", HOLLOW);
-    meanwhile();
+/// Changes all of it, looks, and applies.
+pub fn is_shown_and_put_back(lab: &Lab, kube: &Kube) {
     change(lab, kube);
     let plan = lab.save_plan(INVENTORY, "drift.json");
     assert_eq!(plan.ran.code, CHANGES, "plan --exit-code:\n{}", plan.ran.both());
@@ -104,7 +101,8 @@ fn change(lab: &Lab, kube: &Kube) {
             other => Err(other.to_owned()),
         }
     });
-    // The kubelet waits longer each time before it tries again.
+    // Last: a kubelet says so whenever it has tried again, and waits longer each time before it does.
+    lab.on("cp-3", HOLLOW);
     eventually("containers on cp-3 cannot be made", secs(400), || {
         for name in ["kube-scheduler", "kube-controller-manager"] {
             let pod = format!("{name}-cp-3");

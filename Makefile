@@ -61,7 +61,7 @@ all:
 	@$(TIMED) build $(MAKE) --no-print-directory build
 	@$(TIMED) bundle $(SLIPWAY) bundle build
 	@scripts/published-crds
-	@SLIPWAY=$(SLIPWAY) scripts/tests
+	@scripts/tests
 	@cat $(ADVISORIES)
 
 ci-report: ## write bench/ci.md from the last cold and the last warm `make test`
@@ -75,7 +75,7 @@ reproduce: machine build ## build the whole bundle twice, apart, and compare the
 
 sweep: machine build ## break a lab in every way that is known; can be interrupted; writes docs/faults.md
 	$(SLIPWAY) bundle build
-	cargo test --release --locked --test cluster -- --ignored --nocapture
+	cargo test --release --locked --test cluster -- --ignored --nocapture --test-threads=1
 
 release: ## pack a release of Cargo.toml's version, TAG=v… checked against it; writes dist/ in cargo's target
 	@scripts/release $(TAG)

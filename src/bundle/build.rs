@@ -61,8 +61,7 @@ pub struct Progress {
     pub elapsed: Duration,
 }
 
-/// Builds the bundle, unless it is there already and was built from the same recipe. Where another
-/// process is building into the same directory, waits for it first.
+/// Builds the bundle, unless it is there already and was built from the same recipe.
 ///
 /// # Errors
 /// [`Kind::Usage`] for a version or architecture that cannot be built, [`Kind::Machine`] where this
@@ -78,15 +77,14 @@ pub async fn build(request: &Request, progress: &(dyn Fn(Progress) + Sync)) -> R
     let output = request.output.clone().unwrap_or_else(locate);
     let agent = Agent::read(arch)?;
     let recipe = recipe(release, arch, &agent);
-    let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(|e| unwritable(parent, &e))?;
-    let _turn = turn(parent).await?;
     if let Ok(bundle) = Bundle::open(&output)
         && bundle.manifest().recipe == recipe
         && bundle.is_complete()
     {
         return Ok(bundle);
     }
+    let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|e| unwritable(parent, &e))?;
     let work = tempfile::Builder::new().prefix(".bundle-").tempdir_in(parent);
     let work = work.map_err(|e| unwritable(parent, &e))?;
     let total = release.components().count() + debian::RELEASES.len() + 3;
@@ -98,19 +96,6 @@ pub async fn build(request: &Request, progress: &(dyn Fn(Progress) + Sync)) -> R
     fs::write(&path, text).map_err(|e| unwritable(&path, &e))?;
     put_in_place(work, &output)?;
     Bundle::open(&output)
-}
-
-/// A lock on `dir`, held until what is given is dropped: one builds, others wait, and find it done.
-async fn turn(dir: &Path) -> Result<fs::File> {
-    let path = dir.join(".lock");
-    let locked = tokio::task::spawn_blocking({
-        let path = path.clone();
-        move || fs::File::create(path).and_then(|file| file.lock().map(|()| file))
-    });
-    locked
-        .await
-        .map_err(|e| Error::new(Kind::Bug, format!("waiting for a lock ended: {e}")))?
-        .map_err(|e| unwritable(&path, &e))
 }
 
 /// One component by name, built or taken from the cache: the digest (hexadecimal) of each of its

@@ -16,7 +16,7 @@ pub const CASES: &[Case] = &[
         name: "forged VRRP",
         fault: "a worker sends VRRP advertisements of priority 255 to the control planes for 5 s, by its own address, then by a control plane's",
         answer: "the virtual IP stays where it is, and the API answers there all the time; without slipway's table it would not, and the next apply sees that and loads it",
-        often: true,
+        often: false,
         start: Start::Whole,
         run: forged_vrrp,
     },

@@ -36,6 +36,14 @@ pub struct Case {
     pub run: fn(&LabCluster) -> String,
 }
 
+impl Case {
+    /// Also run by `make test`.
+    const fn often(mut self) -> Self {
+        self.often = true;
+        self
+    }
+}
+
 /// All cases, as the report shows them.
 const CASES: &[&[Case]] = &[
     preflight::CASES,

@@ -4,7 +4,7 @@
 //! look that mutates cannot be written in another module. Probes are data: [`script`] bundles those of a
 //! whole host into one text for one command, [`frames()`] takes the answers apart again.
 
-use crate::command::{admin, client_certificate, serving_certificate};
+use crate::command::{ADMIN_CONF, admin, client_certificate, serving_certificate};
 
 mod cluster;
 mod frames;
@@ -89,8 +89,8 @@ impl Probe {
     pub fn sysctls(keys: &[&str]) -> Self {
         Self::new(
             r#"for k; do IFS=.; set -- $k; IFS=/; f="/proc/sys/$*"; unset IFS; [ -e "$f" ] || continue
-            if [ ! -w "$f" ]; then printf '%s (read-only)\n' "$k"
-            else read -r v <"$f"; printf '%s=%s\n' "$k" "$v"; fi; done"#,
+            if [ -w "$f" ]; then printf '%s=%s\n' "$k" "$(cat "$f")"
+            else printf '%s (read-only)\n' "$k"; fi; done"#,
             keys,
         )
     }
@@ -260,6 +260,12 @@ impl Probe {
     #[must_use]
     pub fn words(&self) -> &[String] {
         &self.words
+    }
+
+    /// Whether the cluster's API is asked, as its administrator.
+    #[must_use]
+    pub fn asks_api(&self) -> bool {
+        self.reads.iter().any(|path| path == ADMIN_CONF)
     }
 
     /// What is read: files of the node's, also keys with which others are asked. Where they are gone, there

@@ -113,7 +113,7 @@ impl Plan {
     }
 }
 
-/// Looks at every node, all at once, each with one command.
+/// Looks at every node, all at once.
 ///
 /// # Errors
 /// Every node's failure to answer, or the refusal of what was found there.

@@ -82,9 +82,8 @@ pub(super) const UNCHANGEABLE: Check = Check {
     severity: Severity::Error,
     of: "the living cluster",
     about: "The inventory says otherwise than the living cluster about the version, the networks, \
-            the DNS domain, the endpoint, the names in the API's certificate, the \
-            kubelets' settings or the pod network. slipway cannot \
-            change these yet.",
+            the DNS domain, the endpoint, the names in the API's certificate, the pod network, or settings \
+            of the kubelets' resource managers, which need a drained node. slipway cannot change these yet.",
     todo: "write into the inventory what the cluster has",
 };
 
@@ -153,6 +152,20 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
     findings
 }
 
+/// Settings of the kubelet's CPU and memory managers, which keep a state of running pods: with other settings a
+/// kubelet does not start before that is removed, and the node is to be drained first (kubernetes.io, "Control
+/// CPU Management Policies on the Node", "Utilizing the NUMA-aware Memory Manager").
+const MANAGERS: &[&str] = &[
+    "cpuManagerPolicy",
+    "cpuManagerPolicyOptions",
+    "memoryManagerPolicy",
+    "reservedMemory",
+    "reservedSystemCPUs",
+];
+
+/// Settings that decide how much the managers share out, where one of them does.
+const SHARES: &[&str] = &["kubeReserved", "systemReserved"];
+
 /// What a living cluster cannot have changed by an apply: each difference, with both values.
 fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
     let read = |text: &Option<String>| -> serde_json::Value {
@@ -179,10 +192,26 @@ fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
         Some(fields) => kubelet::same(fields, key, now, wanted),
         None => now == wanted,
     };
-    findings.extend(cluster.kubelet.iter().filter_map(|(key, wanted)| {
-        let now = kubelet.get(key).cloned().unwrap_or_default();
+    let shares = |policy: &str, policies: &[&str]| {
+        [cluster.kubelet.get(policy), kubelet.get(policy)]
+            .into_iter()
+            .flatten()
+            .any(|now| now.as_str().is_some_and(|now| policies.contains(&now)))
+    };
+    let shared =
+        shares("cpuManagerPolicy", &["static"]) || shares("memoryManagerPolicy", &["Static"]);
+    let settings = MANAGERS.iter().chain(SHARES.iter().filter(|_| shared));
+    findings.extend(settings.filter_map(|key| {
+        // No policy is called so, too.
+        let none = |value: &&serde_json::Value| {
+            value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("none"))
+        };
+        let of = |value: Option<&serde_json::Value>| {
+            value.filter(|value| !none(value)).cloned().unwrap_or_default()
+        };
+        let (now, wanted) = (of(kubelet.get(*key)), of(cluster.kubelet.get(*key)));
         let what = format!("the kubelets' {key}");
-        (!same(key, &now, wanted))
+        (!same(key, &now, &wanted))
             .then(|| cannot_change(&what, &now.to_string(), &wanted.to_string()))
     }));
     findings.extend(other_network(cluster, survey));
@@ -240,16 +269,20 @@ mod tests {
     use super::*;
     use crate::steps::Context;
 
-    /// kubeadm writes durations and quantities in its own way, and no value that is nothing.
+    /// What the kubelet's managers keep a state for needs a drained node; kubeadm writes quantities in its own
+    /// way, and no value that is nothing.
     #[test]
-    fn kubelet_settings_are_compared_by_what_they_mean() {
+    fn other_settings_of_a_kubelets_managers_are_refused() {
+        let fixed = json!({"cpuManagerPolicy": "static", "systemReserved": {"cpu": "1000m"}});
         let cases = [
-            (json!({"imageMinimumGCAge": "120s"}), "imageMinimumGCAge: 2m0s", 0),
-            (json!({"imageMinimumGCAge": "10s"}), "imageMinimumGCAge: 10m0s", 1),
-            (json!({"systemReserved": {"cpu": "1000m"}}), "systemReserved: {cpu: '1'}", 0),
-            (json!({"evictionHard": {}, "runOnce": false}), "maxPods: 110", 0),
-            (json!({"maxPods": 200}), "maxPods: 110", 1),
-            (json!({"maxPods": 200}), "", 1),
+            (json!({"maxPods": 200, "imageMinimumGCAge": "10s"}), "imageMinimumGCAge: 10m0s", 0),
+            (json!({}), "maxPods: 110", 0),
+            (json!({"systemReserved": {"cpu": "2"}}), "systemReserved: {cpu: '1'}", 0),
+            (json!({"cpuManagerPolicy": "none"}), "memoryManagerPolicy: None", 0),
+            (fixed.clone(), "{cpuManagerPolicy: static, systemReserved: {cpu: '1'}}", 0),
+            (fixed.clone(), "{cpuManagerPolicy: static, systemReserved: {cpu: '2'}}", 1),
+            (fixed, "systemReserved: {cpu: '1'}", 1),
+            (json!({}), "{memoryManagerPolicy: Static, reservedMemory: [{numaNode: 0}]}", 2),
         ];
         for (wanted, living, differences) in cases {
             let Context { mut cluster, mut survey, .. } = Context::sample(&[], &["cp-1"]);

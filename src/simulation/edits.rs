@@ -107,6 +107,14 @@ const EDITS: &[(&str, Make)] = &[
         cluster.kubernetes.minor -= 1;
         Some(())
     }),
+    ("changes the kubelets' settings", |cluster, _, _, _| {
+        cluster.kubelet.insert("maxPods".to_owned(), 200.into());
+        Some(())
+    }),
+    ("changes a kubelet's manager", |cluster, _, _, _| {
+        cluster.kubelet.insert("cpuManagerPolicy".to_owned(), "static".into());
+        Some(())
+    }),
     ("copies from another", |cluster, _, _, _| {
         "another".clone_into(&mut cluster.name);
         Some(())

@@ -1,7 +1,7 @@
 //! The cluster that the inventory describes, with every default resolved. Plain data; made by
 //! [`crate::inventory`], read by the steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use semver::Version;
 
+use crate::kubernetes::arguments::Component;
 use crate::kubernetes::names;
 
 /// A cluster, as the inventory describes it.
@@ -28,6 +29,8 @@ pub struct Cluster {
     pub time_servers: Vec<String>,
     /// Fields for every node's `KubeletConfiguration`, beside those that slipway owns.
     pub kubelet: serde_json::Map<String, serde_json::Value>,
+    /// What runs on control planes.
+    pub control_plane: ControlPlane,
     /// What is installed on top.
     pub addons: Addons,
     /// The hub to register with.
@@ -68,6 +71,21 @@ pub struct Network {
     pub services: Vec<Ipv4Net>,
     /// The cluster's DNS domain.
     pub domain: String,
+}
+
+/// What runs on control planes, beside what kubeadm and slipway say of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlPlane {
+    /// Each program's arguments: names without dashes, and values; a name may come several times.
+    pub arguments: BTreeMap<Component, Vec<(String, String)>>,
+}
+
+impl ControlPlane {
+    /// The arguments of one program.
+    #[must_use]
+    pub fn arguments_of(&self, component: Component) -> &[(String, String)] {
+        self.arguments.get(&component).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// What is installed on top of the bare cluster.
@@ -206,6 +224,26 @@ impl Cluster {
             }
         }
         names
+    }
+
+    /// Whom kubeadm lets the API server's certificate on `node` name (`GetAPIServerAltNames` in
+    /// `cmd/kubeadm/app/util/pkiutil`): host names in small letters, and addresses.
+    #[must_use]
+    pub fn api_server_names(&self, node: &Node) -> BTreeSet<String> {
+        const SERVICE: &str = "kubernetes.default.svc";
+        // The Service `kubernetes` has the first address.
+        let first = self.network.services.iter().filter_map(|net| net.hosts().next());
+        let names = [
+            node.name.clone(),
+            node.internal.to_string(),
+            "kubernetes".to_owned(),
+            "kubernetes.default".to_owned(),
+            SERVICE.to_owned(),
+            format!("{SERVICE}.{}", self.network.domain),
+            self.endpoint.host_and_port().0,
+        ];
+        let names = names.into_iter().chain(first.map(|address| address.to_string()));
+        names.chain(self.cert_names()).map(|name| name.to_lowercase()).collect()
     }
 
     /// Whether the node of that name is a worker.

@@ -1,6 +1,6 @@
 //! What a node prints, seen by everything that slipway could want of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::pki::Leaf;
 use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
-    Absent, ApiServer, AtHub, Block, CalicoConfig, ClusterDns, Component, ControlPlaneJoin,
-    Directory, DnsSpread, Drift, DryRun, EtcdJoin, File, Healthy, Hostname, Image, Images, Init,
-    Join, KubeletFiles, Manifest, Modules, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens,
-    Objects, Package, Packages, Reachable, Registration, Reset, Resource, ServerKey,
-    ServingCertificate, StaticPod, Synchronised, Sysctls, Taints, Token, Undone, Unit, Upstream,
-    Voter, VrrpFilter, boxed,
+    Absent, ApiServer, ApiServerCertificate, AtHub, Block, CalicoConfig, ClusterDns, Component,
+    ControlPlaneJoin, Directory, DnsSpread, Drift, DryRun, EtcdJoin, File, Healthy, Hostname,
+    Image, Images, Init, Join, KubeletFiles, Manifest, Modules, NoAutoApproval, NoEtcdMember,
+    NoNode, NoSwap, NoTokens, Objects, Package, Packages, Reachable, Registration, Reset, Resource,
+    ServerKey, ServingCertificate, StaticPod, Synchronised, Sysctls, Taints, Token, Undone, Unit,
+    Upstream, Voter, VrrpFilter, boxed,
 };
 use crate::secret::Secret;
 use crate::steps::STEPS;
@@ -129,6 +129,11 @@ fn resources() -> Vec<Box<dyn Resource>> {
             within: Duration::ZERO,
         }),
         boxed(StaticPod { name: "etcd", node: node.clone(), dry_run: dry_run() }),
+        boxed(ApiServerCertificate {
+            names: BTreeSet::from([node.clone()]),
+            address: Ipv4Addr::LOCALHOST,
+            configuration: String::new(),
+        }),
         boxed(KubeletFiles { dry_run: dry_run() }),
         boxed(Objects { dry_run: dry_run(), server: String::new(), ca: Vec::new() }),
         boxed(DnsSpread { nodes: vec![node.clone()] }),

@@ -1,6 +1,7 @@
 //! Every key that an inventory may hold: its type, its default, its meaning. The one home of these
 //! facts: the reader, the defaults and the table in `docs/inventory.md` all come from here.
 
+use super::owned;
 use super::syntax::{self, Syntax};
 use crate::bundle::{LATEST, VERSIONS};
 
@@ -125,7 +126,7 @@ pub static KEYS: &[Key] = &[
     key("spec.endpoint.interface", Text(&syntax::INTERFACE), Optional, "The network interface that carries `vip`. Left out: the one that holds the node's internal address."),
     key("spec.endpoint.routerId", Number(1, 255), Default("51"), "VRRP's virtual router id; two clusters in one network segment need different ones. Only with `vip`."),
     key("spec.endpoint.address", Text(&syntax::AUTHORITY), Optional, "Host name or address of a load balancer that you run, with a port unless it is 6443. It must forward TCP to port 6443 of every control plane."),
-    key("spec.endpoint.certSANs", List(&syntax::CERT_NAME), Default("[]"), "More host names and addresses to reach the API at, behind NAT or by a second name: its certificate names them, too. They cannot be changed in a cluster that exists yet."),
+    key("spec.endpoint.certSANs", List(&syntax::CERT_NAME), Default("[]"), "More host names and addresses to reach the API at, behind NAT or by a second name: its certificate names them, too."),
     key("spec.ssh", Map, Optional, "How to log in to every node, unless the node says otherwise."),
     key("spec.ssh.user", Text(&syntax::USER), Default("root"), "The user: root, or one that may use sudo without a password; a directory's users as `user@domain`."),
     key("spec.ssh.port", Number(1, 65535), Default("22"), "The port."),
@@ -137,7 +138,16 @@ pub static KEYS: &[Key] = &[
     key("spec.network.dnsDomain", Text(&syntax::DOMAIN), Default("cluster.local"), "The cluster's DNS domain."),
     key("spec.time", Map, Optional, "The nodes' clocks."),
     key("spec.time.servers", List(&syntax::HOST), Default("[]"), "NTP servers. Empty: those of the distribution."),
-    key("spec.kubelet", Settings(OWNED), Optional, "Fields of `KubeletConfiguration` (kubelet.config.k8s.io/v1beta1) for every node, beside those that slipway sets itself. A kubelet would refuse wrong ones, or drop them without a word, so they are checked: names, types, durations, quantities, feature gates, and what does not go together."),
+    key("spec.kubelet", Settings(owned::KUBELET), Optional, "Fields of `KubeletConfiguration` (kubelet.config.k8s.io/v1beta1) for every node, beside those that slipway sets itself. A kubelet would refuse wrong ones, or drop them without a word, so they are checked: names, types, durations, quantities, feature gates, and what does not go together."),
+    key("spec.controlPlane", Map, Optional, "What runs on control planes."),
+    key("spec.controlPlane.apiServer", Map, Optional, "kube-apiserver."),
+    key("spec.controlPlane.apiServer.extraArgs", Settings(owned::API_SERVER), Optional, "Arguments beside those of kubeadm and slipway, or instead of kubeadm's: names without dashes, and values; a list gives an argument several times. Each is held against what the program of that version takes. A change restarts the program, on one control plane after the other."),
+    key("spec.controlPlane.controllerManager", Map, Optional, "kube-controller-manager."),
+    key("spec.controlPlane.controllerManager.extraArgs", Settings(owned::CONTROLLER_MANAGER), Optional, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler", Map, Optional, "kube-scheduler."),
+    key("spec.controlPlane.scheduler.extraArgs", Settings(owned::SCHEDULER), Optional, "As for `apiServer`."),
+    key("spec.controlPlane.etcd", Map, Optional, "etcd."),
+    key("spec.controlPlane.etcd.extraArgs", Settings(owned::ETCD), Optional, "As for `apiServer`."),
     key("spec.addons", Map, Optional, "What is installed on top."),
     key("spec.addons.calico", Bool, Default("true"), "Calico, the pod network. Without it nodes stay NotReady until you install another."),
     key("spec.addons.metricsServer", Bool, Default("true"), "metrics-server, for `kubectl top` and autoscaling."),
@@ -191,23 +201,6 @@ pub static KEYS: &[Key] = &[
     key("ClusterRegistration.spec.adapters[].type", Choice("adapter", &["Karmada", "OCM", "ClusterProfile"]), Required, "`Karmada`, `OCM` or `ClusterProfile`."),
     key("ClusterRegistration.spec.adapters[].secretRef", Map, Optional, "The Secret at the hub that says how that system is reached."),
     key("ClusterRegistration.spec.adapters[].secretRef.name", Text(&syntax::DOMAIN), Required, "The Secret's name."),
-];
-
-/// Fields of `KubeletConfiguration` that slipway sets itself, each with the reason.
-pub(super) const OWNED: &[(&str, &str)] = &[
-    ("apiVersion", "slipway writes it"),
-    ("kind", "slipway writes it"),
-    ("authentication", "anonymous access must stay off"),
-    ("authorization", "the API server decides who may use the kubelet"),
-    ("cgroupDriver", "it must match containerd's, systemd"),
-    ("clusterDNS", "it follows from `spec.network.serviceCidr`"),
-    ("clusterDomain", "it is `spec.network.dnsDomain`"),
-    ("containerRuntimeEndpoint", "it is containerd's socket"),
-    ("failCgroupV1", "slipway sets it by what the nodes have"),
-    ("failSwapOn", "slipway turns swap off"),
-    ("rotateCertificates", "client certificates must renew themselves"),
-    ("serverTLSBootstrap", "slipway has serving certificates signed by the cluster's CA"),
-    ("staticPodPath", "kubeadm puts the control plane there"),
 ];
 
 /// The key at `path`. [`at!`] asks for it when slipway is compiled.

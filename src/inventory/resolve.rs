@@ -11,7 +11,7 @@ use super::read::{
     role, ssh_port, text,
 };
 use super::tree::Node;
-use super::{registration, syntax};
+use super::{arguments, registration, syntax};
 use crate::cluster::{
     API_PORT, Addons, Cluster, Endpoint, Network, Node as Machine, Role, Ssh, Taint,
 };
@@ -34,6 +34,7 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
             Some(Json::Object(fields)) => kubelet::as_written(fields),
             _ => serde_json::Map::new(),
         },
+        control_plane: arguments::resolve(root),
         addons: Addons {
             calico: flag(root, at!("spec.addons.calico"))?,
             metrics_server: flag(root, at!("spec.addons.metricsServer"))?,

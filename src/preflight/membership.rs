@@ -1,7 +1,5 @@
 //! The nodes' part in a cluster, and what of a living one an apply cannot change.
 
-use std::collections::BTreeSet;
-
 use super::finding::{ALL, Check, Finding, Severity};
 use crate::cluster::{Cluster, Network, Role};
 use crate::diagnostic::printable;
@@ -82,7 +80,7 @@ pub(super) const UNCHANGEABLE: Check = Check {
     severity: Severity::Error,
     of: "the living cluster",
     about: "The inventory says otherwise than the living cluster about the version, the networks, \
-            the DNS domain, the endpoint, the names in the API's certificate, the pod network, or settings \
+            the DNS domain, the endpoint, the pod network, or settings \
             of the kubelets' resource managers, which need a drained node. slipway cannot change these yet.",
     todo: "write into the inventory what the cluster has",
 };
@@ -185,7 +183,6 @@ fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
         (now != wanted).then(|| cannot_change(what, now, &wanted))
     })
     .collect();
-    findings.extend(other_cert_names(cluster, &live));
     let kubelet = read(&survey.kubelet);
     let fields = Fields::of(&cluster.kubernetes);
     let same = |key: &str, now: &serde_json::Value, wanted: &serde_json::Value| match fields {
@@ -225,27 +222,6 @@ fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
     )
 }
 
-/// Other names in the API's certificate than the inventory wants, beside those that always are in it:
-/// the certificates would have to be issued again.
-fn other_cert_names(cluster: &Cluster, live: &serde_json::Value) -> Option<String> {
-    // Another cluster's name is refused as such, and not reported here.
-    let name = live.get("clusterName").and_then(|name| name.as_str()).unwrap_or(&cluster.name);
-    let always =
-        Cluster { name: name.to_owned(), cert_sans: Vec::new(), ..cluster.clone() }.cert_names();
-    let more = |name: &&str| !always.iter().any(|one| one == name);
-    let now = live.pointer("/apiServer/certSANs").and_then(|names| names.as_array());
-    let now: BTreeSet<&str> =
-        now.into_iter().flatten().filter_map(|name| name.as_str()).filter(more).collect();
-    let wanted: BTreeSet<&str> =
-        cluster.cert_sans.iter().map(String::as_str).filter(more).collect();
-    let list = |names: &BTreeSet<&str>| match names.is_empty() {
-        true => "none".to_owned(),
-        false => names.iter().copied().collect::<Vec<_>>().join(", "),
-    };
-    let differs = now != wanted;
-    differs.then(|| cannot_change("the endpoint's certSANs", &list(&now), &list(&wanted)))
-}
-
 /// A pod network on a member that is not the one that the inventory means.
 fn other_network(cluster: &Cluster, survey: &Survey) -> Option<String> {
     let members = survey.nodes.iter().filter(|(name, _)| survey.is_member(name));
@@ -273,15 +249,15 @@ mod tests {
     /// way, and no value that is nothing.
     #[test]
     fn other_settings_of_a_kubelets_managers_are_refused() {
-        let fixed = json!({"cpuManagerPolicy": "static", "systemReserved": {"cpu": "1000m"}});
+        let managed = json!({"cpuManagerPolicy": "static", "systemReserved": {"cpu": "1000m"}});
         let cases = [
             (json!({"maxPods": 200, "imageMinimumGCAge": "10s"}), "imageMinimumGCAge: 10m0s", 0),
             (json!({}), "maxPods: 110", 0),
             (json!({"systemReserved": {"cpu": "2"}}), "systemReserved: {cpu: '1'}", 0),
             (json!({"cpuManagerPolicy": "none"}), "memoryManagerPolicy: None", 0),
-            (fixed.clone(), "{cpuManagerPolicy: static, systemReserved: {cpu: '1'}}", 0),
-            (fixed.clone(), "{cpuManagerPolicy: static, systemReserved: {cpu: '2'}}", 1),
-            (fixed, "systemReserved: {cpu: '1'}", 1),
+            (managed.clone(), "{cpuManagerPolicy: static, systemReserved: {cpu: '1'}}", 0),
+            (managed.clone(), "{cpuManagerPolicy: static, systemReserved: {cpu: '2'}}", 1),
+            (managed, "systemReserved: {cpu: '1'}", 1),
             (json!({}), "{memoryManagerPolicy: Static, reservedMemory: [{numaNode: 0}]}", 2),
         ];
         for (wanted, living, differences) in cases {
@@ -296,12 +272,6 @@ mod tests {
             survey.kubelet = Some(living.to_owned());
             let found = fixed(&cluster, &survey);
             assert_eq!(found.len(), differences, "{wanted}, {living}: {found:?}");
-            cluster.cert_sans = vec!["203.0.113.7".to_owned()];
-            let more = fixed(&cluster, &survey);
-            assert_eq!(more.len(), differences + 1);
-            let expected = "the endpoint's certSANs of a living cluster cannot be changed yet: it is \
-                            none, the inventory says 203.0.113.7";
-            assert!(more.iter().any(|one| one == expected), "{more:?}");
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::probe::Probe;
 use crate::secret::Secret;
 
 mod block;
+mod certificate;
 mod corefile;
 mod diff;
 mod dns;
@@ -34,6 +35,7 @@ mod vrrp;
 mod written;
 
 pub use block::Block;
+pub use certificate::ApiServerCertificate;
 pub use corefile::Upstream;
 pub use dns::{ClusterDns, DnsSpread};
 pub use file::{Absent, Content, Directory, File, sha256};

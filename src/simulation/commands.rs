@@ -1,7 +1,9 @@
 //! Recognises the real commands and gives their effects, in order. A command is recognised by the shell
 //! text that its resource gives, so nothing is written down twice.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
@@ -10,10 +12,10 @@ use super::effects::Effect;
 use super::unmodelled;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
-    AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun, File, Hostname, Images,
-    KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens, Packages,
-    Registration, Reset, Resource, StaticPod, Synchronised, Token, Undone, Unit, Upstream,
-    VrrpFilter, sha256,
+    ApiServerCertificate, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun,
+    File, Hostname, Images, KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode, NoSwap,
+    NoTokens, Packages, Registration, Reset, Resource, StaticPod, Synchronised, Token, Undone,
+    Unit, Upstream, VrrpFilter, sha256,
 };
 use crate::secret::Secret;
 
@@ -48,6 +50,7 @@ enum Text {
     Hold,
     Release,
     Credential,
+    Certificate,
 }
 
 /// Each shell text, as the resource that uses it gives it.
@@ -63,6 +66,11 @@ fn texts() -> &'static [(String, Text)] {
         let node = NoNode { node: String::new(), uid: String::new() };
         let dry_run = DryRun { configuration: String::new(), objects: false };
         let pod = StaticPod { name: "etcd", node: String::new(), dry_run: dry_run.clone() };
+        let certificate = ApiServerCertificate {
+            names: BTreeSet::new(),
+            address: Ipv4Addr::LOCALHOST,
+            configuration: String::new(),
+        };
         let [component, _] = Component::ALL;
         let known: Vec<(Box<dyn Resource>, &[Text])> = vec![
             (Box::new(File::text("", "")), &[Text::Write]),
@@ -90,6 +98,7 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(member), &[Text::RemoveMember]),
             (Box::new(node), &[Text::DeleteNode]),
             (Box::new(pod), &[Text::Pod]),
+            (Box::new(certificate), &[Text::Certificate]),
             (Box::new(KubeletFiles { dry_run }), &[Text::Kubelet]),
             (Box::new(component), &[Text::EndPods]),
             (Box::new(CalicoConfig), &[Text::EndPods]),
@@ -233,6 +242,7 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Effect> {
             effects.push(Effect::Start("kubelet.service".to_owned()));
             effects
         }
+        Text::Certificate => vec![Effect::Certificate(documents(&text_input()).pop().unwrap())],
         Text::EndPods => vec![Effect::EndPods(word(1))],
         Text::MoveDns => vec![Effect::MoveDns],
         Text::Hold => vec![Effect::Stop("kubelet.service".to_owned())],

@@ -12,6 +12,7 @@ use super::stage::{Shape, stage};
 use super::world::World;
 use crate::cluster::{Cluster, Endpoint, Node, Role};
 use crate::diagnostic::Kind;
+use crate::kubernetes::arguments::Component;
 use crate::pki::Pki;
 
 /// How many clusters have their inventories edited.
@@ -113,6 +114,17 @@ const EDITS: &[(&str, Make)] = &[
     }),
     ("changes a kubelet's manager", |cluster, _, _, _| {
         cluster.kubelet.insert("cpuManagerPolicy".to_owned(), "static".into());
+        Some(())
+    }),
+    ("changes arguments of control planes", |cluster, _, _, _| {
+        let argument = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        let arguments = &mut cluster.control_plane.arguments;
+        arguments.insert(Component::ApiServer, argument("profiling", "false"));
+        arguments.insert(Component::Etcd, argument("quota-backend-bytes", "4294967296"));
+        Some(())
+    }),
+    ("names the API otherwise", |cluster, _, _, _| {
+        cluster.cert_sans = vec!["203.0.113.7".to_owned(), "k8s.example.com".to_owned()];
         Some(())
     }),
     ("copies from another", |cluster, _, _, _| {

@@ -41,6 +41,8 @@ pub(super) enum Effect {
     /// A change of CoreDNS' Corefile: from what, to what.
     Corefile(String, String),
     Taint(String, Vec<String>),
+    /// kubeadm issues the API server's certificate for that ClusterConfiguration.
+    Certificate(Value),
     /// Pods whose label has that value are made anew.
     EndPods(String),
     /// A pod of CoreDNS is made on another node.
@@ -81,6 +83,7 @@ impl World {
             Effect::Apply(object) => return self.apply(name, object),
             Effect::Corefile(from, to) => return self.corefile(name, &from, to),
             Effect::Taint(node, taints) => return self.taint(name, &node, &taints),
+            Effect::Certificate(cluster) => self.issue(name, &cluster),
             Effect::EndPods(value) => self.end_pods(name, &value),
             Effect::MoveDns => match self.admin(self.machine(name)) {
                 Some(store) => self.stores[store].objects.spread = true,

@@ -6,7 +6,8 @@ use super::{Context, Token};
 use crate::approver::client::JOINS_OF;
 use crate::cluster::{API_PORT, Cluster, Endpoint, Network, Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{DryRun, File};
+use crate::kubernetes::arguments::Component;
+use crate::resource::{ApiServerCertificate, DryRun, File};
 use crate::secret::Secret;
 
 const API_VERSION: &str = "kubeadm.k8s.io/v1beta4";
@@ -61,6 +62,19 @@ pub(super) fn dry_run(context: &Context, node: &Node) -> Result<DryRun> {
     }
     let documents = [init, cluster, kubelet, kube_proxy()].map(|document| document.to_string());
     Ok(DryRun { configuration: documents.join("\n---\n"), objects })
+}
+
+/// What `kubeadm init phase certs apiserver` reads: whom the API server's certificate names.
+pub(super) fn certificate(context: &Context, node: &Node) -> Result<String> {
+    let init = json!({
+        "apiVersion": API_VERSION,
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": local(node),
+        "nodeRegistration": {"name": node.name, "criSocket": RUNTIME},
+    });
+    let mut cluster = cluster(context)?;
+    insert(&mut cluster, "certificatesDir", json!(ApiServerCertificate::WORK));
+    Ok([init, cluster].map(|document| document.to_string()).join("\n---\n"))
 }
 
 /// What a phase of `kubeadm init` writes.
@@ -257,7 +271,7 @@ fn cluster(context: &Context) -> Result<Value> {
         "kubernetesVersion": format!("v{}", cluster.kubernetes),
         "controlPlaneEndpoint": cluster.endpoint.authority(),
         "encryptionAlgorithm": "ECDSA-P256",
-        "etcd": {"local": {"imageTag": tag("etcd")?}},
+        "etcd": {"local": {"imageTag": tag("etcd")?, "extraArgs": arguments(cluster, Component::Etcd, &[])}},
         "dns": {"imageTag": tag("coredns")?},
         "networking": {
             "podSubnet": Network::list(&cluster.network.pods),
@@ -266,13 +280,24 @@ fn cluster(context: &Context) -> Result<Value> {
         },
         "apiServer": {
             "certSANs": cluster.cert_names(),
-            "extraArgs": [
-                // Kubelets are verified, not just encrypted to.
-                {"name": "kubelet-certificate-authority", "value": CA},
-                {"name": "kubelet-preferred-address-types", "value": "InternalIP"},
-            ],
+            "extraArgs": arguments(cluster, Component::ApiServer, API_SERVER),
         },
+        "controllerManager": {"extraArgs": arguments(cluster, Component::ControllerManager, &[])},
+        "scheduler": {"extraArgs": arguments(cluster, Component::Scheduler, &[])},
     }))
+}
+
+/// Kubelets are verified, not just encrypted to.
+const API_SERVER: &[(&str, &str)] =
+    &[("kubelet-certificate-authority", CA), ("kubelet-preferred-address-types", "InternalIP")];
+
+/// Arguments of a program: `ours`, then the inventory's.
+fn arguments(cluster: &Cluster, component: Component, ours: &[(&str, &str)]) -> Vec<Value> {
+    let ours = ours.iter().copied();
+    let said = cluster.control_plane.arguments_of(component).iter();
+    ours.chain(said.map(|(name, value)| (name.as_str(), value.as_str())))
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect()
 }
 
 fn kubelet(context: &Context) -> Value {

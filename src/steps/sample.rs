@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use super::{Context, Program, Step, Token};
 use crate::bundle::Bundle;
-use crate::cluster::{Addons, Cluster, Endpoint, Network, Node, Role, Ssh};
+use crate::cluster::{Addons, Cluster, ControlPlane, Endpoint, Network, Node, Role, Ssh};
 use crate::pki::Pki;
 use crate::survey::{Facts, Survey};
 
@@ -26,6 +26,7 @@ impl Context {
             },
             time_servers: Vec::new(),
             kubelet: serde_json::Map::new(),
+            control_plane: ControlPlane::default(),
             addons: Addons { calico: false, metrics_server: false, hub: false },
             registration: None,
             nodes,

@@ -1,9 +1,10 @@
-//! The static pods of members that are control planes: as kubeadm writes them, and running.
+//! The static pods of members that are control planes, and the API server's certificate: as kubeadm makes
+//! them, and running.
 
 use super::{Context, Pace, Step, kubeadm};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Component, Resource, STATIC_PODS, StaticPod, boxed};
+use crate::resource::{ApiServerCertificate, Component, Resource, STATIC_PODS, StaticPod, boxed};
 
 /// After joins, which bring the node's own patches. One control plane after the other, each ready
 /// before the next: etcd and the API lose no more than one at a time.
@@ -19,10 +20,15 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if node.role != Role::ControlPlane || !context.survey.is_member(&node.name) {
         return Ok(Vec::new());
     }
+    let certificate = boxed(ApiServerCertificate {
+        names: context.cluster.api_server_names(node),
+        address: node.internal,
+        configuration: kubeadm::certificate(context, node)?,
+    });
     let dry_run = kubeadm::dry_run(context, node)?;
     let pod = |name: &&'static str| {
         boxed(StaticPod { name, node: node.name.clone(), dry_run: dry_run.clone() })
     };
     let components = Component::ALL.into_iter().map(boxed);
-    Ok(STATIC_PODS.iter().map(pod).chain(components).collect())
+    Ok([certificate].into_iter().chain(STATIC_PODS.iter().map(pod)).chain(components).collect())
 }

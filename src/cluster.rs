@@ -29,6 +29,8 @@ pub struct Cluster {
     pub time_servers: Vec<String>,
     /// Fields for every node's `KubeletConfiguration`, beside those that slipway owns.
     pub kubelet: serde_json::Map<String, serde_json::Value>,
+    /// kube-proxy's mode: `nftables` or `iptables`.
+    pub proxy_mode: String,
     /// What runs on control planes.
     pub control_plane: ControlPlane,
     /// What is installed on top.

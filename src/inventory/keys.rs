@@ -139,6 +139,8 @@ pub static KEYS: &[Key] = &[
     key("spec.time", Map, Optional, "The nodes' clocks."),
     key("spec.time.servers", List(&syntax::HOST), Default("[]"), "NTP servers. Empty: those of the distribution."),
     key("spec.kubelet", Settings(owned::KUBELET), Optional, "Fields of `KubeletConfiguration` (kubelet.config.k8s.io/v1beta1) for every node, beside those that slipway sets itself. A kubelet would refuse wrong ones, or drop them without a word, so they are checked: names, types, durations, quantities, feature gates, and what does not go together."),
+    key("spec.kubeProxy", Map, Optional, "kube-proxy, which brings Services to their pods."),
+    key("spec.kubeProxy.mode", Choice("mode of kube-proxy", &["nftables", "iptables"]), Default("nftables"), "By which tables of the kernel. A change restarts kube-proxy on one node after the other; it takes its old tables away itself."),
     key("spec.controlPlane", Map, Optional, "What runs on control planes."),
     key("spec.controlPlane.apiServer", Map, Optional, "kube-apiserver."),
     key("spec.controlPlane.apiServer.extraArgs", Settings(owned::API_SERVER), Optional, "Arguments beside those of kubeadm and slipway, or instead of kubeadm's: names without dashes, and values; a list gives an argument several times. Each is held against what the program of that version takes. A change restarts the program, on one control plane after the other."),

@@ -34,6 +34,7 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
             Some(Json::Object(fields)) => kubelet::as_written(fields),
             _ => serde_json::Map::new(),
         },
+        proxy_mode: text(root, at!("spec.kubeProxy.mode"))?,
         control_plane: arguments::resolve(root),
         addons: Addons {
             calico: flag(root, at!("spec.addons.calico"))?,

@@ -123,6 +123,10 @@ const EDITS: &[(&str, Make)] = &[
         arguments.insert(Component::Etcd, argument("quota-backend-bytes", "4294967296"));
         Some(())
     }),
+    ("changes kube-proxy's mode", |cluster, _, _, _| {
+        "iptables".clone_into(&mut cluster.proxy_mode);
+        Some(())
+    }),
     ("names the API otherwise", |cluster, _, _, _| {
         cluster.cert_sans = vec!["203.0.113.7".to_owned(), "k8s.example.com".to_owned()];
         Some(())

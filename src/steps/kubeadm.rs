@@ -30,7 +30,7 @@ pub(super) fn init(context: &Context, node: &Node) -> Result<Secret<Vec<u8>>> {
         "skipPhases": ["show-join-command"],
     });
     point_to_patches(&mut init, context, node);
-    Ok(documents(&[init, cluster(context)?, kubelet(context), kube_proxy()]))
+    Ok(documents(&[init, cluster(context)?, kubelet(context), kube_proxy(&context.cluster)]))
 }
 
 /// What a member asks kubeadm to learn what it would write: `init` as a dry run of those phases that
@@ -60,7 +60,8 @@ pub(super) fn dry_run(context: &Context, node: &Node) -> Result<DryRun> {
         insert(&mut cluster, "certificatesDir", json!("/run/slipway/no-certificates"));
         insert_below(&mut kubelet, &["authentication", "x509"], "clientCAFile", json!(CA));
     }
-    let documents = [init, cluster, kubelet, kube_proxy()].map(|document| document.to_string());
+    let documents =
+        [init, cluster, kubelet, kube_proxy(&context.cluster)].map(|document| document.to_string());
     Ok(DryRun { configuration: documents.join("\n---\n"), objects })
 }
 
@@ -317,11 +318,11 @@ fn kubelet(context: &Context) -> Value {
     config
 }
 
-fn kube_proxy() -> Value {
+fn kube_proxy(cluster: &Cluster) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "mode": "nftables",
+        "mode": cluster.proxy_mode,
         // The kernel's own limit stays: not every node lets kube-proxy set it.
         "conntrack": {"maxPerCore": 0, "min": 0},
     })

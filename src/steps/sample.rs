@@ -26,6 +26,7 @@ impl Context {
             },
             time_servers: Vec::new(),
             kubelet: serde_json::Map::new(),
+            proxy_mode: "nftables".to_owned(),
             control_plane: ControlPlane::default(),
             addons: Addons { calico: false, metrics_server: false, hub: false },
             registration: None,

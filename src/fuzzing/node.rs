@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{bounded, harmless, shown};
+use crate::cluster::Taint;
 use crate::command::{Input, Output};
 use crate::diagnostic::{Error, Kind, last_lines};
 use crate::engine::{NodePlan, Plan, Planned, StepPlan, Voters};
@@ -120,7 +121,11 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(ControlPlaneJoin { node: node.clone(), config: config(), resumed: true }),
         boxed(Join { config: config() }),
         boxed(Manifest { name: "calico", text: String::new() }),
-        boxed(Taints { node: node.clone(), taints: vec![(word("a"), word("b"), word("c"))] }),
+        boxed(Taints {
+            node: node.clone(),
+            taints: vec![Taint { key: word("a"), value: word("b"), effect: word("c") }],
+            dropped: vec![word("d:e")],
+        }),
         boxed(ServerKey { name: "metrics-server", leaf }),
         boxed(Healthy {
             nodes: vec![node.clone()],

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::diff::lasting;
 use super::{Change, Diff, Drift, Resource};
-use crate::command::{ADMIN_CONF, Cmd, Input, Output, kubectl};
+use crate::command::{Cmd, Input, Output, kubectl};
 use crate::diagnostic::Result;
 use crate::pki::Leaf;
 use crate::probe::Probe;
@@ -65,55 +65,6 @@ impl Resource for Manifest {
     }
 }
 
-/// A node's taints of the inventory; others, which Kubernetes itself sets, stay.
-pub struct Taints {
-    /// The node.
-    pub node: String,
-    /// Key, value and effect of each.
-    pub taints: Vec<(String, String, String)>,
-}
-
-impl Resource for Taints {
-    fn id(&self) -> String {
-        format!("taints of {}", self.node)
-    }
-
-    fn probe(&self) -> Probe {
-        Probe::taints()
-    }
-
-    fn compare(&self, seen: &Output) -> Result<Drift> {
-        let text = seen.text();
-        let mut nodes = text.lines().filter_map(|line| line.split_once('\t'));
-        let live = nodes.find_map(|(node, taints)| (node == self.node).then_some(taints));
-        let live: Vec<serde_json::Value> =
-            live.and_then(|live| serde_json::from_str(live).ok()).unwrap_or_default();
-        let field = |taint: &serde_json::Value, name: &str| {
-            taint.get(name).and_then(|f| f.as_str()).unwrap_or_default().to_owned()
-        };
-        let there = |(key, value, effect): &&(String, String, String)| {
-            live.iter().any(|taint| {
-                field(taint, "key") == *key
-                    && field(taint, "value") == *value
-                    && field(taint, "effect") == *effect
-            })
-        };
-        let missing: Vec<&str> =
-            self.taints.iter().filter(|t| !there(t)).map(|(key, ..)| key.as_str()).collect();
-        Ok(Drift::unless(missing.is_empty(), missing.join(", ")))
-    }
-
-    fn converge(&self, _seen: &Output) -> Vec<Change> {
-        let taints =
-            self.taints.iter().map(|(key, value, effect)| format!("{key}={value}:{effect}"));
-        let cmd = Cmd::new("kubectl")
-            .args(["--kubeconfig", ADMIN_CONF, "taint", "--overwrite", "nodes"])
-            .arg(&self.node)
-            .args(taints);
-        vec![Change::new(format!("taint {}", self.node), cmd).repeatable()]
-    }
-}
-
 /// A Secret of type `kubernetes.io/tls` in `kube-system`, made once and again a month before its
 /// certificate ends.
 pub struct ServerKey {
@@ -151,22 +102,5 @@ impl Resource for ServerKey {
         let object = Secret::new(object.to_string().into_bytes());
         let cmd = Cmd::shell(APPLY_SECRET).stdin(Input::Secret(object));
         vec![Change::new(format!("make the key {}", self.name), cmd).repeatable()]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn taints_of_others_are_left_alone() {
-        let taint = |key: &str| (key.to_owned(), "v".to_owned(), "NoSchedule".to_owned());
-        let nodes = "w-2\t[]\nw-1\t[{\"key\":\"a\",\"value\":\"v\",\"effect\":\"NoSchedule\"},\
-            {\"key\":\"node.kubernetes.io/unschedulable\",\"effect\":\"NoSchedule\"}]\n";
-        let seen = Output { stdout: nodes.into(), ..Output::default() };
-        let taints = |taints| Taints { node: "w-1".to_owned(), taints };
-        assert_eq!(taints(vec![taint("a")]).compare(&seen).unwrap(), Drift::None);
-        let drift = taints(vec![taint("a"), taint("b")]).compare(&seen).unwrap();
-        assert_eq!(drift, Drift::differs("b"));
     }
 }

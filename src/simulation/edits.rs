@@ -10,7 +10,7 @@ use super::rng::Rng;
 use super::run::{Moment, Simulation};
 use super::stage::{Shape, stage};
 use super::world::World;
-use crate::cluster::{Cluster, Endpoint, Node, Role};
+use crate::cluster::{Cluster, Endpoint, Node, Role, Taint};
 use crate::diagnostic::Kind;
 use crate::kubernetes::arguments::Component;
 use crate::pki::Pki;
@@ -125,6 +125,18 @@ const EDITS: &[(&str, Make)] = &[
     }),
     ("changes kube-proxy's mode", |cluster, _, _, _| {
         "iptables".clone_into(&mut cluster.proxy_mode);
+        Some(())
+    }),
+    ("taints otherwise", |cluster, _, one, _| {
+        let taint = |key: &str| Taint {
+            key: key.to_owned(),
+            value: String::new(),
+            effect: "PreferNoSchedule".to_owned(),
+        };
+        cluster.nodes[one].taints = match cluster.nodes[one].taints {
+            Some(_) => None,
+            None => Some(vec![taint("example.com/a"), taint("example.com/b")]),
+        };
         Some(())
     }),
     ("names the API otherwise", |cluster, _, _, _| {

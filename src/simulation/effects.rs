@@ -188,6 +188,12 @@ impl World {
         };
         for taint in taints {
             let (pair, effect) = taint.rsplit_once(':').unwrap();
+            if let Some(effect) = effect.strip_suffix('-') {
+                let before = node.taints.len();
+                node.taints.retain(|(key, _, e)| key != pair || e != effect);
+                assert_ne!(node.taints.len(), before, "kubectl does not find {taint}");
+                continue;
+            }
             let (key, value) = pair.split_once('=').unwrap();
             node.taints.retain(|(k, _, e)| k != key || e != effect);
             node.taints.insert((key.to_owned(), value.to_owned(), effect.to_owned()));

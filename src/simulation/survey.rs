@@ -131,7 +131,8 @@ impl World {
                 let text = objects.configs.get(name)?;
                 Some(json!({"metadata": {"name": name}, "data": {key: text}}))
             };
-            let configs: Vec<Value> = names.into_iter().filter_map(config).collect();
+            let taints = objects.applied.get("ConfigMap/kube-system/slipway-taints").cloned();
+            let configs: Vec<Value> = names.into_iter().filter_map(config).chain(taints).collect();
             facts.base64("configs", json!({"items": configs}).to_string().as_bytes());
         }
         if machine.has("/etc/kubernetes/super-admin.conf") {

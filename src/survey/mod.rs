@@ -22,7 +22,7 @@ mod tests;
 
 pub use beyond::Beyond;
 pub use clock::{Ahead, Clock, THIS_MACHINE};
-pub use facts::{Credentials, Facts};
+pub use facts::{Credentials, Facts, TAINTS};
 pub use listed::Listed;
 pub use machine::{Answer, Disk, Holder, Link, Listener, Machine, Mount, Other};
 pub use membership::{Membership, Otherwise, Partial, Remedy};
@@ -44,6 +44,8 @@ pub struct Survey {
     pub configuration: Option<String>,
     /// The kubelets' configuration that the living cluster keeps.
     pub kubelet: Option<String>,
+    /// By node: the taints that slipway gave it, `KEY:EFFECT`, with spaces between.
+    pub taints: BTreeMap<String, String>,
     /// etcd's members, if any of them answers.
     pub etcd: Option<Vec<EtcdMember>>,
     /// The node on which a `kubeadm init` began and did not finish.
@@ -92,6 +94,7 @@ impl Survey {
         let leader = leader.cloned().unwrap_or_default();
         let configuration = view.and_then(|(_, facts)| facts.configuration.clone());
         let kubelet = view.and_then(|(_, facts)| facts.kubelet.clone());
+        let taints = view.map(|(_, facts)| facts.taints.clone()).unwrap_or_default();
         let view = view.map(|(_, facts)| *facts);
         let ours = |facts: &Facts| facts.identity.is_some() && facts.identity == identity;
         let etcd = views.iter().find_map(|(_, f)| f.etcd.clone().filter(|_| lives && ours(f)));
@@ -120,6 +123,7 @@ impl Survey {
             identity,
             configuration,
             kubelet,
+            taints,
             etcd,
             begun,
             beyond,

@@ -80,14 +80,23 @@ pub struct Network {
 pub struct ControlPlane {
     /// Each program's arguments: names without dashes, and values; a name may come several times.
     pub arguments: BTreeMap<Component, Vec<(String, String)>>,
+    /// What of the node each program finds in its container.
+    pub volumes: BTreeMap<Component, Vec<Volume>>,
 }
 
-impl ControlPlane {
-    /// The arguments of one program.
-    #[must_use]
-    pub fn arguments_of(&self, component: Component) -> &[(String, String)] {
-        self.arguments.get(&component).map_or(&[], Vec::as_slice)
-    }
+/// A file or a directory of a node that a program finds in its container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name in the pod.
+    pub name: String,
+    /// Where it is on the node.
+    pub host_path: String,
+    /// Where the program finds it.
+    pub mount_path: String,
+    /// Whether the program may only read it.
+    pub read_only: bool,
+    /// Kubernetes' `hostPath.type`; `None`: nobody looks what is there.
+    pub path_type: Option<String>,
 }
 
 /// What is installed on top of the bare cluster.

@@ -5,7 +5,7 @@ use super::schema::near_miss;
 use super::source::Finding;
 use super::tree::{Node, Value};
 use super::{owned, read};
-use crate::cluster::ControlPlane;
+use crate::cluster::{ControlPlane, Volume};
 use crate::kubernetes::arguments::{Arguments, Component, expected};
 
 /// The programs whose arguments the inventory may say, and what of them it may not.
@@ -20,6 +20,49 @@ const PROGRAMS: [Program; 4] = [
     ),
     (Component::Scheduler, at!("spec.controlPlane.scheduler.extraArgs"), owned::SCHEDULER),
     (Component::Etcd, at!("spec.controlPlane.etcd.extraArgs"), owned::ETCD),
+];
+
+/// Where a program's volumes stand; etcd has none of the inventory's.
+struct Volumes {
+    of: Component,
+    list: &'static Key,
+    name: &'static Key,
+    host_path: &'static Key,
+    mount_path: &'static Key,
+    read_only: &'static Key,
+    path_type: &'static Key,
+}
+
+macro_rules! volumes {
+    ($component:ident, $at:literal) => {
+        Volumes {
+            of: Component::$component,
+            list: at!($at),
+            name: at!(concat!($at, "[].name")),
+            host_path: at!(concat!($at, "[].hostPath")),
+            mount_path: at!(concat!($at, "[].mountPath")),
+            read_only: at!(concat!($at, "[].readOnly")),
+            path_type: at!(concat!($at, "[].pathType")),
+        }
+    };
+}
+
+const VOLUMES: [Volumes; 3] = [
+    volumes!(ApiServer, "spec.controlPlane.apiServer.extraVolumes"),
+    volumes!(ControllerManager, "spec.controlPlane.controllerManager.extraVolumes"),
+    volumes!(Scheduler, "spec.controlPlane.scheduler.extraVolumes"),
+];
+
+/// The names of kubeadm's own volumes (`cmd/kubeadm/app/phases/controlplane/volumes.go`).
+const KUBEADMS: &[&str] = &[
+    "ca-certs",
+    "etc-ca-certificates",
+    "etc-pki",
+    "flexvolume-dir",
+    "k8s-certs",
+    "kubeconfig",
+    "usr-local-share-ca-certificates",
+    "usr-share-ca-certificates",
 ];
 
 /// Everything in `spec.controlPlane` of `root` that a program would not start with.
@@ -40,6 +83,17 @@ pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
         }
     }
     findings.extend(without_node_restriction(root));
+    for volumes in &VOLUMES {
+        let mut names = Vec::from(KUBEADMS);
+        for name in root.items(volumes.list).filter_map(|volume| volume.get(volumes.name)) {
+            let Some(text) = name.text() else { continue };
+            if names.contains(&text) {
+                let title = format!("{} has a volume `{text}` already", volumes.of.name());
+                findings.push(Finding::new(title, &name.span, "give it another name"));
+            }
+            names.push(text);
+        }
+    }
 }
 
 fn unknown(entry: &super::tree::Entry, component: Component, taken: &[(&str, &str)]) -> Finding {
@@ -105,5 +159,19 @@ pub(super) fn resolve(root: &Node) -> ControlPlane {
         });
         (component, arguments.collect())
     };
-    ControlPlane { arguments: PROGRAMS.into_iter().map(of).collect() }
+    let volumes = VOLUMES.iter().map(|volumes| {
+        let each = root.items(volumes.list).filter_map(|node| volume(node, volumes));
+        (volumes.of, each.collect())
+    });
+    ControlPlane { arguments: PROGRAMS.into_iter().map(of).collect(), volumes: volumes.collect() }
+}
+
+fn volume(node: &Node, keys: &Volumes) -> Option<Volume> {
+    Some(Volume {
+        name: read::text(node, keys.name)?,
+        host_path: read::text(node, keys.host_path)?,
+        mount_path: read::text(node, keys.mount_path)?,
+        read_only: read::flag(node, keys.read_only)?,
+        path_type: read::text(node, keys.path_type),
+    })
 }

@@ -144,10 +144,28 @@ pub static KEYS: &[Key] = &[
     key("spec.controlPlane", Map, Optional, "What runs on control planes."),
     key("spec.controlPlane.apiServer", Map, Optional, "kube-apiserver."),
     key("spec.controlPlane.apiServer.extraArgs", Settings(owned::API_SERVER), Optional, "Arguments beside those of kubeadm and slipway, or instead of kubeadm's: names without dashes, and values; a list gives an argument several times. Each is held against what the program of that version takes. A change restarts the program, on one control plane after the other."),
+    key("spec.controlPlane.apiServer.extraVolumes", Maps, Optional, "Files and directories of the node that the program finds in its container."),
+    key("spec.controlPlane.apiServer.extraVolumes[].name", Text(&syntax::LABEL), Required, "The volume's name in the pod."),
+    key("spec.controlPlane.apiServer.extraVolumes[].hostPath", Text(&syntax::PLACE), Required, "Where it is on the node."),
+    key("spec.controlPlane.apiServer.extraVolumes[].mountPath", Text(&syntax::PLACE), Required, "Where the program finds it."),
+    key("spec.controlPlane.apiServer.extraVolumes[].readOnly", Bool, Default("true"), "Whether the program may only read it."),
+    key("spec.controlPlane.apiServer.extraVolumes[].pathType", Choice("type of path", &["DirectoryOrCreate", "Directory", "FileOrCreate", "File"]), Optional, "What must be there, or is made (Kubernetes' `hostPath.type`). Left out: nobody looks."),
     key("spec.controlPlane.controllerManager", Map, Optional, "kube-controller-manager."),
     key("spec.controlPlane.controllerManager.extraArgs", Settings(owned::CONTROLLER_MANAGER), Optional, "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes", Maps, Optional, "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes[].name", Text(&syntax::LABEL), Required, "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes[].hostPath", Text(&syntax::PLACE), Required, "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes[].mountPath", Text(&syntax::PLACE), Required, "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes[].readOnly", Bool, Default("true"), "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes[].pathType", Choice("type of path", &["DirectoryOrCreate", "Directory", "FileOrCreate", "File"]), Optional, "As for `apiServer`."),
     key("spec.controlPlane.scheduler", Map, Optional, "kube-scheduler."),
     key("spec.controlPlane.scheduler.extraArgs", Settings(owned::SCHEDULER), Optional, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes", Maps, Optional, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes[].name", Text(&syntax::LABEL), Required, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes[].hostPath", Text(&syntax::PLACE), Required, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes[].mountPath", Text(&syntax::PLACE), Required, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes[].readOnly", Bool, Default("true"), "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes[].pathType", Choice("type of path", &["DirectoryOrCreate", "Directory", "FileOrCreate", "File"]), Optional, "As for `apiServer`."),
     key("spec.controlPlane.etcd", Map, Optional, "etcd."),
     key("spec.controlPlane.etcd.extraArgs", Settings(owned::ETCD), Optional, "As for `apiServer`."),
     key("spec.addons", Map, Optional, "What is installed on top."),
@@ -232,7 +250,7 @@ const fn same(mut a: &[u8], mut b: &[u8]) -> bool {
 
 /// The key of the table at this path; where the table has none, this does not compile.
 macro_rules! at {
-    ($path:literal) => {{
+    ($path:expr) => {{
         const KEY: &$crate::inventory::keys::Key = $crate::inventory::keys::find($path);
         KEY
     }};

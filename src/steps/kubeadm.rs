@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, Token};
+use super::{Context, Token, programs};
 use crate::approver::client::JOINS_OF;
 use crate::cluster::{API_PORT, Cluster, Endpoint, Network, Node, Role};
 use crate::diagnostic::Result;
@@ -13,7 +13,7 @@ use crate::secret::Secret;
 const API_VERSION: &str = "kubeadm.k8s.io/v1beta4";
 /// Where a node's own patches of static pods lie; also for later upgrades.
 const PATCHES: &str = "/etc/slipway/patches";
-const CA: &str = "/etc/kubernetes/pki/ca.crt";
+pub(super) const CA: &str = "/etc/kubernetes/pki/ca.crt";
 const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 
 /// What `kubeadm init` reads on the first control plane.
@@ -265,6 +265,10 @@ fn cluster(context: &Context) -> Result<Value> {
         let reference = &context.bundle.image(image)?.reference;
         Ok(reference.rsplit(':').next().unwrap_or_default().to_owned())
     };
+    let mut api_server = programs::settings(cluster, Component::ApiServer);
+    insert(&mut api_server, "certSANs", json!(cluster.cert_names()));
+    let mut etcd = programs::settings(cluster, Component::Etcd);
+    insert(&mut etcd, "imageTag", json!(tag("etcd")?));
     Ok(json!({
         "apiVersion": API_VERSION,
         "kind": "ClusterConfiguration",
@@ -272,33 +276,17 @@ fn cluster(context: &Context) -> Result<Value> {
         "kubernetesVersion": format!("v{}", cluster.kubernetes),
         "controlPlaneEndpoint": cluster.endpoint.authority(),
         "encryptionAlgorithm": "ECDSA-P256",
-        "etcd": {"local": {"imageTag": tag("etcd")?, "extraArgs": arguments(cluster, Component::Etcd, &[])}},
+        "etcd": {"local": etcd},
         "dns": {"imageTag": tag("coredns")?},
         "networking": {
             "podSubnet": Network::list(&cluster.network.pods),
             "serviceSubnet": Network::list(&cluster.network.services),
             "dnsDomain": cluster.network.domain,
         },
-        "apiServer": {
-            "certSANs": cluster.cert_names(),
-            "extraArgs": arguments(cluster, Component::ApiServer, API_SERVER),
-        },
-        "controllerManager": {"extraArgs": arguments(cluster, Component::ControllerManager, &[])},
-        "scheduler": {"extraArgs": arguments(cluster, Component::Scheduler, &[])},
+        "apiServer": api_server,
+        "controllerManager": programs::settings(cluster, Component::ControllerManager),
+        "scheduler": programs::settings(cluster, Component::Scheduler),
     }))
-}
-
-/// Kubelets are verified, not just encrypted to.
-const API_SERVER: &[(&str, &str)] =
-    &[("kubelet-certificate-authority", CA), ("kubelet-preferred-address-types", "InternalIP")];
-
-/// Arguments of a program: `ours`, then the inventory's.
-fn arguments(cluster: &Cluster, component: Component, ours: &[(&str, &str)]) -> Vec<Value> {
-    let ours = ours.iter().copied();
-    let said = cluster.control_plane.arguments_of(component).iter();
-    ours.chain(said.map(|(name, value)| (name.as_str(), value.as_str())))
-        .map(|(name, value)| json!({"name": name, "value": value}))
-        .collect()
 }
 
 fn kubelet(context: &Context) -> Value {

@@ -31,6 +31,7 @@ mod kubernetes;
 mod leftovers;
 mod network;
 mod os;
+mod programs;
 mod registration;
 #[cfg(test)]
 mod sample;

@@ -23,8 +23,8 @@ use support::hub::{self, Hub};
 use support::lab::{Lab, SLIPWAY};
 use support::secrets::Sampler;
 use support::{
-    CHANGES, KUBERNETES, Turn, bare, drift, figure, kube, kubelets, odd, part, pods, power, rerun,
-    run, secrets, secs, shown,
+    CHANGES, KUBERNETES, Turn, bare, change, drift, figure, kube, kubelets, odd, part, pods, power,
+    rerun, run, secrets, secs, shown,
 };
 
 const INVENTORY: &str = "slipway.yaml";
@@ -100,6 +100,7 @@ fn five_machines(cluster: &LabCluster) -> String {
         kubelets::a_foreign_certificate_is_refused(lab, &kube, &probes);
     });
     part("drift is put back", || drift::is_shown_and_put_back(lab, &kube));
+    part("settings change in place", || change::settings_change_in_place(lab, &kube));
     part("power cuts", || {
         power::any_control_plane_may_lose_power(lab, &kube, |silent| {
             power::a_silent_member_stops_the_run(lab, silent);

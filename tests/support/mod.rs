@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 pub mod balancer;
 pub mod bare;
+pub mod change;
+pub mod client;
 pub mod drift;
 pub mod hub;
 pub mod kube;

@@ -4,7 +4,7 @@
 //! look that mutates cannot be written in another module. Probes are data: [`script`] bundles those of a
 //! whole host into one text for one command, [`frames()`] takes the answers apart again.
 
-use crate::command::{ADMIN_CONF, admin, client_certificate, serving_certificate};
+use crate::command::{admin, client_certificate, serving_certificate};
 
 mod cluster;
 mod frames;
@@ -266,12 +266,6 @@ impl Probe {
     #[must_use]
     pub fn words(&self) -> &[String] {
         &self.words
-    }
-
-    /// Whether the cluster's API is asked, as its administrator.
-    #[must_use]
-    pub fn asks_api(&self) -> bool {
-        self.reads.iter().any(|path| path == ADMIN_CONF)
     }
 
     /// What is read: files of the node's, also keys with which others are asked. Where they are gone, there

@@ -4,7 +4,6 @@
 //! function that changes a node takes a [`Permit`], which only a confirmed plan gives, so a change while
 //! planning does not compile.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -111,7 +110,7 @@ impl<T: Transport> Node<T> {
         &self.name
     }
 
-    /// Asks all `probes` at once; equal probes run once.
+    /// Runs all `probes` with one command; equal probes run once.
     ///
     /// # Errors
     /// When the connection fails, or not every answer came back.
@@ -129,26 +128,7 @@ impl<T: Transport> Node<T> {
         Ok(places.into_iter().filter_map(|place| answers.get(place).cloned()).collect())
     }
 
-    /// Asks the node with one command, and its cluster's API meanwhile with two more: of what that answers,
-    /// most time is waiting.
     async fn ask(&self, probes: &[Probe]) -> Result<Vec<Output>> {
-        let many = probes.iter().filter(|probe| probe.asks_api()).count() > 2;
-        let (mut own, mut api) = (Vec::new(), Vec::new());
-        for (place, probe) in probes.iter().enumerate() {
-            if many && probe.asks_api() { &mut api } else { &mut own }.push((place, probe));
-        }
-        let (first, second) = api.split_at(api.len() / 2);
-        let ask = async |asked: &[(usize, &Probe)]| {
-            let probes: Vec<&Probe> = asked.iter().map(|(_, probe)| *probe).collect();
-            let answers = self.ask_one_by_one(&probes).await?;
-            Ok::<_, Error>(asked.iter().map(|(place, _)| *place).zip(answers).collect::<Vec<_>>())
-        };
-        let (own, first, second) = tokio::try_join!(ask(&own), ask(first), ask(second))?;
-        let answers: BTreeMap<usize, Output> = own.into_iter().chain(first).chain(second).collect();
-        Ok(answers.into_values().collect())
-    }
-
-    async fn ask_one_by_one(&self, probes: &[&Probe]) -> Result<Vec<Output>> {
         /// A look may ask an API server that has just been started, or one that is gone.
         const TIMEOUT: Duration = Duration::from_secs(180);
         if probes.is_empty() {
@@ -168,7 +148,7 @@ impl<T: Transport> Node<T> {
             })
     }
 
-    /// Looks at all `wants` at once.
+    /// Looks at all `wants` with one command.
     ///
     /// # Errors
     /// As [`Node::look`].
@@ -233,23 +213,5 @@ mod look {
         let answers = node.look(&[a.clone(), b, a.clone(), a]).await.unwrap();
         let texts: Vec<String> = answers.iter().map(|seen| seen.text().trim().to_owned()).collect();
         assert_eq!(texts, ["a", "", "a", "a"]);
-    }
-
-    /// What the API is asked beside the rest keeps its place.
-    #[tokio::test]
-    async fn answers_come_in_the_order_of_the_questions() {
-        let world = fake::World::new(1);
-        let names = ["a", "b", "c", "d", "e", "f", "g"];
-        world.state().there.extend(names.map(|name| ("cp-1".to_owned(), name.to_owned())));
-        let host = fake::FakeHost { name: "cp-1".to_owned(), world: Arc::clone(&world) };
-        let node = Node::new("cp-1", Arc::new(host), Arc::new([]));
-        let api = |name: &str| name != "b" && name != "f";
-        let probe = |name: &str| {
-            let admin = api(name).then_some(crate::command::ADMIN_CONF);
-            Probe::exist(&[Some(name), admin].into_iter().flatten().collect::<Vec<_>>())
-        };
-        let answers = node.look(&names.map(probe)).await.unwrap();
-        let texts: Vec<String> = answers.iter().map(|seen| seen.text().trim().to_owned()).collect();
-        assert_eq!(texts, names);
     }
 }

@@ -113,7 +113,7 @@ impl Plan {
     }
 }
 
-/// Looks at every node, all at once.
+/// Looks at every node, all at once, each with one command.
 ///
 /// # Errors
 /// Every node's failure to answer, or the refusal of what was found there.

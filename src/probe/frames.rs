@@ -8,7 +8,7 @@ use crate::diagnostic::{Error, Kind, Result};
 /// for each look, so nothing on a node can forge a frame. It also stands before the first answer:
 /// whatever is printed before the script begins is none.
 #[must_use]
-pub fn script(probes: &[&Probe], nonce: &str) -> String {
+pub fn script(probes: &[Probe], nonce: &str) -> String {
     let mut text = format!("printf '\\n{nonce}\\n'\n");
     for probe in probes {
         let words: Vec<String> = probe.words.iter().map(|word| quote(word)).collect();
@@ -69,7 +69,7 @@ mod tests {
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let text = script(&probes.iter().collect::<Vec<_>>(), "n0nce");
+        let text = script(probes, "n0nce");
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         frames(&child.wait_with_output().unwrap().stdout, "n0nce", probes.len()).unwrap()
     }

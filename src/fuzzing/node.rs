@@ -1,12 +1,11 @@
 //! What a node prints, seen by everything that slipway could want of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{bounded, harmless, shown};
-use crate::cluster::Taint;
 use crate::command::{Input, Output};
 use crate::diagnostic::{Error, Kind, last_lines};
 use crate::engine::{NodePlan, Plan, Planned, StepPlan, Voters};
@@ -123,7 +122,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(Manifest { name: "calico", text: String::new() }),
         boxed(Taints {
             node: node.clone(),
-            taints: vec![Taint { key: word("a"), value: word("b"), effect: word("c") }],
+            taints: vec![(word("a"), word("b"), word("c"))],
             dropped: vec![word("d:e")],
         }),
         boxed(ServerKey { name: "metrics-server", leaf }),
@@ -136,7 +135,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(StaticPod { name: "etcd", node: node.clone(), dry_run: dry_run() }),
         boxed(ApiServerCertificate {
             names: BTreeSet::from([node.clone()]),
-            address: Ipv4Addr::LOCALHOST,
+            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 6443),
             configuration: String::new(),
         }),
         boxed(KubeletFiles { dry_run: dry_run() }),

@@ -1,11 +1,10 @@
 //! The API server's certificate: whom it names.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use super::{Change, Diff, Drift, Resource};
-use crate::cluster::API_PORT;
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -19,7 +18,7 @@ pub struct ApiServerCertificate {
     /// The names and addresses.
     pub names: BTreeSet<String>,
     /// Where that API server listens.
-    pub address: Ipv4Addr,
+    pub address: SocketAddrV4,
     /// What kubeadm reads (`InitConfiguration`, `ClusterConfiguration`), with [`Self::WORK`] as the directory of
     /// certificates. Nothing of it is secret.
     pub configuration: String,
@@ -68,7 +67,7 @@ impl Resource for ApiServerCertificate {
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let cmd = Cmd::shell(ISSUE)
-            .args([Self::WORK.to_owned(), format!("{}:{API_PORT}", self.address)])
+            .args([Self::WORK.to_owned(), self.address.to_string()])
             .stdin(Input::Bytes(self.configuration.clone().into_bytes()))
             .within(Duration::from_secs(180));
         vec![Change::new("issue the API server's certificate, and wait until it serves it", cmd)]
@@ -86,7 +85,7 @@ mod tests {
         let seen = Output { stdout: seen.into(), ..Output::default() };
         let names = |names: &[&str]| ApiServerCertificate {
             names: names.iter().map(|&name| name.to_owned()).collect(),
-            address: Ipv4Addr::LOCALHOST,
+            address: SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 6443),
             configuration: String::new(),
         };
         let drift = |wanted: &[&str]| names(wanted).compare(&seen).unwrap();

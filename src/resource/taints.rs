@@ -1,10 +1,12 @@
 //! Taints of Node objects.
 
 use super::{Change, Drift, Resource};
-use crate::cluster::Taint;
 use crate::command::{ADMIN_CONF, Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
+
+/// Key, value and effect of a taint.
+pub type Taint = (String, String, String);
 
 /// A node's taints of the inventory, and none that slipway gave it before; others, which Kubernetes and people
 /// set, stay.
@@ -20,8 +22,8 @@ pub struct Taints {
 impl Taints {
     /// What a taint is known by among those of a node: `KEY:EFFECT`.
     #[must_use]
-    pub fn name(taint: &Taint) -> String {
-        format!("{}:{}", taint.key, taint.effect)
+    pub fn name((key, _, effect): &Taint) -> String {
+        format!("{key}:{effect}")
     }
 
     fn live(&self, seen: &Output) -> Vec<Taint> {
@@ -33,10 +35,8 @@ impl Taints {
         let field = |taint: &serde_json::Value, name: &str| {
             taint.get(name).and_then(|field| field.as_str()).unwrap_or_default().to_owned()
         };
-        let taint = |taint: &serde_json::Value| Taint {
-            key: field(taint, "key"),
-            value: field(taint, "value"),
-            effect: field(taint, "effect"),
+        let taint = |taint: &serde_json::Value| {
+            (field(taint, "key"), field(taint, "value"), field(taint, "effect"))
         };
         live.iter().map(taint).collect()
     }
@@ -60,7 +60,7 @@ impl Resource for Taints {
     fn compare(&self, seen: &Output) -> Result<Drift> {
         let live = self.live(seen);
         let missing = self.taints.iter().filter(|taint| !live.contains(taint));
-        let changes = missing.map(|taint| taint.key.clone());
+        let changes = missing.map(|(key, ..)| key.clone());
         let left = self.left(&live).into_iter().map(|name| format!("no more {name}"));
         let changes: Vec<String> = changes.chain(left).collect();
         Ok(Drift::unless(changes.is_empty(), changes.join(", ")))
@@ -68,7 +68,7 @@ impl Resource for Taints {
 
     fn converge(&self, seen: &Output) -> Vec<Change> {
         let taints = self.taints.iter();
-        let taints = taints.map(|Taint { key, value, effect }| format!("{key}={value}:{effect}"));
+        let taints = taints.map(|(key, value, effect)| format!("{key}={value}:{effect}"));
         let live = self.live(seen);
         let left = self.left(&live).into_iter().map(|name| format!("{name}-"));
         let cmd = Cmd::new("kubectl")
@@ -85,11 +85,7 @@ mod tests {
 
     #[test]
     fn taints_of_others_are_left_alone() {
-        let taint = |key: &str| Taint {
-            key: key.to_owned(),
-            value: "v".to_owned(),
-            effect: "NoSchedule".to_owned(),
-        };
+        let taint = |key: &str| (key.to_owned(), "v".to_owned(), "NoSchedule".to_owned());
         let nodes = "w-2\t[]\nw-1\t[{\"key\":\"a\",\"value\":\"v\",\"effect\":\"NoSchedule\"},\
             {\"key\":\"node.kubernetes.io/unschedulable\",\"effect\":\"NoSchedule\"}]\n";
         let seen = Output { stdout: nodes.into(), ..Output::default() };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
@@ -68,7 +68,7 @@ fn texts() -> &'static [(String, Text)] {
         let pod = StaticPod { name: "etcd", node: String::new(), dry_run: dry_run.clone() };
         let certificate = ApiServerCertificate {
             names: BTreeSet::new(),
-            address: Ipv4Addr::LOCALHOST,
+            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 6443),
             configuration: String::new(),
         };
         let [component, _] = Component::ALL;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Context, Gate, Pace, Step};
-use crate::cluster::{Node, Role, Taint};
+use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Healthy, Manifest, Recreated, Resource, Taints, boxed};
 use crate::survey::TAINTS;
@@ -29,10 +29,9 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let is_recreated = |node: &Node| context.survey.stale_node(node).is_some();
     let mut wanted = vec![in_node_object(labels, context.present().any(is_recreated))];
     for node in context.present() {
-        let taints = match is_joined_with_it(context, node) {
-            true => meant(node),
-            false => node.taints.clone().unwrap_or_default(),
-        };
+        // A control plane that joins in this run gets kubeadm's taint by that.
+        let joins = node.taints.is_none() && !context.survey.is_member(&node.name);
+        let taints = if joins { Vec::new() } else { meant(node) };
         let dropped = dropped(context, node);
         if !taints.is_empty() || !dropped.is_empty() {
             let taints = Taints { node: node.name.clone(), taints, dropped };
@@ -58,21 +57,16 @@ fn in_node_object(resource: impl Resource + 'static, is_recreated: bool) -> Box<
 }
 
 /// The node's taints: the inventory's, or kubeadm's for its role.
-fn meant(node: &Node) -> Vec<Taint> {
-    let kubeadms = || Taint {
-        key: CONTROL_PLANE.to_owned(),
-        value: String::new(),
-        effect: "NoSchedule".to_owned(),
-    };
-    node.taints.clone().unwrap_or_else(|| match node.role {
-        Role::ControlPlane => vec![kubeadms()],
-        Role::Worker => Vec::new(),
-    })
-}
-
-/// Whether kubeadm's own taint of control planes must be there: a node that joins in this run gets it by that.
-fn is_joined_with_it(context: &Context, node: &Node) -> bool {
-    context.survey.is_member(&node.name)
+fn meant(node: &Node) -> Vec<(String, String, String)> {
+    match (&node.taints, node.role) {
+        (Some(taints), _) => {
+            taints.iter().map(|t| (t.key.clone(), t.value.clone(), t.effect.clone())).collect()
+        }
+        (None, Role::ControlPlane) => {
+            vec![(CONTROL_PLANE.to_owned(), String::new(), "NoSchedule".to_owned())]
+        }
+        (None, Role::Worker) => Vec::new(),
+    }
 }
 
 /// What slipway gave to the node before, and would not any more.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::programs::CA;
 use super::{Context, Token, programs};
 use crate::approver::client::JOINS_OF;
 use crate::cluster::{API_PORT, Cluster, Endpoint, Network, Node, Role};
@@ -13,7 +14,6 @@ use crate::secret::Secret;
 const API_VERSION: &str = "kubeadm.k8s.io/v1beta4";
 /// Where a node's own patches of static pods lie; also for later upgrades.
 const PATCHES: &str = "/etc/slipway/patches";
-pub(super) const CA: &str = "/etc/kubernetes/pki/ca.crt";
 const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 
 /// What `kubeadm init` reads on the first control plane.

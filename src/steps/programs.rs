@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::kubeadm::CA;
 use crate::cluster::{Cluster, Volume};
 use crate::kubernetes::arguments::Component;
+
+/// The cluster's CA certificate, on every node.
+pub(super) const CA: &str = "/etc/kubernetes/pki/ca.crt";
 
 /// Arguments of ours. Kubelets are verified, not just encrypted to.
 const API_SERVER: &[(&str, &str)] =

@@ -1,8 +1,10 @@
 //! The static pods of members that are control planes, and the API server's certificate: as kubeadm makes
 //! them, and running.
 
+use std::net::SocketAddrV4;
+
 use super::{Context, Pace, Step, kubeadm};
-use crate::cluster::{Node, Role};
+use crate::cluster::{API_PORT, Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{ApiServerCertificate, Component, Resource, STATIC_PODS, StaticPod, boxed};
 
@@ -22,7 +24,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     }
     let certificate = boxed(ApiServerCertificate {
         names: context.cluster.api_server_names(node),
-        address: node.internal,
+        address: SocketAddrV4::new(node.internal, API_PORT),
         configuration: kubeadm::certificate(context, node)?,
     });
     let dry_run = kubeadm::dry_run(context, node)?;

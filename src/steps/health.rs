@@ -69,8 +69,8 @@ fn meant(node: &Node) -> Vec<(String, String, String)> {
     }
 }
 
-/// What slipway gave to the node before, and would not any more.
-fn dropped(context: &Context, node: &Node) -> Vec<String> {
+/// The taints that slipway gave to the node before, and would not any more: `KEY:EFFECT`.
+pub(super) fn dropped(context: &Context, node: &Node) -> Vec<String> {
     let names: Vec<String> = meant(node).iter().map(Taints::name).collect();
     let before = context.survey.taints.get(&node.name).into_iter();
     let before = before.flat_map(|before| before.split_whitespace());

@@ -21,8 +21,8 @@ python3 -m venv "$work/venv"
 "$slipway" lab up --name $lab --control-planes 3 --workers 2 --dir "$work/lab" >/dev/null 2>&1
 cd "$work/lab"
 "$slipway" apply --yes >"$work/apply" 2>&1 || { tail -40 "$work/apply" >&2; exit 1; }
-mapfile -t nodes < <("$slipway" lab status --name $lab --json | jq -r '.nodes[].name')
-on() { "$slipway" lab ssh --name $lab "$@"; }
+mapfile -t nodes < <("$slipway" lab status --name $lab --output json | jq -r '.nodes[].name')
+on() { "$slipway" lab ssh --name $lab "$1" -- "${@:2}"; }
 
 # The 13 things, as the two others say them, with files as they are on the nodes.
 mkdir "$work/files"

@@ -21,18 +21,20 @@ python3 -m venv "$work/venv"
 "$slipway" lab up --name $lab --control-planes 3 --workers 2 --dir "$work/lab" >/dev/null 2>&1
 cd "$work/lab"
 "$slipway" apply --yes >"$work/apply" 2>&1 || { tail -40 "$work/apply" >&2; exit 1; }
-mapfile -t nodes < <("$slipway" lab status --name $lab --output json | jq -r '.nodes[].name')
+"$slipway" lab status --name $lab --output json >"$work/status"
+mapfile -t nodes < <(jq -r '.nodes[].name' "$work/status")
+jq -r '.nodes[].address' "$work/status" >"$work/hosts"
 on() { "$slipway" lab ssh --name $lab "$1" -- "${@:2}"; }
 
 # The 13 things, as the two others say them, with files as they are on the nodes.
 mkdir "$work/files"
 files=(/etc/containerd/config.toml /etc/sysctl.d/90-slipway.conf /etc/chrony/chrony.conf /usr/local/bin/kubelet)
 for file in "${files[@]}"; do on w-1 cat "$file" >"$work/files/${file##*/}"; done
+mode() { [ "${1##*/}" = kubelet ] && echo 755 || echo 644; }
 {
   echo 'from pyinfra.operations import apt, files, server, systemd'
   for file in "${files[@]}"; do
-    mode=644; [ "${file##*/}" != kubelet ] || mode=755
-    echo "files.put(src='$work/files/${file##*/}', dest='$file', mode='$mode')"
+    echo "files.put(src='$work/files/${file##*/}', dest='$file', mode='$(mode "$file")')"
   done
   for unit in containerd kubelet chrony; do echo "systemd.service(service='$unit', running=True, enabled=True)"; done
   echo "apt.packages(packages=['chrony', 'conntrack', 'socat'], present=True)"
@@ -44,8 +46,7 @@ for file in "${files[@]}"; do on w-1 cat "$file" >"$work/files/${file##*/}"; don
 {
   printf -- '- hosts: all\n  gather_facts: false\n  tasks:\n'
   for file in "${files[@]}"; do
-    mode=0644; [ "${file##*/}" != kubelet ] || mode=0755
-    echo "    - copy: {src: $work/files/${file##*/}, dest: $file, mode: '$mode'}"
+    echo "    - copy: {src: $work/files/${file##*/}, dest: $file, mode: '0$(mode "$file")'}"
   done
   for unit in containerd kubelet chrony; do echo "    - systemd_service: {name: $unit, state: started, enabled: true}"; done
   echo '    - package: {name: [chrony, conntrack, socat], state: present, use: apt}'
@@ -57,19 +58,12 @@ for file in "${files[@]}"; do on w-1 cat "$file" >"$work/files/${file##*/}"; don
   echo "    - file: {path: /etc/kubernetes/kubelet.conf, mode: '0600'}"
 } >"$work/playbook.yml"
 {
-  for node in "${nodes[@]}"; do
-    address=$(awk -v name="name: $node," 'index($0, name) { sub(/.*address: /, ""); sub(/[,}].*/, ""); print }' slipway.yaml)
-    echo "$address" >>"$work/addresses"
-  done
-}
-{
   echo 'nodes = ['
   while read -r address; do
     echo "  ('$address', {'ssh_user': 'root', 'ssh_key': '$PWD/id_ed25519', 'ssh_known_hosts_file': '$PWD/known_hosts'}),"
-  done <"$work/addresses"
+  done <"$work/hosts"
   echo ']'
 } >"$work/inventory.py"
-cp "$work/addresses" "$work/hosts"
 cat >"$work/ansible.cfg" <<END
 [defaults]
 strategy_plugins = $(echo "$work"/venv/lib/python3*/site-packages/ansible_mitogen/plugins/strategy)

@@ -26,6 +26,21 @@ mapfile -t nodes < <(jq -r '.nodes[].name' "$work/status")
 jq -r '.nodes[].address' "$work/status" >"$work/hosts"
 on() { "$slipway" lab ssh --name $lab "$1" -- "${@:2}"; }
 
+# Ansible wants Python on the nodes, which the others do without.
+on w-1 cat /var/lib/dpkg/status >"$work/dpkg"
+mkdir "$work/debs"
+(
+  cd "$work/debs"
+  apt-get install --simulate -o Dir::State::status="$work/dpkg" --no-install-recommends python3 python3-apt |
+    awk '/^Inst/ { print $2 }' | xargs apt-get download
+  tar -cf ../debs.tar .
+) >"$work/apt" 2>&1 || { tail "$work/apt" >&2; exit 1; }
+for address in $(cat "$work/hosts"); do
+  ssh -i id_ed25519 -o UserKnownHostsFile=known_hosts "root@$address" \
+    'mkdir /run/debs && tar -xf - -C /run/debs && apt-get install --yes /run/debs/*.deb && rm -r /run/debs' \
+    <"$work/debs.tar" >"$work/install" 2>&1 || { tail "$work/install" >&2; exit 1; }
+done
+
 # The 13 things, as the two others say them, with files as they are on the nodes.
 mkdir "$work/files"
 files=(/etc/containerd/config.toml /etc/sysctl.d/90-slipway.conf /etc/chrony/chrony.conf /usr/local/bin/kubelet)
@@ -76,8 +91,11 @@ interpreter_python = /usr/bin/python3
 ssh_args = -o UserKnownHostsFile=$PWD/known_hosts
 END
 
-# NAME COMMAND...: its wall time, its processor time here, and each node's, in seconds, as a row.
-spent() { on "$1" systemctl show -p CPUUsageNSec --value ssh.service | tail -n 1; }
+# NAME COMMAND...: its wall time, its processor time here, and each node's, in seconds, as a row. A node's is
+# what sshd's children have used that have ended, in ticks (proc_pid_stat(5)).
+spent() {
+  on "$1" 'cat /proc/$(systemctl show -p MainPID --value ssh.service)/stat' | awk '{ print $16 + $17 }'
+}
 run() {
   local name=$1 before=() after=() i
   shift
@@ -88,14 +106,13 @@ run() {
   for node in "${nodes[@]}"; do after+=("$(spent "$node")"); done
   {
     awk -v a="$began" -v b="$ended" '{ printf "%s %s %s", b - a, $1 + $2, $3 / 1024 }' "$work/time"
-    for i in "${!nodes[@]}"; do awk -v a="${before[i]}" -v b="${after[i]}" 'BEGIN { printf " %s", (b - a) / 1e9 }'; done
+    for i in "${!nodes[@]}"; do awk -v a="${before[i]}" -v b="${after[i]}" 'BEGIN { printf " %s", (b - a) / 100 }'; done
     echo
   } >>"$work/$name"
   tail -n 1 "$work/$name" | sed "s/^/$name: /" >&2
 }
-for node in "${nodes[@]}"; do on "$node" systemctl set-property --runtime ssh.service CPUAccounting=yes; done
 look() { run slipway "$slipway" plan --exit-code; }
-pyinfra() { run pyinfra "$work/venv/bin/pyinfra" -y --dry "$work/inventory.py" "$work/deploy.py"; }
+pyinfra() { run pyinfra "$work/venv/bin/pyinfra" --dry "$work/inventory.py" "$work/deploy.py"; }
 ansible() { ANSIBLE_CONFIG=$work/ansible.cfg PATH=$work/venv/bin:$PATH run ansible ansible-playbook --check "$work/playbook.yml"; }
 tools=(look pyinfra ansible)
 for round in $(seq 0 "$rounds"); do

@@ -4,15 +4,15 @@ use base64::Engine as _;
 use serde_json::json;
 
 use super::diff::lasting;
-use super::{Change, Diff, Drift, Resource};
-use crate::command::{ADMIN_CONF, Cmd, Input, Output, kubectl};
+use super::{Change, Diff, Drift, Resource, health, sha256};
+use crate::command::{ADMIN_CONF, Cmd, Input, Output, admin, applied, kubectl};
 use crate::diagnostic::Result;
 use crate::pki::Leaf;
 use crate::probe::Probe;
 use crate::secret::Secret;
 
 /// Objects that the cluster must hold, by server-side apply. What differs is asked of the API
-/// server itself (a dry run), which knows its own defaults.
+/// server itself (a dry run), which knows its own defaults; unless nobody has touched what was applied.
 pub struct Manifest {
     /// Names it in plans.
     pub name: &'static str,
@@ -20,11 +20,14 @@ pub struct Manifest {
     pub text: String,
 }
 
-pub(super) const APPLY: &str = concat!(
+pub(crate) const APPLY: &str = concat!(
     kubectl!(),
     " apply --server-side \
                      --force-conflicts --field-manager=slipway -f -"
 );
+
+/// [`APPLY`] of manifest `$1` with digest `$2`, which is remembered.
+const APPLY_AND_REMEMBER: &str = concat!(admin!(), applied!(), include_str!("manifest.sh"));
 
 /// Applies what must not be shown, not even in an error.
 pub(super) const APPLY_SECRET: &str = concat!(
@@ -39,7 +42,7 @@ impl Resource for Manifest {
     }
 
     fn probe(&self) -> Probe {
-        Probe::manifest(&self.text)
+        Probe::manifest(self.name, &sha256(self.text.as_bytes()), &self.text)
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
@@ -55,7 +58,9 @@ impl Resource for Manifest {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        let cmd = Cmd::shell(APPLY).stdin(Input::Bytes(self.text.clone().into_bytes()));
+        let cmd = Cmd::shell(APPLY_AND_REMEMBER)
+            .args([self.name, &sha256(self.text.as_bytes())])
+            .stdin(Input::Bytes(self.text.clone().into_bytes()));
         vec![Change::new(format!("apply {}", self.name), cmd).repeatable()]
     }
 
@@ -79,15 +84,11 @@ impl Resource for Taints {
     }
 
     fn probe(&self) -> Probe {
-        Probe::taints()
+        health::probe()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let text = seen.text();
-        let mut nodes = text.lines().filter_map(|line| line.split_once('\t'));
-        let live = nodes.find_map(|(node, taints)| (node == self.node).then_some(taints));
-        let live: Vec<serde_json::Value> =
-            live.and_then(|live| serde_json::from_str(live).ok()).unwrap_or_default();
+        let live = health::taints(seen, &self.node);
         let field = |taint: &serde_json::Value, name: &str| {
             taint.get(name).and_then(|f| f.as_str()).unwrap_or_default().to_owned()
         };
@@ -161,9 +162,13 @@ mod tests {
     #[test]
     fn taints_of_others_are_left_alone() {
         let taint = |key: &str| (key.to_owned(), "v".to_owned(), "NoSchedule".to_owned());
-        let nodes = "w-2\t[]\nw-1\t[{\"key\":\"a\",\"value\":\"v\",\"effect\":\"NoSchedule\"},\
-            {\"key\":\"node.kubernetes.io/unschedulable\",\"effect\":\"NoSchedule\"}]\n";
-        let seen = Output { stdout: nodes.into(), ..Output::default() };
+        let node = |name: &str, taints: serde_json::Value| json!({"kind": "Node", "metadata": {"name": name}, "spec": {"taints": taints}});
+        let theirs = json!([
+            {"key": "a", "value": "v", "effect": "NoSchedule"},
+            {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
+        ]);
+        let nodes = [node("w-2", json!([])), node("w-1", theirs)];
+        let seen = Output { stdout: health::lines(&nodes).into(), ..Output::default() };
         let taints = |taints| Taints { node: "w-1".to_owned(), taints };
         assert_eq!(taints(vec![taint("a")]).compare(&seen).unwrap(), Drift::None);
         let drift = taints(vec![taint("a"), taint("b")]).compare(&seen).unwrap();

@@ -10,10 +10,10 @@ use super::effects::Effect;
 use super::unmodelled;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
-    AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun, File, Hostname, Images,
-    KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens, Packages,
-    Registration, Reset, Resource, StaticPod, Synchronised, Token, Undone, Unit, Upstream,
-    VrrpFilter, sha256,
+    APPLY, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun, File, Hostname,
+    Images, KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens,
+    Packages, Registration, Reset, Resource, StaticPod, Synchronised, Token, Undone, Unit,
+    Upstream, VrrpFilter, sha256,
 };
 use crate::secret::Secret;
 
@@ -100,6 +100,7 @@ fn texts() -> &'static [(String, Text)] {
         let registration = Registration::sample(AtHub::default(), true);
         let credential = &registration.converge(&Output::default())[0].cmd;
         let mut texts = vec![
+            (APPLY.to_owned(), Text::Apply),
             (text(credential), Text::Credential),
             (text(&guard.hold.cmd), Text::Hold),
             (text(&guard.release.cmd), Text::Release),

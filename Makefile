@@ -80,8 +80,9 @@ sweep: machine build ## break a lab in every way that is known; can be interrupt
 release: ## pack a release of Cargo.toml's version, TAG=v… checked against it; writes dist/ in cargo's target
 	@scripts/release $(TAG)
 
-bench: machine build ## bare kubeadm commands against `slipway apply`, in one run
+bench: machine build ## slipway against bare kubeadm commands, pyinfra and Ansible; writes bench/*.md
 	$(SLIPWAY) bundle build
 	SLIPWAY=$(SLIPWAY) bench/compare.sh
+	SLIPWAY=$(SLIPWAY) bench/look.sh
 
 .PHONY: help machine build demo quick bless check deny test all ci-report fuzz reproduce sweep release bench

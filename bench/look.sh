@@ -21,18 +21,35 @@ python3 -m venv "$work/venv"
 "$slipway" lab up --name $lab --control-planes 3 --workers 2 --dir "$work/lab" >/dev/null 2>&1
 cd "$work/lab"
 "$slipway" apply --yes >"$work/apply" 2>&1 || { tail -40 "$work/apply" >&2; exit 1; }
-mapfile -t nodes < <("$slipway" lab status --name $lab --json | jq -r '.nodes[].name')
-on() { "$slipway" lab ssh --name $lab "$@"; }
+"$slipway" lab status --name $lab --output json >"$work/status"
+mapfile -t nodes < <(jq -r '.nodes[].name' "$work/status")
+jq -r '.nodes[].address' "$work/status" >"$work/hosts"
+on() { "$slipway" lab ssh --name $lab "$1" -- "${@:2}"; }
+
+# Ansible wants Python on the nodes, which the others do without.
+on w-1 cat /var/lib/dpkg/status >"$work/dpkg"
+mkdir "$work/debs"
+(
+  cd "$work/debs"
+  apt-get install --simulate -o Dir::State::status="$work/dpkg" --no-install-recommends python3 python3-apt |
+    awk '/^Inst/ { print $2 }' | xargs apt-get download
+  tar -cf ../debs.tar .
+) >"$work/apt" 2>&1 || { tail "$work/apt" >&2; exit 1; }
+for address in $(cat "$work/hosts"); do
+  ssh -i id_ed25519 -o UserKnownHostsFile=known_hosts "root@$address" \
+    'mkdir /run/debs && tar -xf - -C /run/debs && apt-get install --yes /run/debs/*.deb && rm -r /run/debs' \
+    <"$work/debs.tar" >"$work/install" 2>&1 || { tail "$work/install" >&2; exit 1; }
+done
 
 # The 13 things, as the two others say them, with files as they are on the nodes.
 mkdir "$work/files"
 files=(/etc/containerd/config.toml /etc/sysctl.d/90-slipway.conf /etc/chrony/chrony.conf /usr/local/bin/kubelet)
 for file in "${files[@]}"; do on w-1 cat "$file" >"$work/files/${file##*/}"; done
+mode() { [ "${1##*/}" = kubelet ] && echo 755 || echo 644; }
 {
   echo 'from pyinfra.operations import apt, files, server, systemd'
   for file in "${files[@]}"; do
-    mode=644; [ "${file##*/}" != kubelet ] || mode=755
-    echo "files.put(src='$work/files/${file##*/}', dest='$file', mode='$mode')"
+    echo "files.put(src='$work/files/${file##*/}', dest='$file', mode='$(mode "$file")')"
   done
   for unit in containerd kubelet chrony; do echo "systemd.service(service='$unit', running=True, enabled=True)"; done
   echo "apt.packages(packages=['chrony', 'conntrack', 'socat'], present=True)"
@@ -44,8 +61,7 @@ for file in "${files[@]}"; do on w-1 cat "$file" >"$work/files/${file##*/}"; don
 {
   printf -- '- hosts: all\n  gather_facts: false\n  tasks:\n'
   for file in "${files[@]}"; do
-    mode=0644; [ "${file##*/}" != kubelet ] || mode=0755
-    echo "    - copy: {src: $work/files/${file##*/}, dest: $file, mode: '$mode'}"
+    echo "    - copy: {src: $work/files/${file##*/}, dest: $file, mode: '0$(mode "$file")'}"
   done
   for unit in containerd kubelet chrony; do echo "    - systemd_service: {name: $unit, state: started, enabled: true}"; done
   echo '    - package: {name: [chrony, conntrack, socat], state: present, use: apt}'
@@ -57,19 +73,12 @@ for file in "${files[@]}"; do on w-1 cat "$file" >"$work/files/${file##*/}"; don
   echo "    - file: {path: /etc/kubernetes/kubelet.conf, mode: '0600'}"
 } >"$work/playbook.yml"
 {
-  for node in "${nodes[@]}"; do
-    address=$(awk -v name="name: $node," 'index($0, name) { sub(/.*address: /, ""); sub(/[,}].*/, ""); print }' slipway.yaml)
-    echo "$address" >>"$work/addresses"
-  done
-}
-{
   echo 'nodes = ['
   while read -r address; do
     echo "  ('$address', {'ssh_user': 'root', 'ssh_key': '$PWD/id_ed25519', 'ssh_known_hosts_file': '$PWD/known_hosts'}),"
-  done <"$work/addresses"
+  done <"$work/hosts"
   echo ']'
 } >"$work/inventory.py"
-cp "$work/addresses" "$work/hosts"
 cat >"$work/ansible.cfg" <<END
 [defaults]
 strategy_plugins = $(echo "$work"/venv/lib/python3*/site-packages/ansible_mitogen/plugins/strategy)
@@ -82,8 +91,11 @@ interpreter_python = /usr/bin/python3
 ssh_args = -o UserKnownHostsFile=$PWD/known_hosts
 END
 
-# NAME COMMAND...: its wall time, its processor time here, and each node's, in seconds, as a row.
-spent() { on "$1" systemctl show -p CPUUsageNSec --value ssh.service | tail -n 1; }
+# NAME COMMAND...: its wall time, its processor time here, and each node's, in seconds, as a row. A node's is
+# what sshd's children have used that have ended, in ticks (proc_pid_stat(5)).
+spent() {
+  on "$1" 'cat /proc/$(systemctl show -p MainPID --value ssh.service)/stat' | awk '{ print $16 + $17 }'
+}
 run() {
   local name=$1 before=() after=() i
   shift
@@ -94,14 +106,13 @@ run() {
   for node in "${nodes[@]}"; do after+=("$(spent "$node")"); done
   {
     awk -v a="$began" -v b="$ended" '{ printf "%s %s %s", b - a, $1 + $2, $3 / 1024 }' "$work/time"
-    for i in "${!nodes[@]}"; do awk -v a="${before[i]}" -v b="${after[i]}" 'BEGIN { printf " %s", (b - a) / 1e9 }'; done
+    for i in "${!nodes[@]}"; do awk -v a="${before[i]}" -v b="${after[i]}" 'BEGIN { printf " %s", (b - a) / 100 }'; done
     echo
   } >>"$work/$name"
   tail -n 1 "$work/$name" | sed "s/^/$name: /" >&2
 }
-for node in "${nodes[@]}"; do on "$node" systemctl set-property --runtime ssh.service CPUAccounting=yes; done
 look() { run slipway "$slipway" plan --exit-code; }
-pyinfra() { run pyinfra "$work/venv/bin/pyinfra" -y --dry "$work/inventory.py" "$work/deploy.py"; }
+pyinfra() { run pyinfra "$work/venv/bin/pyinfra" --dry "$work/inventory.py" "$work/deploy.py"; }
 ansible() { ANSIBLE_CONFIG=$work/ansible.cfg PATH=$work/venv/bin:$PATH run ansible ansible-playbook --check "$work/playbook.yml"; }
 tools=(look pyinfra ansible)
 for round in $(seq 0 "$rounds"); do

@@ -14,7 +14,9 @@ use crate::secret::Secret;
 mod shell;
 
 pub use shell::ADMIN_CONF;
-pub(crate) use shell::{admin, admin_conf, client_certificate, kubectl, serving_certificate};
+pub(crate) use shell::{
+    admin, admin_conf, applied, client_certificate, kubectl, serving_certificate,
+};
 
 /// How long a command may take unless it says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(120);

@@ -9,11 +9,14 @@ use crate::command::{admin, client_certificate, serving_certificate};
 mod cluster;
 mod frames;
 
+#[cfg(test)]
+pub(crate) use frames::GO;
 pub use frames::{frames, script};
 
 /// A read-only question; valid on a bare machine, where the answer is often "nothing there".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
+    first: Option<&'static str>,
     text: &'static str,
     words: Vec<String>,
     input: Option<String>,
@@ -33,7 +36,7 @@ pub const FILE_STATE: &str = "%d:%i:%s:%.9Y:%.9Z";
 impl Probe {
     fn new(text: &'static str, words: &[&str]) -> Self {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
-        Self { text, words, input: None, reads: Vec::new() }
+        Self { first: None, text, words, input: None, reads: Vec::new() }
     }
 
     /// Declares which files the answer depends on.
@@ -260,6 +263,12 @@ impl Probe {
     #[must_use]
     pub fn text(&self) -> &'static str {
         self.text
+    }
+
+    /// What comes first in a look that has it, once for all of its kind.
+    #[must_use]
+    pub fn first(&self) -> Option<&'static str> {
+        self.first
     }
 
     /// Its words.

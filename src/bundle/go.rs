@@ -148,8 +148,8 @@ impl Toolchain {
             ("GOAMD64", "v1".to_owned()),
             ("GOARM64", "v8.0".to_owned()),
             ("CGO_ENABLED", "0".to_owned()),
-            // Compilers are short: collecting their garbage takes a tenth of the time, and little memory is
-            // saved by it. Those that grow beyond this collect it.
+            // Compilers are short: collecting their garbage takes time and saves little memory. Those that
+            // grow beyond this limit collect it.
             ("GOGC", "off".to_owned()),
             ("GOMEMLIMIT", "2GiB".to_owned()),
         ];

@@ -33,6 +33,20 @@ macro_rules! admin {
     };
 }
 
+/// Sets `$applied`, where a control plane remembers what it applied; and `$state`, a template of kubectl's that
+/// prints a line for each object: what it is, its UID, its generation, and what field manager `slipway` has of
+/// it, and since when. Whoever changes a field takes it from the manager that applied it (kubernetes.io,
+/// "Server-Side Apply"), and nobody can set a generation back. Objects that have none have a version instead,
+/// but for those two whose state is written all the time.
+macro_rules! applied {
+    () => {
+        r#"applied=/var/lib/slipway/applied
+state='{{define "state"}}{{.apiVersion}} {{.kind}} {{or .metadata.namespace "-"}} {{.metadata.name}} {{.metadata.uid}} {{if .metadata.generation}}{{.metadata.generation}}{{else if not (or (eq .kind "Node") (eq .kind "APIService"))}}{{.metadata.resourceVersion}}{{end}}{{range .metadata.managedFields}}{{if eq .manager "slipway"}} {{.}}{{end}}{{end}}
+{{end}}{{if .items}}{{range .items}}{{template "state" .}}{{end}}{{else}}{{template "state" .}}{{end}}'
+"#
+    };
+}
+
 /// The kubelet's client certificate, which says that the cluster has let it in; for `concat!`.
 macro_rules! client_certificate {
     () => {
@@ -47,4 +61,4 @@ macro_rules! serving_certificate {
     };
 }
 
-pub(crate) use {admin, admin_conf, client_certificate, kubectl, serving_certificate};
+pub(crate) use {admin, admin_conf, applied, client_certificate, kubectl, serving_certificate};

@@ -1,7 +1,7 @@
 //! Probes of the cluster as a control plane sees it: its API and etcd, asked with keys on the machine.
 
 use super::Probe;
-use crate::command::{ADMIN_CONF, admin, kubectl};
+use crate::command::{ADMIN_CONF, admin, applied, kubectl};
 
 const ETCD_CLIENT: &str = "/etc/kubernetes/pki/etcd/healthcheck-client.crt";
 
@@ -29,15 +29,6 @@ impl Probe {
     pub fn object(path: &str) -> Self {
         Self::new(concat!(kubectl!(), r#" --request-timeout=10s get --raw "$1""#), &[path])
             .reading(&[ADMIN_CONF])
-    }
-
-    /// Every node's name and its taints (JSON; nothing where it has none); or exit code 1.
-    #[must_use]
-    pub fn taints() -> Self {
-        Self::new(
-            concat!(kubectl!(), r#" --request-timeout=10s get nodes --output 'jsonpath={range .items[*]}{.metadata.name}{"\t"}{.spec.taints}{"\n"}{end}'"#),
-            &[],
-        ).reading(&[ADMIN_CONF])
     }
 
     /// Bootstrap tokens: each Secret's name, and its description in base64. Never the token itself.
@@ -103,13 +94,15 @@ impl Probe {
     }
 
     /// What applying `manifest` would change, as the API server itself says (a server-side dry
-    /// run): exit code 0 nothing, 1 the diff, more: no answer.
+    /// run): exit code 0 nothing, 1 the diff, more: no answer. It is not asked for a manifest of that `name`
+    /// and `digest` that was applied from this node, while the objects are as they were then: one request
+    /// tells for all manifests of a look.
     #[must_use]
-    pub fn manifest(manifest: &str) -> Self {
-        let mut probe = Self::new(
-            concat!(kubectl!(), " --request-timeout=20s diff --server-side --force-conflicts --field-manager=slipway -f - 2>&1"),
-            &[],
-        ).reading(&[ADMIN_CONF]);
+    pub fn manifest(name: &str, digest: &str, manifest: &str) -> Self {
+        let first = concat!(admin!(), applied!(), include_str!("applied.sh"));
+        let mut probe =
+            Self::new(include_str!("manifest.sh"), &[name, digest]).reading(&[ADMIN_CONF]);
+        probe.first = Some(first);
         probe.input = Some(manifest.to_owned());
         probe
     }

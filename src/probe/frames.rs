@@ -4,12 +4,18 @@ use super::Probe;
 use crate::command::{Output, quote};
 use crate::diagnostic::{Error, Kind, Result};
 
+/// kubectl and kubeadm end before their garbage is worth collecting.
+pub const GO: &str = "export GOGC=off GOMEMLIMIT=256MiB\n";
+
 /// One shell text that asks all `probes` in turn. `nonce` separates the answers: it is chosen anew
 /// for each look, so nothing on a node can forge a frame. It also stands before the first answer:
 /// whatever is printed before the script begins is none.
 #[must_use]
 pub fn script(probes: &[Probe], nonce: &str) -> String {
-    let mut text = format!("printf '\\n{nonce}\\n'\n");
+    let mut text = format!("printf '\\n{nonce}\\n'\n{GO}");
+    let mut first: Vec<&str> = probes.iter().filter_map(|probe| probe.first).collect();
+    first.dedup();
+    text.extend(first);
     for probe in probes {
         let words: Vec<String> = probe.words.iter().map(|word| quote(word)).collect();
         text.push_str(&format!("(set -- {}\n{}\n) 2>/dev/null ", words.join(" "), probe.text));

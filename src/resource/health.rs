@@ -67,6 +67,14 @@ pub(super) fn objects(seen: &Output) -> Vec<Value> {
     lines.map(object).collect()
 }
 
+/// The taints of a node, in a look of [`probe`].
+pub(super) fn taints(seen: &Output, node: &str) -> Vec<Value> {
+    let objects = objects(seen);
+    let node = objects.iter().find(|object| (kind(object), name_of(object)) == ("Node", node));
+    let taints = node.and_then(|node| node.pointer("/spec/taints")).and_then(Value::as_array);
+    taints.cloned().unwrap_or_default()
+}
+
 fn object(line: &str) -> Value {
     let mut object = json!({"metadata": {}, "spec": {}, "status": {}});
     for (field, text) in FIELDS.iter().zip(line.split('\t')).filter(|(_, text)| !text.is_empty()) {

@@ -4,15 +4,15 @@ use base64::Engine as _;
 use serde_json::json;
 
 use super::diff::lasting;
-use super::{Change, Diff, Drift, Resource};
-use crate::command::{Cmd, Input, Output, kubectl};
+use super::{Change, Diff, Drift, Resource, sha256};
+use crate::command::{Cmd, Input, Output, admin, applied, kubectl};
 use crate::diagnostic::Result;
 use crate::pki::Leaf;
 use crate::probe::Probe;
 use crate::secret::Secret;
 
 /// Objects that the cluster must hold, by server-side apply. What differs is asked of the API
-/// server itself (a dry run), which knows its own defaults.
+/// server itself (a dry run), which knows its own defaults; unless nobody has touched what was applied.
 pub struct Manifest {
     /// Names it in plans.
     pub name: &'static str,
@@ -20,11 +20,14 @@ pub struct Manifest {
     pub text: String,
 }
 
-pub(super) const APPLY: &str = concat!(
+pub(crate) const APPLY: &str = concat!(
     kubectl!(),
     " apply --server-side \
                      --force-conflicts --field-manager=slipway -f -"
 );
+
+/// [`APPLY`] of manifest `$1` with digest `$2`, which is remembered.
+const APPLY_AND_REMEMBER: &str = concat!(admin!(), applied!(), include_str!("manifest.sh"));
 
 /// Applies what must not be shown, not even in an error.
 pub(super) const APPLY_SECRET: &str = concat!(
@@ -39,7 +42,7 @@ impl Resource for Manifest {
     }
 
     fn probe(&self) -> Probe {
-        Probe::manifest(&self.text)
+        Probe::manifest(self.name, &sha256(self.text.as_bytes()), &self.text)
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
@@ -55,7 +58,9 @@ impl Resource for Manifest {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        let cmd = Cmd::shell(APPLY).stdin(Input::Bytes(self.text.clone().into_bytes()));
+        let cmd = Cmd::shell(APPLY_AND_REMEMBER)
+            .args([self.name, &sha256(self.text.as_bytes())])
+            .stdin(Input::Bytes(self.text.clone().into_bytes()));
         vec![Change::new(format!("apply {}", self.name), cmd).repeatable()]
     }
 
@@ -65,6 +70,8 @@ impl Resource for Manifest {
     }
 }
 
+use super::{Change, Diff, Drift, Resource, sha256};
+use crate::command::{Cmd, Input, Output, admin, applied, kubectl};
 /// A Secret of type `kubernetes.io/tls` in `kube-system`, made once and again a month before its
 /// certificate ends.
 pub struct ServerKey {
@@ -104,3 +111,5 @@ impl Resource for ServerKey {
         vec![Change::new(format!("make the key {}", self.name), cmd).repeatable()]
     }
 }
+use super::{Change, Diff, Drift, Resource, sha256};
+use crate::command::{Cmd, Input, Output, admin, applied, kubectl};

@@ -46,6 +46,8 @@ pub use health::lines;
 pub use image::{Image, Images};
 pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join, Reachable};
 pub use kubernetes::{Init, SUPER_ADMIN, ServingCertificate, Synchronised, Token, Voter};
+#[cfg(test)]
+pub(crate) use manifest::APPLY;
 pub use manifest::{Manifest, ServerKey};
 pub use package::{Package, Packages};
 pub use registration::{AtHub, Hub, Registration};

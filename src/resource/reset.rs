@@ -127,7 +127,7 @@ mod tests {
             Probe::etcd_members(),
             Probe::object("/api/v1/nodes/cp-1"),
             Probe::api_server("10.0.0.1"),
-            Probe::manifest("kind: X"),
+            Probe::manifest("x", "", "kind: X"),
             Probe::server_certificate("x"),
             Probe::serving_certificate(),
             Probe::health(""),

@@ -1,6 +1,6 @@
 //! Taints of Node objects.
 
-use super::{Change, Drift, Resource};
+use super::{Change, Drift, Resource, health};
 use crate::command::{ADMIN_CONF, Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -27,11 +27,7 @@ impl Taints {
     }
 
     fn live(&self, seen: &Output) -> Vec<Taint> {
-        let text = seen.text();
-        let mut nodes = text.lines().filter_map(|line| line.split_once('\t'));
-        let live = nodes.find_map(|(node, taints)| (node == self.node).then_some(taints));
-        let live: Vec<serde_json::Value> =
-            live.and_then(|live| serde_json::from_str(live).ok()).unwrap_or_default();
+        let live = health::taints(seen, &self.node);
         let field = |taint: &serde_json::Value, name: &str| {
             taint.get(name).and_then(|field| field.as_str()).unwrap_or_default().to_owned()
         };
@@ -54,7 +50,7 @@ impl Resource for Taints {
     }
 
     fn probe(&self) -> Probe {
-        Probe::taints()
+        health::probe()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
@@ -81,14 +77,22 @@ impl Resource for Taints {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn taints_of_others_are_left_alone() {
         let taint = |key: &str| (key.to_owned(), "v".to_owned(), "NoSchedule".to_owned());
-        let nodes = "w-2\t[]\nw-1\t[{\"key\":\"a\",\"value\":\"v\",\"effect\":\"NoSchedule\"},\
-            {\"key\":\"node.kubernetes.io/unschedulable\",\"effect\":\"NoSchedule\"}]\n";
-        let seen = Output { stdout: nodes.into(), ..Output::default() };
+        let node = |name: &str, taints: serde_json::Value| {
+            json!({"kind": "Node", "metadata": {"name": name}, "spec": {"taints": taints}})
+        };
+        let theirs = json!([
+            {"key": "a", "value": "v", "effect": "NoSchedule"},
+            {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
+        ]);
+        let nodes = [node("w-2", json!([])), node("w-1", theirs)];
+        let seen = Output { stdout: health::lines(&nodes).into(), ..Output::default() };
         let taints = |taints, dropped: &[&str]| Taints {
             node: "w-1".to_owned(),
             taints,

@@ -101,12 +101,6 @@ impl World {
             ProbeKind::Health => self.health(machine),
             ProbeKind::Written => self.written(machine, &probe.input, &words[0]),
             ProbeKind::Manifest => self.differences(machine, &probe.input),
-            ProbeKind::Taints => {
-                let Some(store) = self.admin(machine) else { return yes(false) };
-                let nodes = self.stores[store].objects.nodes.iter();
-                let nodes = nodes.map(|(name, node)| (name, node_object(name, node)));
-                lines(nodes.map(|(name, node)| format!("{name}\t{}", node["spec"]["taints"])))
-            }
             ProbeKind::Tokens => {
                 let Some(store) = self.admin(machine) else { return yes(false) };
                 lines(self.stores[store].objects.tokens.iter().map(|(token, about)| {

@@ -12,7 +12,7 @@ use super::effects::Effect;
 use super::unmodelled;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
-    ApiServerCertificate, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun,
+    APPLY, ApiServerCertificate, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun,
     File, Hostname, Images, KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode, NoSwap,
     NoTokens, Packages, Registration, Reset, Resource, StaticPod, Synchronised, Token, Undone,
     Unit, Upstream, VrrpFilter, sha256,
@@ -109,6 +109,7 @@ fn texts() -> &'static [(String, Text)] {
         let registration = Registration::sample(AtHub::default(), true);
         let credential = &registration.converge(&Output::default())[0].cmd;
         let mut texts = vec![
+            (APPLY.to_owned(), Text::Apply),
             (text(credential), Text::Credential),
             (text(&guard.hold.cmd), Text::Hold),
             (text(&guard.release.cmd), Text::Release),

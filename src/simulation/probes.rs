@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use super::unmodelled;
-use crate::probe::Probe;
+use crate::probe::{GO, Probe};
 use crate::resource::{GONE, Reset};
 
 /// How the simulation learns a new probe.
@@ -42,7 +42,6 @@ pub(super) enum ProbeKind {
     Survey,
     Swap,
     Sysctls,
-    Taints,
     Tokens,
     Unit,
     VrrpFilter,
@@ -77,7 +76,7 @@ pub(super) fn probes() -> Vec<(Probe, ProbeKind)> {
         (Probe::hostname(), Hostname),
         (Probe::images(), Images),
         (Probe::keys(&[]), Keys),
-        (Probe::manifest(""), Manifest),
+        (Probe::manifest("", "", ""), Manifest),
         (Probe::missing_modules(), MissingModules),
         (Probe::object(""), Object),
         (Probe::packages(&[]), Packages),
@@ -89,7 +88,6 @@ pub(super) fn probes() -> Vec<(Probe, ProbeKind)> {
         (Probe::survey(&[]), Survey),
         (Probe::swap(), Swap),
         (Probe::sysctls(&[]), Sysctls),
-        (Probe::taints(), Taints),
         (Probe::tokens(), Tokens),
         (Probe::unit(""), Unit),
         (Probe::vrrp_filter(), VrrpFilter),
@@ -105,6 +103,10 @@ fn texts() -> &'static [(&'static str, ProbeKind)] {
 /// The probes of a script of [`crate::probe::script`], and the mark that separates their answers.
 pub(super) fn read(script: &str) -> (Vec<RecognisedProbe>, String) {
     let (_, mut rest) = script.split_once('\n').unwrap();
+    rest = rest.strip_prefix(GO).unwrap_or(rest);
+    for first in probes().iter().filter_map(|(probe, _)| probe.first()) {
+        rest = rest.strip_prefix(first).unwrap_or(rest);
+    }
     let mut probes = Vec::new();
     let mut mark = "";
     while !rest.is_empty() {

@@ -70,6 +70,9 @@ pub(super) struct Run {
     pub(super) outcome: Outcome,
     /// How many of etcd's members may fail at the worst moment, by the plan.
     pub(super) may_fail: Option<usize>,
+    /// How many moments of the history had passed when it was planned: what an earlier run began comes to its
+    /// end before.
+    pub(super) waited: usize,
 }
 
 #[derive(Default)]
@@ -139,7 +142,11 @@ impl Simulation {
     /// One run from its survey to its end. `kept` are the keys, where the operator's machine has
     /// them.
     pub(super) fn run(self: &Arc<Self>, kept: Option<&Pki>) -> Result<Run> {
-        let run = async { Ok(apply(self.plan(kept).await?).await) };
+        let run = async {
+            let session = self.plan(kept).await?;
+            let waited = self.history.lock().unwrap().as_ref().map_or(0, Vec::len);
+            Ok(Run { waited, ..apply(session).await })
+        };
         in_runtime(run).unwrap_or_else(|| {
             let left = in_runtime(self.plan(kept)).unwrap().map(|session| planned(&session.plan));
             panic!("no end in sight; left: {left:?}")
@@ -187,7 +194,7 @@ pub(super) async fn apply(mut session: Session<Host>) -> Run {
     };
     let mut changed: BTreeSet<Place> = told.0.lock().unwrap().iter().filter_map(changing).collect();
     changed.retain(|place| planned.get(place) != Some(&true));
-    Run { planned, changed, outcome, may_fail }
+    Run { planned, changed, outcome, may_fail, waited: 0 }
 }
 
 /// The simulated machines, as a session reaches them.

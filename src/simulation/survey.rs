@@ -120,7 +120,11 @@ impl World {
         if let Some(objects) = objects {
             let node = |(name, node): (&String, &NodeObject)| {
                 let ready = if node.ready { "True" } else { "Unknown" };
-                format!("{name}\tuid-{}\tv{LATEST}\t{ready}\t{}\n", node.uid, node.address)
+                let fields = node.own.as_ref().map_or("", |_| "f:labels");
+                format!(
+                    "{name}\tuid-{}\tv{LATEST}\t{ready}\t{}\t{fields}\n",
+                    node.uid, node.address
+                )
             };
             let mut nodes: String = objects.nodes.iter().map(node).collect();
             let marked = objects.nodes.iter().filter(|(_, node)| node.labels.contains(MARK));

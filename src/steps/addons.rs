@@ -20,14 +20,15 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if !context.is_leader(node) {
         return Ok(Vec::new());
     }
+    let calico = context.cluster.addons.calico;
+    let api = calico.then(|| api(&context.cluster.endpoint));
+    let access: Vec<String> = [access()].into_iter().chain(api).map(|o| o.to_string()).collect();
     let mut wanted = vec![
-        boxed(Manifest { name: "access", text: access().to_string() }),
+        boxed(Manifest { name: "access", text: access.join("\n---\n") }),
         // Before Calico, with which CoreDNS starts.
         boxed(Upstream { known: knows_name_servers(context) }),
     ];
-    if context.cluster.addons.calico {
-        let text = api(&context.cluster.endpoint).to_string();
-        wanted.push(boxed(Manifest { name: "calico's API endpoint", text }));
+    if calico {
         wanted.push(boxed(Manifest { name: "calico", text: context.bundle.addon("calico")? }));
     }
     if context.cluster.addons.metrics_server {

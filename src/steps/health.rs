@@ -23,11 +23,17 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if !context.is_leader(node) {
         return Ok(Vec::new());
     }
-    // Also a node without labels: those that it no longer has in the inventory go.
-    let labels: Vec<String> = context.present().map(labels).collect();
-    let labels = Manifest { name: "node labels", text: labels.join("\n---\n") };
     let is_recreated = |node: &Node| context.survey.stale_node(node).is_some();
-    let mut wanted = vec![in_node_object(labels, context.present().any(is_recreated))];
+    let mut wanted = Vec::new();
+    // Also of a node that has none in the inventory any more: they go.
+    let is_labelled =
+        |node: &&Node| !node.labels.is_empty() || context.survey.is_labelled(&node.name);
+    let labelled: Vec<&Node> = context.present().filter(is_labelled).collect();
+    if !labelled.is_empty() {
+        let labels: Vec<String> = labelled.iter().copied().map(labels).collect();
+        let labels = Manifest { name: "node labels", text: labels.join("\n---\n") };
+        wanted.push(in_node_object(labels, labelled.into_iter().any(is_recreated)));
+    }
     for node in context.present() {
         // A control plane that joins in this run gets kubeadm's taint by that.
         let joins = node.taints.is_none() && !context.survey.is_member(&node.name);

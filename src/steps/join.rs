@@ -64,7 +64,8 @@ fn etcd(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
 }
 
 fn control_planes(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    if !joins(context, node) {
+    // A member's API server is looked at with the cluster's health.
+    if !joins(context, node) || context.survey.is_member(&node.name) {
         return Ok(Vec::new());
     }
     let config = kubeadm::control_plane_join(context, node);

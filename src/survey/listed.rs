@@ -15,9 +15,11 @@ pub struct Listed {
     pub internal: Vec<String>,
     /// Whether it has the label of a control plane, which kubeadm sets at the end of a join.
     pub control_plane: bool,
+    /// Whether it has labels that slipway gave it.
+    pub labelled: bool,
 }
 
-/// Lines of `name UID version Ready addresses` with tabs between; the names of those that are marked
+/// Lines of `name UID version Ready addresses fields` with tabs between, the fields those that slipway applied; the names of those that are marked
 /// as control planes follow, each after a slash.
 pub(super) fn listed(text: &str) -> BTreeMap<String, Listed> {
     let mut nodes = BTreeMap::new();
@@ -32,7 +34,8 @@ pub(super) fn listed(text: &str) -> BTreeMap<String, Listed> {
                 let version = next();
                 let ready = next() == "True";
                 let internal = next().split_whitespace().map(str::to_owned).collect();
-                let node = Listed { uid, version, ready, internal, control_plane: false };
+                let labelled = next().contains("f:labels");
+                let node = Listed { uid, version, ready, internal, control_plane: false, labelled };
                 nodes.insert(name, node);
             }
         }

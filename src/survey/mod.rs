@@ -200,6 +200,12 @@ impl Survey {
         self.answering + self.beyond.iter().filter(ready).count()
     }
 
+    /// Whether that node has labels that slipway gave it.
+    #[must_use]
+    pub fn is_labelled(&self, node: &str) -> bool {
+        self.listed.get(node).is_some_and(|listed| listed.labelled)
+    }
+
     /// Whether a node has all that a member has, and is not listed yet.
     #[must_use]
     pub fn registers(&self) -> bool {

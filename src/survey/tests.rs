@@ -55,6 +55,7 @@ fn listed(name: &str) -> Listed {
         ready: false,
         internal: vec![format!("10.0.0.{last}")],
         control_plane: name != "w-1",
+        labelled: false,
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Cluster {
     pub name: String,
     /// The Kubernetes version that it must run.
     pub kubernetes: Version,
+    /// Whether the inventory says so, and not this slipway's default.
+    pub is_version_written: bool,
     /// Where clients reach the API.
     pub endpoint: Endpoint,
     /// Host names and addresses that the API's certificate names beside what always is in it.
@@ -33,6 +35,8 @@ pub struct Cluster {
     pub proxy_mode: String,
     /// What runs on control planes.
     pub control_plane: ControlPlane,
+    /// How nodes are drained.
+    pub drain: Drain,
     /// What is installed on top.
     pub addons: Addons,
     /// The hub to register with.
@@ -97,6 +101,17 @@ pub struct Volume {
     pub read_only: bool,
     /// Kubernetes' `hostPath.type`; `None`: nobody looks what is there.
     pub path_type: Option<String>,
+}
+
+/// How pods are taken off a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// How long budgets are waited for, on each node.
+    pub timeout: Duration,
+    /// Whether pods go that lose what is in their emptyDir.
+    pub delete_empty_dir_data: bool,
+    /// Whether pods go that nobody makes anew.
+    pub force: bool,
 }
 
 /// What is installed on top of the bare cluster.

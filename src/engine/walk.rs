@@ -211,9 +211,10 @@ impl<T: Transport> Walk<T> {
         }
         let began = Instant::now();
         let Some(node) = self.nodes.get(name) else { return Ok(0) };
+        let leader = self.nodes.get(&self.context.survey.leader).unwrap_or(node);
+        let (permit, events) = (&self.permit, self.events.as_ref());
         let result =
-            reconcile_with_retries(node, step.name, &desired, &self.permit, self.events.as_ref())
-                .await;
+            reconcile_with_retries(node, leader, step.name, &desired, permit, events).await;
         if result.is_err() {
             turn.fail(name);
         }
@@ -283,7 +284,7 @@ impl<T: Transport> Walk<T> {
         let mut waiting = false;
         for (node, position) in progress {
             let counts = match gate {
-                Gate::Leader(_) => *node == self.context.survey.leader,
+                Gate::Leader(_) => *node == self.context.survey.leader && node != me,
                 Gate::Others(_) | Gate::Ended(_) => node != me,
                 Gate::ControlPlanes(_) => node != me && !self.context.cluster.is_worker(node),
                 Gate::LeaderFirst(_) => {

@@ -13,7 +13,7 @@ use super::read::{
 use super::tree::Node;
 use super::{arguments, registration, syntax};
 use crate::cluster::{
-    API_PORT, Addons, Cluster, Endpoint, Network, Node as Machine, Role, Ssh, Taint,
+    API_PORT, Addons, Cluster, Drain, Endpoint, Network, Node as Machine, Role, Ssh, Taint,
 };
 use crate::kubernetes::kubelet;
 
@@ -22,6 +22,7 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
     Some(Cluster {
         name: text(root, at!("metadata.name"))?,
         kubernetes: text(root, at!("spec.kubernetes.version"))?.parse().ok()?,
+        is_version_written: root.get(at!("spec.kubernetes.version")).is_some(),
         endpoint: endpoint(root)?,
         cert_sans: hosts(root, at!("spec.endpoint.certSANs")),
         network: Network {
@@ -36,6 +37,11 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
         },
         proxy_mode: text(root, at!("spec.kubeProxy.mode"))?,
         control_plane: arguments::resolve(root),
+        drain: Drain {
+            timeout: syntax::interval(&text(root, at!("spec.drain.timeout"))?)?,
+            delete_empty_dir_data: flag(root, at!("spec.drain.deleteEmptyDirData"))?,
+            force: flag(root, at!("spec.drain.force"))?,
+        },
         addons: Addons {
             calico: flag(root, at!("spec.addons.calico"))?,
             metrics_server: flag(root, at!("spec.addons.metricsServer"))?,

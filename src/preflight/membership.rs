@@ -79,7 +79,7 @@ pub(super) const UNCHANGEABLE: Check = Check {
     name: "unchangeable",
     severity: Severity::Error,
     of: "the living cluster",
-    about: "The inventory says otherwise than the living cluster about the version, the networks, \
+    about: "The inventory says otherwise than the living cluster about the networks, \
             the DNS domain, the endpoint, the pod network, or settings \
             of the kubelets' resource managers, which need a drained node. slipway cannot change these yet.",
     todo: "write into the inventory what the cluster has",
@@ -171,7 +171,6 @@ fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
     };
     let live = read(&survey.configuration);
     let mut findings: Vec<String> = [
-        ("/kubernetesVersion", "the version", format!("v{}", cluster.kubernetes)),
         ("/networking/podSubnet", "the pod CIDR", Network::list(&cluster.network.pods)),
         ("/networking/serviceSubnet", "the service CIDR", Network::list(&cluster.network.services)),
         ("/networking/dnsDomain", "the DNS domain", cluster.network.domain.clone()),

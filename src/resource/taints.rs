@@ -84,9 +84,7 @@ mod tests {
     #[test]
     fn taints_of_others_are_left_alone() {
         let taint = |key: &str| (key.to_owned(), "v".to_owned(), "NoSchedule".to_owned());
-        let node = |name: &str, taints: serde_json::Value| {
-            json!({"kind": "Node", "metadata": {"name": name}, "spec": {"taints": taints}})
-        };
+        let node = |name: &str, taints: serde_json::Value| json!({"kind": "Node", "metadata": {"name": name}, "spec": {"taints": taints}});
         let theirs = json!([
             {"key": "a", "value": "v", "effect": "NoSchedule"},
             {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},

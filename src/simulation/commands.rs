@@ -12,10 +12,10 @@ use super::effects::Effect;
 use super::unmodelled;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
-    APPLY, ApiServerCertificate, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun,
-    File, Hostname, Images, KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode, NoSwap,
-    NoTokens, Packages, Registration, Reset, Resource, StaticPod, Synchronised, Token, Undone,
-    Unit, Upstream, VrrpFilter, sha256,
+    APPLY, ApiServerCertificate, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread,
+    DryRun, File, Hostname, Images, KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode,
+    NoSwap, NoTokens, Packages, Registration, Reset, Resource, StaticPod, Synchronised, Token,
+    Undone, Unit, Upstream, VrrpFilter, sha256,
 };
 use crate::secret::Secret;
 

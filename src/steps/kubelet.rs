@@ -16,7 +16,8 @@ pub const STEP: Step = Step {
 };
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    if !context.survey.is_member(&node.name) {
+    // That of another version goes with its own configuration.
+    if !context.survey.is_member(&node.name) || context.is_behind(node) {
         return Ok(Vec::new());
     }
     Ok(vec![boxed(KubeletFiles { dry_run: kubeadm::dry_run(context, node)? })])

@@ -41,6 +41,7 @@ mod static_pods;
 mod tests;
 mod time;
 mod tokens;
+mod upgrade;
 
 pub use artifacts::Program;
 
@@ -60,7 +61,10 @@ pub const STEPS: &[Step] = &[
     join::CONTROL_PLANES,
     join::WORKERS,
     static_pods::STEP,
+    upgrade::OBJECTS,
     kubelet::STEP,
+    upgrade::CONTROL_PLANES,
+    upgrade::WORKERS,
     certificates::STEP,
     addons::STEP,
     network::STEP,
@@ -229,6 +233,19 @@ impl Context {
     #[must_use]
     pub fn is_new(&self) -> bool {
         !self.survey.any_member()
+    }
+
+    /// Whether the control planes become another version. Until all of them have it, `kubeadm-config` says the
+    /// one before.
+    fn upgrades(&self) -> bool {
+        self.survey.kubernetes.as_ref().is_some_and(|now| *now != self.cluster.kubernetes)
+    }
+
+    /// Whether the node is a member whose kubelet has another version than it is meant to have.
+    fn is_behind(&self, node: &Node) -> bool {
+        let version = self.survey.kubelet_version(&node.name);
+        self.survey.is_member(&node.name)
+            && version.is_some_and(|version| version != self.cluster.kubernetes)
     }
 
     /// The nodes that become members by the run's token.

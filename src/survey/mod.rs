@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use semver::Version;
+
 use crate::cluster::{Cluster, Node, Role};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::etcd::EtcdMember;
@@ -42,6 +44,9 @@ pub struct Survey {
     pub identity: Option<Identity>,
     /// The `ClusterConfiguration` that kubeadm keeps in the living cluster.
     pub configuration: Option<String>,
+    /// The version of Kubernetes that the living cluster has by that: what the last control plane that was
+    /// upgraded leaves behind.
+    pub kubernetes: Option<Version>,
     /// The kubelets' configuration that the living cluster keeps.
     pub kubelet: Option<String>,
     /// By node: the taints that slipway gave it, `KEY:EFFECT`, with spaces between.
@@ -93,6 +98,7 @@ impl Survey {
         let leader = view.map(|(name, _)| *name).or(begun.as_ref()).or(first);
         let leader = leader.cloned().unwrap_or_default();
         let configuration = view.and_then(|(_, facts)| facts.configuration.clone());
+        let kubernetes = configuration.as_deref().and_then(version);
         let kubelet = view.and_then(|(_, facts)| facts.kubelet.clone());
         let taints = view.map(|(_, facts)| facts.taints.clone()).unwrap_or_default();
         let view = view.map(|(_, facts)| *facts);
@@ -122,6 +128,7 @@ impl Survey {
             leader,
             identity,
             configuration,
+            kubernetes,
             kubelet,
             taints,
             etcd,
@@ -200,6 +207,12 @@ impl Survey {
         self.answering + self.beyond.iter().filter(ready).count()
     }
 
+    /// The version of that node's kubelet, as the cluster lists it.
+    #[must_use]
+    pub fn kubelet_version(&self, node: &str) -> Option<Version> {
+        self.listed.get(node)?.version.strip_prefix('v')?.parse().ok()
+    }
+
     /// Whether that node has labels that slipway gave it.
     #[must_use]
     pub fn is_labelled(&self, node: &str) -> bool {
@@ -221,6 +234,12 @@ impl Survey {
     pub fn any_member(&self) -> bool {
         self.nodes.keys().any(|node| self.is_member(node))
     }
+}
+
+/// The version that a `ClusterConfiguration` says.
+fn version(configuration: &str) -> Option<Version> {
+    let configuration: serde_json::Value = crate::yaml::read(configuration).ok()?;
+    configuration.get("kubernetesVersion")?.as_str()?.strip_prefix('v')?.parse().ok()
 }
 
 /// The node on which an init began and did not finish, unless another node has joined.

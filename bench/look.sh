@@ -141,5 +141,6 @@ cd "$OLDPWD"
     for i in "${!nodes[@]}"; do printf ' %.2f |' "$(middle $tool $((4 + i)))"; done
     echo
   done
-} >bench/look.md
+} >"$work/look.md"
+mv "$work/look.md" bench/look.md
 cat bench/look.md

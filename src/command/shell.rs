@@ -34,14 +34,16 @@ macro_rules! admin {
 }
 
 /// Sets `$applied`, where a control plane remembers what it applied; and `$state`, a template of kubectl's that
-/// prints a line for each object: what it is, its UID, its generation, and what field manager `slipway` has of
-/// it, and since when. Whoever changes a field takes it from the manager that applied it (kubernetes.io,
-/// "Server-Side Apply"), and nobody can set a generation back. Objects that have none have a version instead,
-/// but for those two whose state is written all the time.
+/// prints a line for each object: what it is, its UID, its generation, its labels and annotations, and what field
+/// manager `slipway` has of it, and since when. Whoever changes a field takes it from the manager that applied it
+/// (kubernetes.io, "Server-Side Apply"); but a webhook that changes what another wrote takes nothing, and who
+/// writes to the API may write what managers have. Nobody can set a generation back. Objects without one have a
+/// version, but for those two whose state is written all the time; nor do annotations count where controllers
+/// write them.
 macro_rules! applied {
     () => {
         r#"applied=/var/lib/slipway/applied
-state='{{define "state"}}{{.apiVersion}} {{.kind}} {{or .metadata.namespace "-"}} {{.metadata.name}} {{.metadata.uid}} {{if .metadata.generation}}{{.metadata.generation}}{{else if not (or (eq .kind "Node") (eq .kind "APIService"))}}{{.metadata.resourceVersion}}{{end}}{{range .metadata.managedFields}}{{if eq .manager "slipway"}} {{.}}{{end}}{{end}}
+state='{{define "state"}}{{.apiVersion}} {{.kind}} {{or .metadata.namespace "-"}} {{.metadata.name}} {{.metadata.uid}} {{if .metadata.generation}}{{.metadata.generation}}{{else if eq .kind "APIService"}}{{.spec}}{{else if ne .kind "Node"}}{{.metadata.resourceVersion}}{{end}} {{.metadata.labels}}{{if not (or (eq .kind "Node") (eq .kind "Deployment") (eq .kind "DaemonSet"))}} {{.metadata.annotations}}{{end}}{{range .metadata.managedFields}}{{if eq .manager "slipway"}} {{.}}{{end}}{{end}}
 {{end}}{{if .items}}{{range .items}}{{template "state" .}}{{end}}{{else}}{{template "state" .}}{{end}}'
 "#
     };

@@ -95,8 +95,8 @@ impl Probe {
 
     /// What applying `manifest` would change, as the API server itself says (a server-side dry
     /// run): exit code 0 nothing, 1 the diff, more: no answer. It is not asked for a manifest of that `name`
-    /// and `digest` that was applied from this node, while the objects are as they were then: one request
-    /// tells for all manifests of a look.
+    /// and `digest` that was applied from this node, while the objects are as they were then: one command
+    /// gets those of all manifests of a look.
     #[must_use]
     pub fn manifest(name: &str, digest: &str, manifest: &str) -> Self {
         let first = concat!(admin!(), applied!(), include_str!("applied.sh"));

@@ -158,14 +158,32 @@ mod tests {
         cluster(&format!("v1 Secret - other uid 3\n{two}{one}"));
         assert_eq!(look("digest"), (true, "get ".to_owned()), "others are there, too");
         assert_eq!(look("another"), (true, "get diff ".to_owned()), "another manifest is meant");
+        let other = two.replace("uid 2", "uid 3");
         for touched in
-            [one.to_owned(), format!("{one}{}", two.replace("uid 2", "uid 3")), String::new()]
+            [one.to_owned(), format!("{one}{one}"), format!("{one}{other}"), String::new()]
         {
             cluster(&touched);
             assert_eq!(look("digest"), (true, "get diff ".to_owned()), "{touched}");
         }
-        // What an apply brought that says nothing is remembered as nothing.
-        assert_eq!(apply(), (true, "apply ".to_owned()));
+        cluster(&format!("{one}{two}"));
+        let memory = dir.join("applied/a's name");
+        let whole = std::fs::read_to_string(&memory).unwrap();
+        // Cut by a power cut, at the end of a line.
+        std::fs::write(
+            &memory,
+            whole.lines().take(2).map(|line| format!("{line}\n")).collect::<String>(),
+        )
+        .unwrap();
         assert_eq!(look("digest"), (true, "get diff ".to_owned()));
+        // An apply that fails remembers nothing, and lets nothing be forgotten.
+        std::fs::write(&memory, &whole).unwrap();
+        std::fs::remove_file(dir.join("objects")).unwrap();
+        assert!(!apply().0);
+        assert_eq!(std::fs::read_to_string(&memory).unwrap(), whole);
+        assert_eq!(
+            std::fs::read_dir(dir.join("applied")).unwrap().count(),
+            1,
+            "nothing is left over"
+        );
     }
 }

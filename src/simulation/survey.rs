@@ -120,7 +120,10 @@ impl World {
         if let Some(objects) = objects {
             let node = |(name, node): (&String, &NodeObject)| {
                 let ready = if node.ready { "True" } else { "Unknown" };
-                let fields = node.own.as_ref().map_or("", |_| "f:labels");
+                let labels =
+                    node.own.as_ref().and_then(|own| own["metadata"]["labels"].as_object());
+                let fields = labels.filter(|labels| !labels.is_empty());
+                let fields = fields.map_or("", |_| r#"{"f:labels":{"f:a":{}}}"#);
                 format!(
                     "{name}\tuid-{}\tv{LATEST}\t{ready}\t{}\t{fields}\n",
                     node.uid, node.address

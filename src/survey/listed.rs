@@ -34,7 +34,7 @@ pub(super) fn listed(text: &str) -> BTreeMap<String, Listed> {
                 let version = next();
                 let ready = next() == "True";
                 let internal = next().split_whitespace().map(str::to_owned).collect();
-                let labelled = next().contains("f:labels");
+                let labelled = next().contains(r#""f:labels":{"f:"#);
                 let node = Listed { uid, version, ready, internal, control_plane: false, labelled };
                 nodes.insert(name, node);
             }

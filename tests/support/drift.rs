@@ -45,6 +45,10 @@ const SHOWN: &[Change] = &[
     Change { node: "cp-2", id: "static pod kube-apiserver", says: "-    - --profiling=false" },
     Change { node: "w-1", id: "kubelet's configuration", says: "+rotateCertificates: true" },
     Change { node: "w-2", id: "Calico's /etc/cni/net.d/10-calico.conflist", says: "gone" },
+    // One of them has a generation, one a version, one neither.
+    Change { node: "cp-1", id: "manifest metrics-server", says: "-  groupPriorityMinimum: 101" },
+    Change { node: "cp-1", id: "manifest metrics-server", says: "system:metrics-server" },
+    Change { node: "cp-1", id: "manifest calico", says: "-  maxUnavailable: 2" },
     Change { node: "cp-3", id: "images to start with", says: "import kube-controller-manager" },
     Change { node: "cp-1", id: "cluster health", says: "kube-system/coredns is gone" },
     Change { node: "cp-1", id: "cluster health", says: "node w-2 is not Ready: " },
@@ -63,7 +67,7 @@ pub fn is_shown_and_put_back(lab: &Lab, kube: &Kube) {
     }
     let run = lab.apply(INVENTORY);
     assert_eq!(run.ran.code, 0, "apply:\n{}", run.ran.both());
-    figure(&format!("{}: eight changes by hand put back", lab.name), shown(run.took));
+    figure(&format!("{}: eleven changes by hand put back", lab.name), shown(run.took));
     kube.wait_whole(lab, secs(60));
     kube.get(&["get", "clusterrolebinding", ROTATION]);
     let binding = kube.run(&["get", "clusterrolebinding", APPROVAL]);
@@ -88,6 +92,14 @@ fn change(lab: &Lab, kube: &Kube) {
     kube.get(&["create", "clusterrolebinding", APPROVAL, role, group]);
     // The inventory gives cp-1 taints of its own, in place of this one.
     kube.get(&["taint", "node", "cp-2", &format!("{TAINT}-")]);
+    let merge = ["--type", "merge", "--patch"];
+    let priority = r#"{"spec":{"groupPriorityMinimum":101}}"#;
+    kube.get(
+        &[&["patch", "apiservice", "v1beta1.metrics.k8s.io"][..], &merge, &[priority]].concat(),
+    );
+    kube.get(&["delete", "clusterrolebinding", "system:metrics-server"]);
+    let budget = ["-n", "kube-system", "patch", "poddisruptionbudget", "calico-kube-controllers"];
+    kube.get(&[&budget[..], &merge, &[r#"{"spec":{"maxUnavailable":2}}"#]].concat());
     let flag = r"sed -i 's/^    - --secure-port=.*/&\n    - --profiling=false/' /etc/kubernetes/manifests/kube-apiserver.yaml";
     lab.on("cp-2", flag);
     let rotation = "sed -i 's/rotateCertificates: true/rotateCertificates: false/' /var/lib/kubelet/config.yaml";

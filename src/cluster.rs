@@ -104,7 +104,7 @@ pub struct Volume {
 }
 
 /// How pods are taken off a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Drain {
     /// How long budgets are waited for, on each node.
     pub timeout: Duration,

@@ -10,12 +10,13 @@ use serde_json::Value;
 
 use super::effects::Effect;
 use super::unmodelled;
+use crate::cluster::Drain;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
     APPLY, ApiServerCertificate, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread,
-    DryRun, File, Hostname, Images, KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode,
-    NoSwap, NoTokens, Packages, Registration, Reset, Resource, StaticPod, Synchronised, Token,
-    Undone, Unit, Upstream, VrrpFilter, sha256,
+    Drained, DryRun, EtcdSnapshot, File, Hostname, Images, KubeletFiles, Manifest, NoAutoApproval,
+    NoEtcdMember, NoNode, NoSwap, NoTokens, Packages, Registration, Reset, Resource, Returned,
+    StaticPod, Synchronised, Token, Undone, Unit, Upstream, VrrpFilter, sha256,
 };
 use crate::secret::Secret;
 
@@ -51,6 +52,9 @@ enum Text {
     Release,
     Credential,
     Certificate,
+    Drain,
+    Return,
+    Snapshot,
 }
 
 /// Each shell text, as the resource that uses it gives it.
@@ -103,6 +107,9 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(component), &[Text::EndPods]),
             (Box::new(CalicoConfig), &[Text::EndPods]),
             (Box::new(DnsSpread { nodes: Vec::new() }), &[Text::MoveDns]),
+            (Box::new(Drained { node: String::new(), drain: Drain::default() }), &[Text::Drain]),
+            (Box::new(Returned { node: String::new(), version: String::new() }), &[Text::Return]),
+            (Box::new(EtcdSnapshot { before: String::new() }), &[Text::Snapshot]),
         ];
         let guard = Reset { node: String::new(), what: Undone::Init }.guard().unwrap();
         let text = |cmd: &Cmd| cmd.words()[2].clone();
@@ -246,6 +253,12 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Effect> {
         Text::Certificate => vec![Effect::Certificate(documents(&text_input()).pop().unwrap())],
         Text::EndPods => vec![Effect::EndPods(word(1))],
         Text::MoveDns => vec![Effect::MoveDns],
+        Text::Drain => vec![Effect::Drain(word(0))],
+        Text::Return => vec![Effect::Return(word(0), word(1))],
+        Text::Snapshot => {
+            let bytes = b"all that etcd holds".to_vec();
+            vec![Effect::Write { path: word(0), mode: 0o600, bytes }]
+        }
         Text::Hold => vec![Effect::Stop("kubelet.service".to_owned())],
         Text::Credential => vec![Effect::Credential(text_input().parse().unwrap())],
         Text::Release => vec![Effect::Start("kubelet.service".to_owned())],

@@ -47,6 +47,10 @@ pub(super) enum Effect {
     EndPods(String),
     /// A pod of CoreDNS is made on another node.
     MoveDns,
+    /// The node's pods are evicted, and no others come.
+    Drain(String),
+    /// The node takes pods again, once its kubelet has that version.
+    Return(String, String),
     /// Nothing that matters here.
     Nothing,
     RemoveMember(String),
@@ -89,6 +93,8 @@ impl World {
                 Some(store) => self.stores[store].objects.spread = true,
                 None => return Err(refused()),
             },
+            Effect::Drain(node) => return self.drain(name, &node),
+            Effect::Return(node, version) => return self.return_node(name, &node, &version),
             Effect::RemoveMember(id) => return self.remove_member(name, &id),
             Effect::DeleteNode(node, options) => return self.delete_node(name, &node, &options),
             Effect::RemoveTokens => {
@@ -147,6 +153,34 @@ impl World {
             }
             ("Secret", _) => drop(objects.secrets.insert(name)),
             _ => drop(objects.applied.insert(name_of(&object), object)),
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, at: &str, node: &str) -> Result<(), String> {
+        let Some(store) = self.admin(self.machine(at)) else { return Err(refused()) };
+        let objects = &mut self.stores[store].objects;
+        let Some(object) = objects.nodes.get_mut(node) else {
+            return Err(format!("nodes {node:?} not found"));
+        };
+        object.by_us |= !object.cordoned;
+        object.cordoned = true;
+        object.drained += 1;
+        Ok(())
+    }
+
+    /// A node that a person cordoned stays so.
+    fn return_node(&mut self, at: &str, node: &str, version: &str) -> Result<(), String> {
+        let Some(store) = self.admin(self.machine(at)) else { return Err(refused()) };
+        let objects = &mut self.stores[store].objects;
+        let Some(object) = objects.nodes.get_mut(node) else {
+            return Err(format!("nodes {node:?} not found"));
+        };
+        if format!("v{}", object.version) != version || !object.ready {
+            return Err(format!("{node} is not Ready with {version}: {object:?}"));
+        }
+        if std::mem::take(&mut object.by_us) {
+            object.cordoned = false;
         }
         Ok(())
     }

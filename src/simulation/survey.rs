@@ -13,7 +13,6 @@ use super::machine::{API_MANIFEST, CREDENTIALS, ETCD_DATA, ETCD_MANIFEST, KUBELE
 use super::pod::Pod;
 use super::world::{NodeObject, World};
 use super::{MARK, unmodelled};
-use crate::bundle::LATEST;
 use crate::cluster::{ALIVE_PORT, API_PORT, Endpoint};
 use crate::template;
 
@@ -125,8 +124,8 @@ impl World {
                 let fields = labels.filter(|labels| !labels.is_empty());
                 let fields = fields.map_or("", |_| r#"{"f:labels":{"f:a":{}}}"#);
                 format!(
-                    "{name}\tuid-{}\tv{LATEST}\t{ready}\t{}\t{fields}\n",
-                    node.uid, node.address
+                    "{name}\tuid-{}\tv{}\t{ready}\t{}\t{fields}\n",
+                    node.uid, node.version, node.address
                 )
             };
             let mut nodes: String = objects.nodes.iter().map(node).collect();

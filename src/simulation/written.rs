@@ -70,8 +70,13 @@ pub(super) fn manifest(name: &str, machine: &Machine, cluster: &Value, joins: bo
         _ => {}
     }
     command[1..].sort();
+    let tag = match name {
+        "etcd" => cluster["etcd"]["local"]["imageTag"].as_str().unwrap(),
+        _ => cluster["kubernetesVersion"].as_str().unwrap(),
+    };
+    let container = json!({"command": command, "image": format!("registry.k8s.io/{name}:{tag}")});
     let pod = json!({
-        "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [{"command": command}]},
+        "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container]},
     });
     pod.to_string()
 }

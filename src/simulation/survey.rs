@@ -118,13 +118,14 @@ impl World {
         let objects = store.map(|store| &self.stores[store].objects);
         if let Some(objects) = objects {
             let node = |(name, node): (&String, &NodeObject)| {
+                let held = if node.by_us { "drain" } else { "" };
                 let ready = if node.ready { "True" } else { "Unknown" };
                 let labels =
                     node.own.as_ref().and_then(|own| own["metadata"]["labels"].as_object());
                 let fields = labels.filter(|labels| !labels.is_empty());
                 let fields = fields.map_or("", |_| r#"{"f:labels":{"f:a":{}}}"#);
                 format!(
-                    "{name}\tuid-{}\tv{}\t{ready}\t{}\t{fields}\n",
+                    "{name}\tuid-{}\tv{}\t{ready}\t{}\t{fields}\t{held}\n",
                     node.uid, node.version, node.address
                 )
             };

@@ -14,7 +14,7 @@ use crate::survey::TAINTS;
 pub const STEP: Step = Step {
     name: "health",
     title: "labels, taints, cluster health",
-    after: Some(Gate::Others("certificates")),
+    after: &[Gate::Others("certificates")],
     pace: Pace::Together,
     desired,
 };

@@ -12,7 +12,7 @@ use crate::resource::{
 pub const STEP: Step = Step {
     name: "control-plane/init",
     title: "initialise the cluster, or open it for joins",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired,
 };

@@ -10,7 +10,7 @@ use crate::resource::{KubeletFiles, Resource, boxed};
 pub const STEP: Step = Step {
     name: "kubelet",
     title: "kubelet, as kubeadm configures it",
-    after: None,
+    after: &[],
     pace: Pace::Rolling(1),
     desired,
 };

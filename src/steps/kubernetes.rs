@@ -12,7 +12,7 @@ use crate::template;
 pub const STEP: Step = Step {
     name: "kubernetes",
     title: "kubelet, kubeadm, kubectl",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired,
 };

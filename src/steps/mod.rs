@@ -63,6 +63,7 @@ pub const STEPS: &[Step] = &[
     static_pods::STEP,
     upgrade::OBJECTS,
     kubelet::STEP,
+    upgrade::RESUMED,
     upgrade::CONTROL_PLANES,
     upgrade::WORKERS,
     certificates::STEP,
@@ -88,7 +89,7 @@ pub struct Step {
     /// What it does, in a few words.
     pub title: &'static str,
     /// What the leader or other nodes must have finished before.
-    pub after: Option<Gate>,
+    pub after: &'static [Gate],
     /// Whether nodes may do it at the same time.
     pub pace: Pace,
     /// What `node` must have; empty where the step does not concern it.
@@ -105,6 +106,8 @@ pub enum Gate {
     Leader(&'static str),
     /// All other control planes have finished this step.
     ControlPlanes(&'static str),
+    /// All other nodes on which the plan has something to do by this step have finished it.
+    Planned(&'static str),
     /// All other nodes have finished this step.
     Others(&'static str),
     /// All other nodes have finished this step, or stopped before it. Where the node itself stopped earlier,
@@ -122,6 +125,7 @@ impl Gate {
         match self {
             Self::Leader(step)
             | Self::ControlPlanes(step)
+            | Self::Planned(step)
             | Self::Others(step)
             | Self::Ended(step)
             | Self::LeaderFirst(step) => step,

@@ -9,7 +9,7 @@ use crate::resource::{CalicoConfig, ClusterDns, DnsSpread, Recreated, Resource, 
 pub const STEP: Step = Step {
     name: "network",
     title: "pod network configuration on each node",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired,
 };
@@ -18,7 +18,7 @@ pub const STEP: Step = Step {
 pub const DNS: Step = Step {
     name: "dns",
     title: "cluster DNS answers on each node",
-    after: Some(Gate::Leader("health")),
+    after: &[Gate::Leader("health")],
     pace: Pace::Together,
     desired: dns,
 };

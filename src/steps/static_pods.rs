@@ -15,7 +15,7 @@ use crate::resource::{
 pub const STEP: Step = Step {
     name: "control-plane/static-pods",
     title: "static pods, as kubeadm writes them",
-    after: Some(Gate::Leader("control-plane/static-pods")),
+    after: &[Gate::Leader("control-plane/static-pods")],
     pace: Pace::Rolling(1),
     desired,
 };

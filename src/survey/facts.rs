@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn api_and_etcd_are_read_back() {
-        let nodes = "cp-1\tuid-1\tv1.37.2\tTrue\t10.0.0.1\t{\"f:metadata\":{\"f:labels\":{\"f:a\":{}}}}\nw-1\tuid-2\t\tUnknown\t\n/\tcp-1\n";
+        let nodes = "cp-1\tuid-1\tv1.37.2\tTrue\t10.0.0.1\t{\"f:metadata\":{\"f:labels\":{\"f:a\":{}}}}\tdrain\nw-1\tuid-2\t\tUnknown\t\n/\tcp-1\n";
         let nodes = STANDARD.encode(nodes);
         let etcd = STANDARD.encode(
             r#"{"header":{"member_id":"a1"},"members":[{"ID":"a1","name":"cp-1","peerURLs":["https://10.0.0.1:2380"]},
@@ -301,6 +301,7 @@ mod tests {
             internal: vec!["10.0.0.1".into()],
             control_plane: true,
             labelled: true,
+            cordoned: true,
         };
         let second = Listed { uid: "uid-2".into(), ..Listed::default() };
         let expected = [("cp-1".to_owned(), first), ("w-1".to_owned(), second)];

@@ -213,6 +213,12 @@ impl Survey {
         self.listed.get(node)?.version.strip_prefix('v')?.parse().ok()
     }
 
+    /// Whether slipway keeps pods away from that node.
+    #[must_use]
+    pub fn is_cordoned(&self, node: &str) -> bool {
+        self.listed.get(node).is_some_and(|listed| listed.cordoned)
+    }
+
     /// Whether that node has labels that slipway gave it.
     #[must_use]
     pub fn is_labelled(&self, node: &str) -> bool {

@@ -24,7 +24,7 @@ use support::lab::{Lab, SLIPWAY};
 use support::secrets::Sampler;
 use support::{
     CHANGES, KUBERNETES, Turn, bare, change, drift, figure, kube, kubelets, odd, part, pods, power,
-    rerun, run, secrets, secs, shown,
+    rerun, run, secrets, secs, shown, upgrade,
 };
 
 const INVENTORY: &str = "slipway.yaml";
@@ -51,13 +51,14 @@ fn what_goes_wrong_is_mended_by_the_next_apply() {
 
 #[test]
 #[ignore = "builds a bundle: `make sweep`"]
-fn every_older_kubernetes_becomes_a_cluster() {
+fn every_older_kubernetes_becomes_a_cluster_and_the_newest() {
     let _turn = Turn::take();
     for version in &slipway::bundle::VERSIONS[1..] {
         let build = ["bundle", "build", "--kubernetes", version];
         run(SLIPWAY, &build, "").ok("slipway bundle build");
-        let lab = Lab::up("t-older", 1, 1, &["--kubernetes", version]);
+        let lab = Lab::up("t-older", 3, 2, &["--kubernetes", version]);
         part(version, || becomes_a_cluster(&lab, version));
+        part(&format!("{version} to {KUBERNETES}"), || upgrade::becomes_the_newest(&lab, version));
     }
 }
 

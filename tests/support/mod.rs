@@ -22,6 +22,7 @@ pub mod power;
 pub mod rerun;
 pub mod secrets;
 pub mod snapshot;
+pub mod upgrade;
 
 /// The version that most tests install.
 pub const KUBERNETES: &str = slipway::bundle::LATEST;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{bounded, harmless, shown};
+use crate::cluster::Drain;
 use crate::command::{Input, Output};
 use crate::diagnostic::{Error, Kind, last_lines};
 use crate::engine::{NodePlan, Plan, Planned, StepPlan, Voters};
@@ -14,11 +15,11 @@ use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
     Absent, ApiServer, ApiServerCertificate, AtHub, Block, CalicoConfig, ClusterDns, Component,
-    ControlPlaneJoin, Directory, DnsSpread, Drift, DryRun, EtcdJoin, File, Healthy, Hostname,
-    Image, Images, Init, Join, KubeletFiles, Manifest, Modules, NoAutoApproval, NoEtcdMember,
-    NoNode, NoSwap, NoTokens, Objects, Package, Packages, Reachable, Registration, Reset, Resource,
-    ServerKey, ServingCertificate, StaticPod, Synchronised, Sysctls, Taints, Token, Undone, Unit,
-    Upstream, Voter, VrrpFilter, boxed,
+    ControlPlaneJoin, Directory, DnsSpread, Drained, Drift, DryRun, EtcdJoin, EtcdSnapshot, File,
+    Healthy, Hostname, Image, Images, Init, Join, KubeletFiles, Manifest, Modules, NoAutoApproval,
+    NoEtcdMember, NoNode, NoSwap, NoTokens, Objects, Package, Packages, Reachable, Registration,
+    Reset, Resource, Returned, ServerKey, ServingCertificate, StaticPod, Synchronised, Sysctls,
+    Taints, Token, Undone, Unit, Upstream, Voter, VrrpFilter, boxed,
 };
 use crate::secret::Secret;
 use crate::steps::STEPS;
@@ -139,6 +140,9 @@ fn resources() -> Vec<Box<dyn Resource>> {
             configuration: String::new(),
         }),
         boxed(KubeletFiles { dry_run: dry_run() }),
+        boxed(EtcdSnapshot { before: "v1.36.5".to_owned() }),
+        boxed(Drained { node: node.clone(), drain: Drain::default() }),
+        boxed(Returned { node: node.clone(), version: "v1.37.2".to_owned() }),
         boxed(Objects { dry_run: dry_run(), server: String::new(), ca: Vec::new() }),
         boxed(DnsSpread { nodes: vec![node.clone()] }),
         boxed(CalicoConfig),

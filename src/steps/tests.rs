@@ -87,12 +87,20 @@ fn all(membership: &Membership) -> Context {
 fn diagram() -> String {
     let reset = Partial { missing: Missing::InitEnd, remedy: Remedy::Reset };
     let new = all(&Membership::Absent);
-    let others = [all(&Membership::Member), all(&Membership::Partial(reset))];
+    let older = |cordoned| {
+        let mut context = all(&Membership::Member);
+        context.survey.kubernetes = Some(semver::Version::new(1, 36, 0));
+        context.survey.list_kubelets("v1.36.0", cordoned);
+        context
+    };
+    let members = [all(&Membership::Member), older(false), older(true)];
+    let others: Vec<Context> =
+        members.into_iter().chain([all(&Membership::Partial(reset))]).collect();
     let does = |context: &Context, step: &Step, node: &&str| {
         !context.desired(step, node).unwrap().is_empty()
     };
     let mut text =
-        "step                       cp-1  cp-2  w-1   waits for                            pace\n"
+        "step                       cp-1  cp-2  w-1   pace                         waits for\n"
             .to_owned();
     for step in STEPS {
         let name = step.name;
@@ -119,7 +127,7 @@ fn diagram() -> String {
             Pace::AtMost(nodes) => format!("{nodes} at a time"),
             Pace::Rolling(nodes) => format!("{nodes} at a time until one fails"),
         };
-        let line = format!("{name:<28}{first:<6}{second:<6}{worker:<5}{gate:<37}{pace}");
+        let line = format!("{name:<28}{first:<6}{second:<6}{worker:<5}{pace:<29}{gate}");
         text.push_str(line.trim_end());
         text.push('\n');
     }

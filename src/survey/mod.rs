@@ -213,6 +213,13 @@ impl Survey {
         self.listed.get(node)?.version.strip_prefix('v')?.parse().ok()
     }
 
+    /// Lets the cluster list all nodes of the inventory with kubelets of that version.
+    #[cfg(test)]
+    pub(crate) fn list_kubelets(&mut self, version: &str, cordoned: bool) {
+        let listed = Listed { version: version.to_owned(), cordoned, ..Listed::default() };
+        self.listed = self.nodes.keys().map(|name| (name.clone(), listed.clone())).collect();
+    }
+
     /// Whether slipway keeps pods away from that node.
     #[must_use]
     pub fn is_cordoned(&self, node: &str) -> bool {

@@ -1,6 +1,6 @@
 //! A plan's blast radius: what carrying it out disturbs, at worst.
 
-use super::{Plan, Voters};
+use super::{Plan, Planned, Voters};
 use crate::resource::{Disruption, ETCD};
 
 /// What a plan disturbs beside what it changes.
@@ -8,6 +8,8 @@ use crate::resource::{Disruption, ETCD};
 pub struct Radius<'a> {
     /// Units that restart, each with its nodes.
     pub restarts: Vec<(&'a str, Vec<&'a str>)>,
+    /// Nodes whose pods go elsewhere.
+    pub drains: Vec<&'a str>,
     /// How many failures etcd tolerates meanwhile; `None`: no member of a living cluster's etcd answered.
     pub etcd: Option<Etcd>,
 }
@@ -56,15 +58,18 @@ impl Plan {
                 None => restarts.push((unit, vec![node])),
             }
         }
-        let count = |disruption: &Disruption| {
-            self.resources().filter(|(.., one)| one.disruption.as_ref() == Some(disruption)).count()
+        let of = |disruption: &Disruption| {
+            let is = move |one: &Planned| one.disruption.as_ref() == Some(disruption);
+            self.resources().filter(move |(.., one)| is(one)).map(|(node, ..)| node)
         };
+        let count = |disruption: &Disruption| of(disruption).count();
+        let drains = of(&Disruption::Drain).collect();
         let etcd = self.voters.map(|voters| {
             let (leaving, joining) = (count(&Disruption::VoterLeaves), count(&Disruption::Voter));
             let member = Disruption::Restart(ETCD.to_owned());
             Etcd::new(voters, leaving, joining, count(&member) > 0)
         });
-        Radius { restarts, etcd }
+        Radius { restarts, drains, etcd }
     }
 }
 

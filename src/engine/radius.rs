@@ -1,6 +1,6 @@
 //! A plan's blast radius: what carrying it out disturbs, at worst.
 
-use super::{Plan, Planned, Voters};
+use super::{Plan, Voters};
 use crate::resource::{Disruption, ETCD};
 
 /// What a plan disturbs beside what it changes.
@@ -58,16 +58,17 @@ impl Plan {
                 None => restarts.push((unit, vec![node])),
             }
         }
-        let of = |disruption: &Disruption| {
-            let is = move |one: &Planned| one.disruption.as_ref() == Some(disruption);
-            self.resources().filter(move |(.., one)| is(one)).map(|(node, ..)| node)
+        let nodes = |disruption: Disruption| -> Vec<_> {
+            let of =
+                self.resources().filter(|(.., one)| one.disruption.as_ref() == Some(&disruption));
+            of.map(|(node, ..)| node).collect()
         };
-        let count = |disruption: &Disruption| of(disruption).count();
-        let drains = of(&Disruption::Drain).collect();
+        let count = |disruption| nodes(disruption).len();
+        let drains = nodes(Disruption::Drain);
         let etcd = self.voters.map(|voters| {
-            let (leaving, joining) = (count(&Disruption::VoterLeaves), count(&Disruption::Voter));
+            let (leaving, joining) = (count(Disruption::VoterLeaves), count(Disruption::Voter));
             let member = Disruption::Restart(ETCD.to_owned());
-            Etcd::new(voters, leaving, joining, count(&member) > 0)
+            Etcd::new(voters, leaving, joining, count(member) > 0)
         });
         Radius { restarts, drains, etcd }
     }

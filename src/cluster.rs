@@ -1,7 +1,7 @@
 //! The cluster that the inventory describes, with every default resolved. Plain data; made by
 //! [`crate::inventory`], read by the steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use semver::Version;
 
+use crate::kubernetes::arguments::Component;
 use crate::kubernetes::names;
 
 /// A cluster, as the inventory describes it.
@@ -18,6 +19,8 @@ pub struct Cluster {
     pub name: String,
     /// The Kubernetes version that it must run.
     pub kubernetes: Version,
+    /// Whether the inventory says so, and not this slipway's default.
+    pub is_version_written: bool,
     /// Where clients reach the API.
     pub endpoint: Endpoint,
     /// Host names and addresses that the API's certificate names beside what always is in it.
@@ -28,6 +31,12 @@ pub struct Cluster {
     pub time_servers: Vec<String>,
     /// Fields for every node's `KubeletConfiguration`, beside those that slipway owns.
     pub kubelet: serde_json::Map<String, serde_json::Value>,
+    /// kube-proxy's mode: `nftables` or `iptables`.
+    pub proxy_mode: String,
+    /// What runs on control planes.
+    pub control_plane: ControlPlane,
+    /// How nodes are drained.
+    pub drain: Drain,
     /// What is installed on top.
     pub addons: Addons,
     /// The hub to register with.
@@ -68,6 +77,41 @@ pub struct Network {
     pub services: Vec<Ipv4Net>,
     /// The cluster's DNS domain.
     pub domain: String,
+}
+
+/// What runs on control planes, beside what kubeadm and slipway say of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlPlane {
+    /// Each program's arguments: names without dashes, and values; a name may come several times.
+    pub arguments: BTreeMap<Component, Vec<(String, String)>>,
+    /// What of the node each program finds in its container.
+    pub volumes: BTreeMap<Component, Vec<Volume>>,
+}
+
+/// A file or a directory of a node that a program finds in its container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name in the pod.
+    pub name: String,
+    /// Where it is on the node.
+    pub host_path: String,
+    /// Where the program finds it.
+    pub mount_path: String,
+    /// Whether the program may only read it.
+    pub read_only: bool,
+    /// Kubernetes' `hostPath.type`; `None`: nobody looks what is there.
+    pub path_type: Option<String>,
+}
+
+/// How pods are taken off a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drain {
+    /// How long budgets are waited for, on each node.
+    pub timeout: Duration,
+    /// Whether pods go that lose what is in their emptyDir.
+    pub delete_empty_dir_data: bool,
+    /// Whether pods go that nobody makes anew.
+    pub force: bool,
 }
 
 /// What is installed on top of the bare cluster.
@@ -206,6 +250,26 @@ impl Cluster {
             }
         }
         names
+    }
+
+    /// Whom kubeadm lets the API server's certificate on `node` name (`GetAPIServerAltNames` in
+    /// `cmd/kubeadm/app/util/pkiutil`): host names in small letters, and addresses.
+    #[must_use]
+    pub fn api_server_names(&self, node: &Node) -> BTreeSet<String> {
+        const SERVICE: &str = "kubernetes.default.svc";
+        // The Service `kubernetes` has the first address.
+        let first = self.network.services.iter().filter_map(|net| net.hosts().next());
+        let names = [
+            node.name.clone(),
+            node.internal.to_string(),
+            "kubernetes".to_owned(),
+            "kubernetes.default".to_owned(),
+            SERVICE.to_owned(),
+            format!("{SERVICE}.{}", self.network.domain),
+            self.endpoint.host_and_port().0,
+        ];
+        let names = names.into_iter().chain(first.map(|address| address.to_string()));
+        names.chain(self.cert_names()).map(|name| name.to_lowercase()).collect()
     }
 
     /// Whether the node of that name is a worker.

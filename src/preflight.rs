@@ -19,6 +19,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod unique;
+mod upgrade;
 
 pub use finding::{Check, Finding, Severity, refuse};
 pub use sync::synced;
@@ -81,6 +82,7 @@ pub const CHECKS: &[&Check] = &[
     &membership::LEARNER,
     &membership::NO_API,
     &membership::UNCHANGEABLE,
+    &upgrade::UPGRADE,
     &certificates::ENDING,
     &certificates::ENDED,
 ];
@@ -91,6 +93,7 @@ pub const CHECKS: &[&Check] = &[
 pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Finding> {
     let mut all = system::findings(cluster, survey, glibc);
     all.extend(membership::findings(cluster, survey));
+    all.extend(upgrade::findings(cluster, survey));
     all.extend(ports::findings(cluster, survey));
     all.extend(unique::findings(cluster, survey));
     all.extend(clock::findings(cluster, survey));

@@ -155,6 +155,12 @@ impl Probe {
         .reading(&[serving_certificate!()])
     }
 
+    /// Whom a certificate names, as openssl prints it: `DNS:cp-1, IP Address:10.0.0.1`.
+    #[must_use]
+    pub fn certificate_names(path: &str) -> Self {
+        Self::new(r#"openssl x509 -noout -ext subjectAltName -in "$1""#, &[path]).reading(&[path])
+    }
+
     /// Whether the unit of the packet filter for VRRP is enabled; the digest of what it loaded; how nft
     /// showed that then, and how now, as digests.
     #[must_use]

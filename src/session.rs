@@ -73,8 +73,8 @@ impl Session {
             e.hint(format!("make it with `slipway bundle build --kubernetes {version}`"))
         })?;
         let pins = given.inventory.dir().join(LOCK);
-        if pins.exists() {
-            Lock::read(&pins)?.check(bundle.manifest())?;
+        if let Some(lock) = locked(&pins, &version)? {
+            lock.check(bundle.manifest())?;
         }
         Self::begin(given, Arc::new(bundle), purpose, Real { trust }, events).await
     }
@@ -85,8 +85,9 @@ impl Session {
     /// When the state directory cannot be written, or holds another cluster's keys.
     pub fn keep(&self) -> Result<()> {
         let pins = self.inventory.dir().join(LOCK);
-        if !pins.exists() {
-            Lock::of(self.context.bundle.manifest()).write(&pins)?;
+        let manifest = self.context.bundle.manifest();
+        if locked(&pins, &manifest.kubernetes)?.is_none() {
+            Lock::of(manifest).write(&pins)?;
         }
         self.state().save(&self.context.cluster.name, &self.context.pki)
     }
@@ -221,6 +222,12 @@ impl<T: Transport + 'static> Session<T> {
         outcome.failures.extend(unreachable);
         outcome
     }
+}
+
+/// What is pinned for that version of Kubernetes. An upgrade leaves the pins of the version before behind.
+fn locked(pins: &Path, version: &str) -> Result<Option<Lock>> {
+    let lock = pins.exists().then(|| Lock::read(pins)).transpose()?;
+    Ok(lock.filter(|lock| lock.kubernetes == version))
 }
 
 /// Refuses to leave steps out where a node has yet to join: what a join needs is in all of them.

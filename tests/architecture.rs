@@ -91,7 +91,15 @@ const IMPORTS: Imports = &[
     (
         "steps",
         &[
-            "approver", "bundle", "cluster", "command", "pki", "resource", "secret", "survey",
+            "approver",
+            "bundle",
+            "cluster",
+            "command",
+            "kubernetes",
+            "pki",
+            "resource",
+            "secret",
+            "survey",
             "template",
         ],
     ),

@@ -23,8 +23,8 @@ use support::hub::{self, Hub};
 use support::lab::{Lab, SLIPWAY};
 use support::secrets::Sampler;
 use support::{
-    CHANGES, KUBERNETES, Turn, bare, drift, figure, kube, kubelets, odd, part, pods, power, rerun,
-    run, secrets, secs, shown,
+    CHANGES, KUBERNETES, Turn, bare, change, drift, figure, kube, kubelets, odd, part, pods, power,
+    rerun, run, secrets, secs, shown, upgrade,
 };
 
 const INVENTORY: &str = "slipway.yaml";
@@ -51,13 +51,14 @@ fn what_goes_wrong_is_mended_by_the_next_apply() {
 
 #[test]
 #[ignore = "builds a bundle: `make sweep`"]
-fn every_older_kubernetes_becomes_a_cluster() {
+fn every_older_kubernetes_becomes_a_cluster_and_the_newest() {
     let _turn = Turn::take();
     for version in &slipway::bundle::VERSIONS[1..] {
         let build = ["bundle", "build", "--kubernetes", version];
         run(SLIPWAY, &build, "").ok("slipway bundle build");
-        let lab = Lab::up("t-older", 1, 1, &["--kubernetes", version]);
+        let lab = Lab::up("t-older", 3, 2, &["--kubernetes", version]);
         part(version, || becomes_a_cluster(&lab, version));
+        part(&format!("{version} to {KUBERNETES}"), || upgrade::becomes_the_newest(&lab, version));
     }
 }
 
@@ -100,6 +101,7 @@ fn five_machines(cluster: &LabCluster) -> String {
         kubelets::a_foreign_certificate_is_refused(lab, &kube, &probes);
     });
     part("drift is put back", || drift::is_shown_and_put_back(lab, &kube));
+    part("settings change in place", || change::settings_change_in_place(lab, &kube));
     part("power cuts", || {
         power::any_control_plane_may_lose_power(lab, &kube, |silent| {
             power::a_silent_member_stops_the_run(lab, silent);

@@ -87,6 +87,8 @@ transcripts! {
     addresses
     alias
     architecture
+    arguments_of_ours
+    arguments_wrong
     capital_letters
     cert_sans
     cluster_name

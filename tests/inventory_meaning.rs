@@ -41,6 +41,8 @@ fn an_inventory_means_a_cluster() {
 
 /// Without any key that has a default, and with all mappings of those that belong together.
 fn without_defaults() -> Value {
+    let volume = json!({"name": "own", "hostPath": "/own", "mountPath": "/own"});
+    let program = json!({"extraVolumes": [volume]});
     json!({
         "apiVersion": "slipway.dev/v1",
         "kind": "Cluster",
@@ -48,6 +50,9 @@ fn without_defaults() -> Value {
         "spec": {
             "endpoint": {"vip": "10.77.0.100"},
             "registration": {"hub": {"kubeconfig": "hub.yaml"}},
+            "controlPlane": {
+                "apiServer": program, "controllerManager": program, "scheduler": program,
+            },
             "nodes": [{
                 "name": "cp-1",
                 "role": "control-plane",

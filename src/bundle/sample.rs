@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::digest::sha256;
-use super::recipe::RELEASES;
+use super::recipe::{RELEASES, Release};
 use super::{Blob, Bundle, FileEntry, Image, Manifest, PackageEntry, SCHEMA, image};
 
 /// The programs that nodes get.
@@ -49,19 +49,27 @@ const ADDONS: &[(&str, &str)] = &[
 ];
 
 impl Bundle {
-    /// The one bundle of all tests.
+    /// The one bundle of all tests but those of upgrades.
     pub(crate) fn sample() -> Arc<Self> {
-        static SAMPLE: OnceLock<(tempfile::TempDir, Arc<Bundle>)> = OnceLock::new();
-        let make = || {
-            let dir = tempfile::tempdir().unwrap();
-            let bundle = Arc::new(Self::write_sample(dir.path()));
-            (dir, bundle)
-        };
-        Arc::clone(&SAMPLE.get_or_init(make).1)
+        Self::sample_of(super::LATEST)
     }
 
-    fn write_sample(dir: &Path) -> Self {
-        let [newest, ..] = RELEASES;
+    /// The one of that version. Programs of all but the newest say which they are of.
+    pub(crate) fn sample_of(version: &str) -> Arc<Self> {
+        static SAMPLES: OnceLock<(tempfile::TempDir, Vec<Arc<Bundle>>)> = OnceLock::new();
+        let make = || {
+            let dir = tempfile::tempdir().unwrap();
+            let sample = |release: &Release| {
+                Arc::new(Self::write_sample(&dir.path().join(release.kubernetes), release))
+            };
+            let bundles = RELEASES.iter().map(sample).collect();
+            (dir, bundles)
+        };
+        let at = RELEASES.iter().position(|release| release.kubernetes == version).unwrap();
+        Arc::clone(&SAMPLES.get_or_init(make).1[at])
+    }
+
+    fn write_sample(dir: &Path, release: &Release) -> Self {
         let put = |name: &str, path: String, text: &str| {
             let place = dir.join(&path);
             fs::create_dir_all(place.parent().unwrap()).unwrap();
@@ -69,7 +77,12 @@ impl Bundle {
             let (size, sha256) = (text.len() as u64, sha256(text.as_bytes()));
             FileEntry { name: name.to_owned(), version: "1".to_owned(), path, size, sha256 }
         };
-        let program = |name: &&str| put(name, format!("linux-amd64/bin/{name}"), name);
+        let program = |name: &&str| {
+            let older = release.kubernetes != super::LATEST;
+            let text =
+                if older { format!("{name} {}", release.kubernetes) } else { (*name).into() };
+            put(name, format!("linux-amd64/bin/{name}"), &text)
+        };
         let addon = |(name, text): &(&str, &str)| put(name, format!("manifests/{name}.yaml"), text);
         let image = |spec: image::Spec| {
             let path = format!("blobs/sha256/{}", sha256(spec.name.as_bytes()));
@@ -97,13 +110,13 @@ impl Bundle {
         let packages = |release| PACKAGES.iter().map(move |one| package(release, one));
         let manifest = Manifest {
             schema: SCHEMA,
-            kubernetes: newest.kubernetes.to_owned(),
+            kubernetes: release.kubernetes.to_owned(),
             os: "linux".to_owned(),
             arch: "amd64".to_owned(),
             recipe: String::new(),
             components: [].into(),
             files: PROGRAMS.iter().map(program).collect(),
-            images: image::specs(&newest).into_iter().map(image).collect(),
+            images: image::specs(release).into_iter().map(image).collect(),
             addons: ADDONS.iter().map(addon).collect(),
             packages: releases.into_iter().flat_map(packages).collect(),
             base: Vec::new(),

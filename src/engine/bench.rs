@@ -17,7 +17,7 @@ pub(super) const NODES: &[&str] = &["cp-1", "cp-2", "cp-3", "w-1", "w-2"];
 
 pub(super) const fn step(
     name: &'static str,
-    after: Option<Gate>,
+    after: &'static [Gate],
     pace: Pace,
     desired: Desired,
 ) -> Step {
@@ -25,21 +25,19 @@ pub(super) const fn step(
 }
 
 pub(super) const STEPS: &[Step] = &[
-    step("base", Some(Gate::LeaderFirst("base")), Pace::Together, |_, _| {
+    step("base", &[Gate::LeaderFirst("base")], Pace::Together, |_, _| {
         Ok(vec![boxed(Made(&["a", "b"])), boxed(Made(&["c"]))])
     }),
-    step("init", None, Pace::Together, |context, node| {
-        Ok(only(context.is_leader(node), &["init"]))
-    }),
-    step("join", Some(Gate::Leader("init")), Pace::AtMost(1), |context, node| {
+    step("init", &[], Pace::Together, |context, node| Ok(only(context.is_leader(node), &["init"]))),
+    step("join", &[Gate::Leader("init")], Pace::AtMost(1), |context, node| {
         let joins = node.role == Role::ControlPlane && !context.is_leader(node);
         Ok(only(joins, &["member", "voter"]))
     }),
-    step("workers", Some(Gate::Leader("init")), Pace::Together, |_, node| {
+    step("workers", &[Gate::Leader("init")], Pace::Together, |_, node| {
         Ok(only(node.role == Role::Worker, &["member"]))
     }),
-    step("certificates", None, Pace::Together, |_, _| Ok(only(true, &["certificate"]))),
-    step("health", Some(Gate::Others("certificates")), Pace::Together, |context, node| {
+    step("certificates", &[], Pace::Together, |_, _| Ok(only(true, &["certificate"]))),
+    step("health", &[Gate::Others("certificates")], Pace::Together, |context, node| {
         Ok(only(context.is_leader(node), &["labels"]))
     }),
 ];

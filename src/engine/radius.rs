@@ -8,6 +8,8 @@ use crate::resource::{Disruption, ETCD};
 pub struct Radius<'a> {
     /// Units that restart, each with its nodes.
     pub restarts: Vec<(&'a str, Vec<&'a str>)>,
+    /// Nodes whose pods go elsewhere.
+    pub drains: Vec<&'a str>,
     /// How many failures etcd tolerates meanwhile; `None`: no member of a living cluster's etcd answered.
     pub etcd: Option<Etcd>,
 }
@@ -56,15 +58,19 @@ impl Plan {
                 None => restarts.push((unit, vec![node])),
             }
         }
-        let count = |disruption: &Disruption| {
-            self.resources().filter(|(.., one)| one.disruption.as_ref() == Some(disruption)).count()
+        let nodes = |disruption: Disruption| -> Vec<_> {
+            let of =
+                self.resources().filter(|(.., one)| one.disruption.as_ref() == Some(&disruption));
+            of.map(|(node, ..)| node).collect()
         };
+        let count = |disruption| nodes(disruption).len();
+        let drains = nodes(Disruption::Drain);
         let etcd = self.voters.map(|voters| {
-            let (leaving, joining) = (count(&Disruption::VoterLeaves), count(&Disruption::Voter));
+            let (leaving, joining) = (count(Disruption::VoterLeaves), count(Disruption::Voter));
             let member = Disruption::Restart(ETCD.to_owned());
-            Etcd::new(voters, leaving, joining, count(&member) > 0)
+            Etcd::new(voters, leaving, joining, count(member) > 0)
         });
-        Radius { restarts, etcd }
+        Radius { restarts, drains, etcd }
     }
 }
 

@@ -14,13 +14,15 @@ use crate::pause::Pauses;
 use crate::resource::{Guard, Resource};
 
 /// Looks at all `wants` of one step at once, changes what differs, in order, and looks again until every
-/// resource matches or its timeout has passed. Returns those that differed.
+/// resource matches or its timeout has passed. Returns those that differed. `leader` runs the commands that act
+/// on the cluster for the node.
 ///
 /// # Errors
 /// When something differs that the plan did not announce; nothing is changed then. When a look or a command
 /// fails, or a resource still differs after its timeout.
 pub async fn reconcile<'a, T: Transport>(
     node: &Node<T>,
+    leader: &Node<T>,
     step: &'static str,
     wants: &'a [Box<dyn Resource>],
     permit: &Permit,
@@ -52,7 +54,8 @@ pub async fn reconcile<'a, T: Transport>(
                 what: change.what.clone(),
             });
             let began = Instant::now();
-            node.change(&change, permit).await?;
+            let actor = if change.on_leader { leader } else { node };
+            actor.change(&change, permit).await?;
             let (name, id) = about();
             events.take(Event::Changed { node: name, step, resource: id, millis: millis(began) });
         }

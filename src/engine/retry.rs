@@ -32,6 +32,7 @@ const OWN_LEASE: Duration = Duration::from_secs(20);
 /// As [`reconcile`]; an error that may pass counts after 180 s, with a note that says so.
 pub(super) async fn reconcile_with_retries<'a, T: Transport>(
     node: &Node<T>,
+    leader: &Node<T>,
     step: &'static str,
     wants: &'a [Box<dyn Resource>],
     permit: &Permit,
@@ -41,7 +42,7 @@ pub(super) async fn reconcile_with_retries<'a, T: Transport>(
     let mut pauses = Pauses::new(Duration::from_secs(1), Duration::from_secs(15));
     let mut retried = false;
     loop {
-        let error = match reconcile(node, step, wants, permit, events).await {
+        let error = match reconcile(node, leader, step, wants, permit, events).await {
             Ok(changed) => return Ok((changed, retried)),
             Err(error) if !error.is_passing() => return Err(error),
             Err(error) => error,
@@ -57,7 +58,11 @@ pub(super) async fn reconcile_with_retries<'a, T: Transport>(
         if error.kind() == Kind::Connection {
             tell("its lost connection".to_owned());
             let left = LIMIT.saturating_sub(began.elapsed());
-            match tokio::time::timeout(left, node.reconnect()).await {
+            let both = async {
+                leader.reconnect().await?;
+                node.reconnect().await
+            };
+            match tokio::time::timeout(left, both).await {
                 Err(_) | Ok(Err(_)) => return Err(late(error)),
                 Ok(Ok(rebooted)) if rebooted => {
                     tell("the step to start again: the node rebooted".to_owned());

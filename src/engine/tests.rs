@@ -259,8 +259,8 @@ async fn what_appears_after_the_plan_is_left_alone() {
 }
 
 const LEFTOVERS: &[Step] = &[
-    step("leftovers", None, Pace::AtMost(1), |_, _| Ok(vec![boxed(Undone)])),
-    step("pki", None, Pace::Together, |_, _| {
+    step("leftovers", &[], Pace::AtMost(1), |_, _| Ok(vec![boxed(Undone)])),
+    step("pki", &[], Pace::Together, |_, _| {
         Ok(vec![boxed(Made(&["/etc/kubernetes/pki/ca.crt"])), boxed(Made(&["patch"]))])
     }),
 ];
@@ -307,7 +307,7 @@ async fn events_tell_every_change_and_every_nodes_end() {
     assert_eq!(told.iter().map(finished).sum::<usize>(), outcome.changed);
 }
 
-const WAITING: &[Step] = &[step("wait", None, Pace::Together, |_, _| {
+const WAITING: &[Step] = &[step("wait", &[], Pace::Together, |_, _| {
     let ready = WaitOnly("ready", Duration::from_secs(20));
     Ok(vec![boxed(Made(&["server"])), boxed(ready), boxed(Made(&["client"]))])
 })];
@@ -325,7 +325,7 @@ async fn what_is_waited_for_comes_between_the_changes_around_it() {
     assert_eq!(between.filter(|entry| **entry == look()).count(), 3);
 }
 
-const IMPATIENT: &[Step] = &[step("wait", None, Pace::Together, |_, _| {
+const IMPATIENT: &[Step] = &[step("wait", &[], Pace::Together, |_, _| {
     Ok(vec![boxed(WaitOnly("ready", Duration::from_millis(100))), boxed(Made(&["client"]))])
 })];
 

@@ -155,7 +155,7 @@ impl<T: Transport> Walk<T> {
     /// What a node that stopped at a step does even so, of what comes later.
     async fn tidy_up(&self, name: &str, at: &str, outcome: &mut Outcome) {
         let later = self.context.steps.iter().skip_while(|step| step.name != at).skip(1);
-        for step in later.filter(|step| matches!(step.after, Some(Gate::Ended(_)))) {
+        for step in later.filter(|step| matches!(step.after, [Gate::Ended(_)])) {
             match self.step(name, step, true).await {
                 Ok(changed) => outcome.changed += changed,
                 Err(Stop::Failed(step, error)) => {
@@ -196,10 +196,10 @@ impl<T: Transport> Walk<T> {
         let desired = self.context.desired(step, name).map_err(failed)?;
         let differs = self.plan.differs(name, step.name);
         // Untouched, and as meant when it was looked at: nothing to do, nobody to wait for.
-        if desired.is_empty() || !(differs || touched || step.after.is_some()) {
+        if desired.is_empty() || !(differs || touched || !step.after.is_empty()) {
             return Ok(0);
         }
-        if let Some(gate) = &step.after {
+        for gate in step.after {
             self.pass(name, step, gate).await?;
         }
         let turn = self.turn(name, step).await;
@@ -211,9 +211,10 @@ impl<T: Transport> Walk<T> {
         }
         let began = Instant::now();
         let Some(node) = self.nodes.get(name) else { return Ok(0) };
+        let leader = self.nodes.get(&self.context.survey.leader).unwrap_or(node);
+        let (permit, events) = (&self.permit, self.events.as_ref());
         let result =
-            reconcile_with_retries(node, step.name, &desired, &self.permit, self.events.as_ref())
-                .await;
+            reconcile_with_retries(node, leader, step.name, &desired, permit, events).await;
         if result.is_err() {
             turn.fail(name);
         }
@@ -283,9 +284,10 @@ impl<T: Transport> Walk<T> {
         let mut waiting = false;
         for (node, position) in progress {
             let counts = match gate {
-                Gate::Leader(_) => *node == self.context.survey.leader,
+                Gate::Leader(_) => *node == self.context.survey.leader && node != me,
                 Gate::Others(_) | Gate::Ended(_) => node != me,
                 Gate::ControlPlanes(_) => node != me && !self.context.cluster.is_worker(node),
+                Gate::Planned(step) => node != me && self.plan.differs(node, step),
                 Gate::LeaderFirst(_) => {
                     *node == self.context.survey.leader && self.context.cluster.is_worker(me)
                 }

@@ -1,11 +1,12 @@
 //! What a node prints, seen by everything that slipway could want of it.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{bounded, harmless, shown};
+use crate::cluster::Drain;
 use crate::command::{Input, Output};
 use crate::diagnostic::{Error, Kind, last_lines};
 use crate::engine::{NodePlan, Plan, Planned, StepPlan, Voters};
@@ -13,12 +14,12 @@ use crate::pki::Leaf;
 use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
-    Absent, ApiServer, AtHub, Block, CalicoConfig, ClusterDns, Component, ControlPlaneJoin,
-    Directory, DnsSpread, Drift, DryRun, EtcdJoin, File, Healthy, Hostname, Image, Images, Init,
-    Join, KubeletFiles, Manifest, Modules, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens,
-    Objects, Package, Packages, Reachable, Registration, Reset, Resource, ServerKey,
-    ServingCertificate, StaticPod, Synchronised, Sysctls, Taints, Token, Undone, Unit, Upstream,
-    Voter, VrrpFilter, boxed,
+    Absent, ApiServer, ApiServerCertificate, AtHub, Block, CalicoConfig, ClusterDns, Component,
+    ControlPlaneJoin, Directory, DnsSpread, Drained, Drift, DryRun, EtcdJoin, EtcdSnapshot, File,
+    Healthy, Hostname, Image, Images, Init, Join, KubeletFiles, Manifest, Modules, NoAutoApproval,
+    NoEtcdMember, NoNode, NoSwap, NoTokens, Objects, Package, Packages, Reachable, Registration,
+    Reset, Resource, Returned, ServerKey, ServingCertificate, StaticPod, Synchronised, Sysctls,
+    Taints, Token, Undone, Unit, Upstream, Voter, VrrpFilter, boxed,
 };
 use crate::secret::Secret;
 use crate::steps::STEPS;
@@ -120,7 +121,11 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(ControlPlaneJoin { node: node.clone(), config: config(), resumed: true }),
         boxed(Join { config: config() }),
         boxed(Manifest { name: "calico", text: String::new() }),
-        boxed(Taints { node: node.clone(), taints: vec![(word("a"), word("b"), word("c"))] }),
+        boxed(Taints {
+            node: node.clone(),
+            taints: vec![(word("a"), word("b"), word("c"))],
+            dropped: vec![word("d:e")],
+        }),
         boxed(ServerKey { name: "metrics-server", leaf }),
         boxed(Healthy {
             nodes: vec![node.clone()],
@@ -129,7 +134,15 @@ fn resources() -> Vec<Box<dyn Resource>> {
             within: Duration::ZERO,
         }),
         boxed(StaticPod { name: "etcd", node: node.clone(), dry_run: dry_run() }),
+        boxed(ApiServerCertificate {
+            names: BTreeSet::from([node.clone()]),
+            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 6443),
+            configuration: String::new(),
+        }),
         boxed(KubeletFiles { dry_run: dry_run() }),
+        boxed(EtcdSnapshot { before: "v1.36.5".to_owned() }),
+        boxed(Drained { node: node.clone(), drain: Drain::default() }),
+        boxed(Returned { node: node.clone(), version: "v1.37.2".to_owned() }),
         boxed(Objects { dry_run: dry_run(), server: String::new(), ca: Vec::new() }),
         boxed(DnsSpread { nodes: vec![node.clone()] }),
         boxed(CalicoConfig),

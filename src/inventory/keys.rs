@@ -1,6 +1,7 @@
 //! Every key that an inventory may hold: its type, its default, its meaning. The one home of these
 //! facts: the reader, the defaults and the table in `docs/inventory.md` all come from here.
 
+use super::owned;
 use super::syntax::{self, Syntax};
 use crate::bundle::{LATEST, VERSIONS};
 
@@ -125,7 +126,7 @@ pub static KEYS: &[Key] = &[
     key("spec.endpoint.interface", Text(&syntax::INTERFACE), Optional, "The network interface that carries `vip`. Left out: the one that holds the node's internal address."),
     key("spec.endpoint.routerId", Number(1, 255), Default("51"), "VRRP's virtual router id; two clusters in one network segment need different ones. Only with `vip`."),
     key("spec.endpoint.address", Text(&syntax::AUTHORITY), Optional, "Host name or address of a load balancer that you run, with a port unless it is 6443. It must forward TCP to port 6443 of every control plane."),
-    key("spec.endpoint.certSANs", List(&syntax::CERT_NAME), Default("[]"), "More host names and addresses to reach the API at, behind NAT or by a second name: its certificate names them, too. They cannot be changed in a cluster that exists yet."),
+    key("spec.endpoint.certSANs", List(&syntax::CERT_NAME), Default("[]"), "More host names and addresses to reach the API at, behind NAT or by a second name: its certificate names them, too."),
     key("spec.ssh", Map, Optional, "How to log in to every node, unless the node says otherwise."),
     key("spec.ssh.user", Text(&syntax::USER), Default("root"), "The user: root, or one that may use sudo without a password; a directory's users as `user@domain`."),
     key("spec.ssh.port", Number(1, 65535), Default("22"), "The port."),
@@ -137,7 +138,40 @@ pub static KEYS: &[Key] = &[
     key("spec.network.dnsDomain", Text(&syntax::DOMAIN), Default("cluster.local"), "The cluster's DNS domain."),
     key("spec.time", Map, Optional, "The nodes' clocks."),
     key("spec.time.servers", List(&syntax::HOST), Default("[]"), "NTP servers. Empty: those of the distribution."),
-    key("spec.kubelet", Settings(OWNED), Optional, "Fields of `KubeletConfiguration` (kubelet.config.k8s.io/v1beta1) for every node, beside those that slipway sets itself. A kubelet would refuse wrong ones, or drop them without a word, so they are checked: names, types, durations, quantities, feature gates, and what does not go together."),
+    key("spec.kubelet", Settings(owned::KUBELET), Optional, "Fields of `KubeletConfiguration` (kubelet.config.k8s.io/v1beta1) for every node, beside those that slipway sets itself. A kubelet would refuse wrong ones, or drop them without a word, so they are checked: names, types, durations, quantities, feature gates, and what does not go together."),
+    key("spec.kubeProxy", Map, Optional, "kube-proxy, which brings Services to their pods."),
+    key("spec.kubeProxy.mode", Choice("mode of kube-proxy", &["nftables", "iptables"]), Default("nftables"), "By which tables of the kernel. A change restarts kube-proxy on one node after the other; it takes its old tables away itself."),
+    key("spec.controlPlane", Map, Optional, "What runs on control planes."),
+    key("spec.controlPlane.apiServer", Map, Optional, "kube-apiserver."),
+    key("spec.controlPlane.apiServer.extraArgs", Settings(owned::API_SERVER), Optional, "Arguments beside those of kubeadm and slipway, or instead of kubeadm's: names without dashes, and values; a list gives an argument several times. Each is held against what the program of that version takes. A change restarts the program, on one control plane after the other."),
+    key("spec.controlPlane.apiServer.extraVolumes", Maps, Optional, "Files and directories of the node that the program finds in its container."),
+    key("spec.controlPlane.apiServer.extraVolumes[].name", Text(&syntax::LABEL), Required, "The volume's name in the pod."),
+    key("spec.controlPlane.apiServer.extraVolumes[].hostPath", Text(&syntax::PLACE), Required, "Where it is on the node."),
+    key("spec.controlPlane.apiServer.extraVolumes[].mountPath", Text(&syntax::PLACE), Required, "Where the program finds it."),
+    key("spec.controlPlane.apiServer.extraVolumes[].readOnly", Bool, Default("true"), "Whether the program may only read it."),
+    key("spec.controlPlane.apiServer.extraVolumes[].pathType", Choice("type of path", &["DirectoryOrCreate", "Directory", "FileOrCreate", "File"]), Optional, "What must be there, or is made (Kubernetes' `hostPath.type`). Left out: nobody looks."),
+    key("spec.controlPlane.controllerManager", Map, Optional, "kube-controller-manager."),
+    key("spec.controlPlane.controllerManager.extraArgs", Settings(owned::CONTROLLER_MANAGER), Optional, "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes", Maps, Optional, "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes[].name", Text(&syntax::LABEL), Required, "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes[].hostPath", Text(&syntax::PLACE), Required, "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes[].mountPath", Text(&syntax::PLACE), Required, "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes[].readOnly", Bool, Default("true"), "As for `apiServer`."),
+    key("spec.controlPlane.controllerManager.extraVolumes[].pathType", Choice("type of path", &["DirectoryOrCreate", "Directory", "FileOrCreate", "File"]), Optional, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler", Map, Optional, "kube-scheduler."),
+    key("spec.controlPlane.scheduler.extraArgs", Settings(owned::SCHEDULER), Optional, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes", Maps, Optional, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes[].name", Text(&syntax::LABEL), Required, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes[].hostPath", Text(&syntax::PLACE), Required, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes[].mountPath", Text(&syntax::PLACE), Required, "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes[].readOnly", Bool, Default("true"), "As for `apiServer`."),
+    key("spec.controlPlane.scheduler.extraVolumes[].pathType", Choice("type of path", &["DirectoryOrCreate", "Directory", "FileOrCreate", "File"]), Optional, "As for `apiServer`."),
+    key("spec.controlPlane.etcd", Map, Optional, "etcd."),
+    key("spec.controlPlane.etcd.extraArgs", Settings(owned::ETCD), Optional, "As for `apiServer`."),
+    key("spec.drain", Map, Optional, "How pods are taken off a node whose kubelet becomes one of another minor version."),
+    key("spec.drain.timeout", Text(&syntax::INTERVAL), Default("5m"), "How long pods' disruption budgets are waited for, on each node: 5s to 1h. Then the node takes pods again, and the apply stops there."),
+    key("spec.drain.deleteEmptyDirData", Bool, Default("false"), "Whether pods are evicted that lose what is in their `emptyDir`."),
+    key("spec.drain.force", Bool, Default("false"), "Whether pods are evicted that belong to no controller, which nobody makes anew."),
     key("spec.addons", Map, Optional, "What is installed on top."),
     key("spec.addons.calico", Bool, Default("true"), "Calico, the pod network. Without it nodes stay NotReady until you install another."),
     key("spec.addons.metricsServer", Bool, Default("true"), "metrics-server, for `kubectl top` and autoscaling."),
@@ -193,23 +227,6 @@ pub static KEYS: &[Key] = &[
     key("ClusterRegistration.spec.adapters[].secretRef.name", Text(&syntax::DOMAIN), Required, "The Secret's name."),
 ];
 
-/// Fields of `KubeletConfiguration` that slipway sets itself, each with the reason.
-pub(super) const OWNED: &[(&str, &str)] = &[
-    ("apiVersion", "slipway writes it"),
-    ("kind", "slipway writes it"),
-    ("authentication", "anonymous access must stay off"),
-    ("authorization", "the API server decides who may use the kubelet"),
-    ("cgroupDriver", "it must match containerd's, systemd"),
-    ("clusterDNS", "it follows from `spec.network.serviceCidr`"),
-    ("clusterDomain", "it is `spec.network.dnsDomain`"),
-    ("containerRuntimeEndpoint", "it is containerd's socket"),
-    ("failCgroupV1", "slipway sets it by what the nodes have"),
-    ("failSwapOn", "slipway turns swap off"),
-    ("rotateCertificates", "client certificates must renew themselves"),
-    ("serverTLSBootstrap", "slipway has serving certificates signed by the cluster's CA"),
-    ("staticPodPath", "kubeadm puts the control plane there"),
-];
-
 /// The key at `path`. [`at!`] asks for it when slipway is compiled.
 ///
 /// # Panics
@@ -237,7 +254,7 @@ const fn same(mut a: &[u8], mut b: &[u8]) -> bool {
 
 /// The key of the table at this path; where the table has none, this does not compile.
 macro_rules! at {
-    ($path:literal) => {{
+    ($path:expr) => {{
         const KEY: &$crate::inventory::keys::Key = $crate::inventory::keys::find($path);
         KEY
     }};

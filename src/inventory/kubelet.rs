@@ -3,7 +3,8 @@
 use semver::Version;
 use serde_json::Value as Json;
 
-use super::keys::{OWNED, at};
+use super::keys::at;
+use super::owned;
 use super::schema::{any_of, near_miss, not_whole};
 use super::source::{Finding, Span};
 use super::tree::{Node, Value};
@@ -22,7 +23,7 @@ pub(super) fn check(root: &Node, findings: &mut Vec<Finding>) {
         return;
     };
     let Json::Object(mut settings) = read::json(node) else { return };
-    settings.retain(|key, _| !OWNED.iter().any(|(owned, _)| owned == key));
+    settings.retain(|key, _| !owned::KUBELET.iter().any(|(owned, _)| owned == key));
     let faults = kubelet::check(fields, &settings);
     findings.extend(faults.into_iter().map(|fault| finding(node, fault, &version)));
 }

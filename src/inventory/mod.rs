@@ -10,10 +10,12 @@ use std::path::{Path, PathBuf};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Error, Kind, Result};
 
+mod arguments;
 mod identity;
 mod keys;
 mod kubelet;
 mod networks;
+mod owned;
 mod read;
 mod registration;
 mod resolve;
@@ -66,6 +68,7 @@ pub(crate) fn parse(path: &Path, bytes: Vec<u8>, new: bool) -> Result<Inventory>
     if !root.is_empty() {
         schema::check(&root, &mut findings);
         kubelet::check(&root, &mut findings);
+        arguments::check(&root, &mut findings);
         rules::check(&root, source.dir(), &mut findings);
         if let Some(second) = &second {
             schema::check_document(second, &mut findings);

@@ -11,9 +11,9 @@ use super::read::{
     role, ssh_port, text,
 };
 use super::tree::Node;
-use super::{registration, syntax};
+use super::{arguments, registration, syntax};
 use crate::cluster::{
-    API_PORT, Addons, Cluster, Endpoint, Network, Node as Machine, Role, Ssh, Taint,
+    API_PORT, Addons, Cluster, Drain, Endpoint, Network, Node as Machine, Role, Ssh, Taint,
 };
 use crate::kubernetes::kubelet;
 
@@ -22,6 +22,7 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
     Some(Cluster {
         name: text(root, at!("metadata.name"))?,
         kubernetes: text(root, at!("spec.kubernetes.version"))?.parse().ok()?,
+        is_version_written: root.get(at!("spec.kubernetes.version")).is_some(),
         endpoint: endpoint(root)?,
         cert_sans: hosts(root, at!("spec.endpoint.certSANs")),
         network: Network {
@@ -33,6 +34,13 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
         kubelet: match root.get(at!("spec.kubelet")).map(json) {
             Some(Json::Object(fields)) => kubelet::as_written(fields),
             _ => serde_json::Map::new(),
+        },
+        proxy_mode: text(root, at!("spec.kubeProxy.mode"))?,
+        control_plane: arguments::resolve(root),
+        drain: Drain {
+            timeout: syntax::interval(&text(root, at!("spec.drain.timeout"))?)?,
+            delete_empty_dir_data: flag(root, at!("spec.drain.deleteEmptyDirData"))?,
+            force: flag(root, at!("spec.drain.force"))?,
         },
         addons: Addons {
             calico: flag(root, at!("spec.addons.calico"))?,

@@ -65,6 +65,10 @@ syntaxes! {
         !text.is_empty() && !text.chars().any(char::is_control) && (!text.starts_with('~') || text.starts_with("~/"))
             && !is_variable(text),
         "expected a path; of `~` forms only `~/` is understood");
+    PLACE "an absolute path" |text| unless(
+        text.len() > 1 && text.starts_with('/') && !text.chars().any(char::is_control)
+            && !text.split('/').any(|part| part == "..") && !is_variable(text),
+        "expected a path that begins with `/`, without `..`");
     HOST_KEY "a public host key" |text| unless(is_host_key(text),
         "expected a type and a key, such as `ssh-ed25519 AAAA…`");
     CAPABILITY "a capability" |text| unless(
@@ -249,7 +253,7 @@ mod tests {
     fn the_edges_of_every_form() {
         let long = "a".repeat(63);
         let longer = "a".repeat(64);
-        let forms: [(&Syntax, &[&str], &[&str]); 12] = [
+        let forms: [(&Syntax, &[&str], &[&str]); 13] = [
             (&LABEL, &["a", "0", "cp-1", &long], &["", "-a", "a-", "A", "a.b", "ä", &longer]),
             (&DOMAIN, &["a", "cluster.local"], &["", ".", "a.", "a..b", "A.b", "a_b"]),
             (
@@ -281,6 +285,11 @@ mod tests {
                 &PATH,
                 &["key", "/key", "~/key", "cost$", "5$ a"],
                 &["", "~", "~joe/key", "a\nb", "$HOME/key", "${HOME}/key", "a/$(pwd)"],
+            ),
+            (
+                &PLACE,
+                &["/etc/audit", "/a b/c"],
+                &["", "/", "etc", "/etc/../root", "/a\nb", "/$HOME"],
             ),
             (
                 &CERT_NAME,

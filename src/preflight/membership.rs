@@ -1,7 +1,5 @@
 //! The nodes' part in a cluster, and what of a living one an apply cannot change.
 
-use std::collections::BTreeSet;
-
 use super::finding::{ALL, Check, Finding, Severity};
 use crate::cluster::{Cluster, Network, Role};
 use crate::diagnostic::printable;
@@ -81,10 +79,9 @@ pub(super) const UNCHANGEABLE: Check = Check {
     name: "unchangeable",
     severity: Severity::Error,
     of: "the living cluster",
-    about: "The inventory says otherwise than the living cluster about the version, the networks, \
-            the DNS domain, the endpoint, the names in the API's certificate, the \
-            kubelets' settings or the pod network. slipway cannot \
-            change these yet.",
+    about: "The inventory says otherwise than the living cluster about the networks, \
+            the DNS domain, the endpoint, the pod network, or settings \
+            of the kubelets' resource managers, which need a drained node. slipway cannot change these yet.",
     todo: "write into the inventory what the cluster has",
 };
 
@@ -153,6 +150,20 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
     findings
 }
 
+/// Settings of the kubelet's CPU and memory managers, which keep a state of running pods: with other settings a
+/// kubelet does not start before that is removed, and the node is to be drained first (kubernetes.io, "Control
+/// CPU Management Policies on the Node", "Utilizing the NUMA-aware Memory Manager").
+const MANAGERS: &[&str] = &[
+    "cpuManagerPolicy",
+    "cpuManagerPolicyOptions",
+    "memoryManagerPolicy",
+    "reservedMemory",
+    "reservedSystemCPUs",
+];
+
+/// Settings that decide how much the managers share out, where one of them does.
+const SHARES: &[&str] = &["kubeReserved", "systemReserved"];
+
 /// What a living cluster cannot have changed by an apply: each difference, with both values.
 fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
     let read = |text: &Option<String>| -> serde_json::Value {
@@ -160,7 +171,6 @@ fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
     };
     let live = read(&survey.configuration);
     let mut findings: Vec<String> = [
-        ("/kubernetesVersion", "the version", format!("v{}", cluster.kubernetes)),
         ("/networking/podSubnet", "the pod CIDR", Network::list(&cluster.network.pods)),
         ("/networking/serviceSubnet", "the service CIDR", Network::list(&cluster.network.services)),
         ("/networking/dnsDomain", "the DNS domain", cluster.network.domain.clone()),
@@ -172,17 +182,32 @@ fn fixed(cluster: &Cluster, survey: &Survey) -> Vec<String> {
         (now != wanted).then(|| cannot_change(what, now, &wanted))
     })
     .collect();
-    findings.extend(other_cert_names(cluster, &live));
     let kubelet = read(&survey.kubelet);
     let fields = Fields::of(&cluster.kubernetes);
     let same = |key: &str, now: &serde_json::Value, wanted: &serde_json::Value| match fields {
         Some(fields) => kubelet::same(fields, key, now, wanted),
         None => now == wanted,
     };
-    findings.extend(cluster.kubelet.iter().filter_map(|(key, wanted)| {
-        let now = kubelet.get(key).cloned().unwrap_or_default();
+    let shares = |policy: &str, policies: &[&str]| {
+        [cluster.kubelet.get(policy), kubelet.get(policy)]
+            .into_iter()
+            .flatten()
+            .any(|now| now.as_str().is_some_and(|now| policies.contains(&now)))
+    };
+    let shared =
+        shares("cpuManagerPolicy", &["static"]) || shares("memoryManagerPolicy", &["Static"]);
+    let settings = MANAGERS.iter().chain(SHARES.iter().filter(|_| shared));
+    findings.extend(settings.filter_map(|key| {
+        // No policy is called so, too.
+        let none = |value: &&serde_json::Value| {
+            value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("none"))
+        };
+        let of = |value: Option<&serde_json::Value>| {
+            value.filter(|value| !none(value)).cloned().unwrap_or_default()
+        };
+        let (now, wanted) = (of(kubelet.get(*key)), of(cluster.kubelet.get(*key)));
         let what = format!("the kubelets' {key}");
-        (!same(key, &now, wanted))
+        (!same(key, &now, &wanted))
             .then(|| cannot_change(&what, &now.to_string(), &wanted.to_string()))
     }));
     findings.extend(other_network(cluster, survey));
@@ -194,27 +219,6 @@ fn cannot_change(what: &str, now: &str, wanted: &str) -> String {
     format!(
         "{what} of a living cluster cannot be changed yet: it is {now}, the inventory says {wanted}"
     )
-}
-
-/// Other names in the API's certificate than the inventory wants, beside those that always are in it:
-/// the certificates would have to be issued again.
-fn other_cert_names(cluster: &Cluster, live: &serde_json::Value) -> Option<String> {
-    // Another cluster's name is refused as such, and not reported here.
-    let name = live.get("clusterName").and_then(|name| name.as_str()).unwrap_or(&cluster.name);
-    let always =
-        Cluster { name: name.to_owned(), cert_sans: Vec::new(), ..cluster.clone() }.cert_names();
-    let more = |name: &&str| !always.iter().any(|one| one == name);
-    let now = live.pointer("/apiServer/certSANs").and_then(|names| names.as_array());
-    let now: BTreeSet<&str> =
-        now.into_iter().flatten().filter_map(|name| name.as_str()).filter(more).collect();
-    let wanted: BTreeSet<&str> =
-        cluster.cert_sans.iter().map(String::as_str).filter(more).collect();
-    let list = |names: &BTreeSet<&str>| match names.is_empty() {
-        true => "none".to_owned(),
-        false => names.iter().copied().collect::<Vec<_>>().join(", "),
-    };
-    let differs = now != wanted;
-    differs.then(|| cannot_change("the endpoint's certSANs", &list(&now), &list(&wanted)))
 }
 
 /// A pod network on a member that is not the one that the inventory means.
@@ -240,16 +244,20 @@ mod tests {
     use super::*;
     use crate::steps::Context;
 
-    /// kubeadm writes durations and quantities in its own way, and no value that is nothing.
+    /// What the kubelet's managers keep a state for needs a drained node; kubeadm writes quantities in its own
+    /// way, and no value that is nothing.
     #[test]
-    fn kubelet_settings_are_compared_by_what_they_mean() {
+    fn other_settings_of_a_kubelets_managers_are_refused() {
+        let managed = json!({"cpuManagerPolicy": "static", "systemReserved": {"cpu": "1000m"}});
         let cases = [
-            (json!({"imageMinimumGCAge": "120s"}), "imageMinimumGCAge: 2m0s", 0),
-            (json!({"imageMinimumGCAge": "10s"}), "imageMinimumGCAge: 10m0s", 1),
-            (json!({"systemReserved": {"cpu": "1000m"}}), "systemReserved: {cpu: '1'}", 0),
-            (json!({"evictionHard": {}, "runOnce": false}), "maxPods: 110", 0),
-            (json!({"maxPods": 200}), "maxPods: 110", 1),
-            (json!({"maxPods": 200}), "", 1),
+            (json!({"maxPods": 200, "imageMinimumGCAge": "10s"}), "imageMinimumGCAge: 10m0s", 0),
+            (json!({}), "maxPods: 110", 0),
+            (json!({"systemReserved": {"cpu": "2"}}), "systemReserved: {cpu: '1'}", 0),
+            (json!({"cpuManagerPolicy": "none"}), "memoryManagerPolicy: None", 0),
+            (managed.clone(), "{cpuManagerPolicy: static, systemReserved: {cpu: '1'}}", 0),
+            (managed.clone(), "{cpuManagerPolicy: static, systemReserved: {cpu: '2'}}", 1),
+            (managed, "systemReserved: {cpu: '1'}", 1),
+            (json!({}), "{memoryManagerPolicy: Static, reservedMemory: [{numaNode: 0}]}", 2),
         ];
         for (wanted, living, differences) in cases {
             let Context { mut cluster, mut survey, .. } = Context::sample(&[], &["cp-1"]);
@@ -263,12 +271,6 @@ mod tests {
             survey.kubelet = Some(living.to_owned());
             let found = fixed(&cluster, &survey);
             assert_eq!(found.len(), differences, "{wanted}, {living}: {found:?}");
-            cluster.cert_sans = vec!["203.0.113.7".to_owned()];
-            let more = fixed(&cluster, &survey);
-            assert_eq!(more.len(), differences + 1);
-            let expected = "the endpoint's certSANs of a living cluster cannot be changed yet: it is \
-                            none, the inventory says 203.0.113.7";
-            assert!(more.iter().any(|one| one == expected), "{more:?}");
         }
     }
 }

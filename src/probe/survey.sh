@@ -48,8 +48,8 @@ else
 fi
 if [ -f /etc/kubernetes/admin.conf ]; then
   k="$kubectl --request-timeout=5s --server=https://$(awk '/advertise-address=/ { sub(/.*=/, ""); print; exit }' /etc/kubernetes/manifests/kube-apiserver.yaml):6443"
-  nodes=$($k get nodes -o 'jsonpath={range .items[*]}{.metadata.name}{"\t"}{.metadata.uid}{"\t"}{.status.nodeInfo.kubeletVersion}{"\t"}{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.status.addresses[?(@.type=="InternalIP")].address}{"\t"}{.metadata.managedFields[?(@.manager=="slipway")].fieldsV1}{"\n"}{end}{range .items[?(@.metadata.labels.node-role\.kubernetes\.io/control-plane)]}/{"\t"}{.metadata.name}{"\n"}{end}' 2>/dev/null) && p nodes "$(printf %s "$nodes" | base64 -w0)"
-  configs=$($k -n kube-system get configmap kubeadm-config kubelet-config --ignore-not-found -o json 2>/dev/null) && p configs "$(printf %s "$configs" | base64 -w0)"
+  nodes=$($k get nodes -o 'jsonpath={range .items[*]}{.metadata.name}{"\t"}{.metadata.uid}{"\t"}{.status.nodeInfo.kubeletVersion}{"\t"}{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.status.addresses[?(@.type=="InternalIP")].address}{"\t"}{.metadata.managedFields[?(@.manager=="slipway")].fieldsV1}{"\t"}{.metadata.annotations.slipway\.dev/cordoned}{"\n"}{end}{range .items[?(@.metadata.labels.node-role\.kubernetes\.io/control-plane)]}/{"\t"}{.metadata.name}{"\n"}{end}' 2>/dev/null) && p nodes "$(printf %s "$nodes" | base64 -w0)"
+  configs=$($k -n kube-system get configmap kubeadm-config kubelet-config slipway-taints --ignore-not-found -o json 2>/dev/null) && p configs "$(printf %s "$configs" | base64 -w0)"
 fi
 if [ -e /etc/kubernetes/super-admin.conf ]; then
   # kubeadm init's last phase makes kube-proxy; one before it takes the certificate itself out of kubelet.conf.

@@ -125,8 +125,8 @@ fn summary(plan: &Plan) -> String {
         return format!("No changes: the {matches} the inventory");
     }
     let touched = plan.nodes.iter().filter(|node| !node.steps.is_empty()).count();
-    let restarts = radius::restarts(plan);
-    format!("{}, {}{restarts}", counted(touched, "node"), counted(plan.changes(), "change"))
+    let disturbed = radius::disturbed(plan);
+    format!("{}, {}{disturbed}", counted(touched, "node"), counted(plan.changes(), "change"))
 }
 
 impl View {

@@ -8,12 +8,19 @@ use super::{counted, names, short};
 use crate::engine::{Etcd, Plan};
 use crate::state::LastApply;
 
-/// The units that restart, as they end a plan's summary; empty where there are none.
-pub(super) fn restarts(plan: &Plan) -> String {
-    let restarts = plan.radius().restarts;
+/// The units that restart and the nodes that are drained, as they end a plan's summary; empty where there are none.
+pub(super) fn disturbed(plan: &Plan) -> String {
+    let radius = plan.radius();
     let on = |(unit, nodes): &(&str, Vec<&str>)| format!("{unit} on {}", names(plan, nodes));
-    let units: Vec<String> = restarts.iter().map(on).collect();
-    if units.is_empty() { String::new() } else { format!(", restarts: {}", units.join("; ")) }
+    let units: Vec<String> = radius.restarts.iter().map(on).collect();
+    let mut text = String::new();
+    if !units.is_empty() {
+        text += &format!(", restarts: {}", units.join("; "));
+    }
+    if !radius.drains.is_empty() {
+        text += &format!(", drains: {}", names(plan, &radius.drains));
+    }
+    text
 }
 
 /// How many failures etcd tolerates meanwhile, and the last apply if it is known: a line each.
@@ -40,7 +47,7 @@ fn took(last: &LastApply) -> String {
     short(Duration::from_millis(last.millis))
 }
 
-/// The blast radius for programs. Nothing drains a node yet.
+/// The blast radius for programs.
 pub(super) fn json(plan: &Plan) -> Value {
     let radius = plan.radius();
     let unit = |(unit, nodes): &(&str, Vec<&str>)| json!({"unit": unit, "nodes": nodes});
@@ -49,7 +56,7 @@ pub(super) fn json(plan: &Plan) -> Value {
     );
     json!({
         "restarts": radius.restarts.iter().map(unit).collect::<Vec<_>>(),
-        "drains": [],
+        "drains": radius.drains,
         "etcd": etcd,
     })
 }

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use serde_json::json;
 
 use super::diff::lasting;
-use super::{Change, Diff, Drift, Resource, health, sha256};
-use crate::command::{ADMIN_CONF, Cmd, Input, Output, admin, applied, kubectl};
+use super::{Change, Diff, Drift, Resource, sha256};
+use crate::command::{Cmd, Input, Output, admin, applied, kubectl};
 use crate::diagnostic::Result;
 use crate::pki::Leaf;
 use crate::probe::Probe;
@@ -70,51 +70,6 @@ impl Resource for Manifest {
     }
 }
 
-/// A node's taints of the inventory; others, which Kubernetes itself sets, stay.
-pub struct Taints {
-    /// The node.
-    pub node: String,
-    /// Key, value and effect of each.
-    pub taints: Vec<(String, String, String)>,
-}
-
-impl Resource for Taints {
-    fn id(&self) -> String {
-        format!("taints of {}", self.node)
-    }
-
-    fn probe(&self) -> Probe {
-        health::probe()
-    }
-
-    fn compare(&self, seen: &Output) -> Result<Drift> {
-        let live = health::taints(seen, &self.node);
-        let field = |taint: &serde_json::Value, name: &str| {
-            taint.get(name).and_then(|f| f.as_str()).unwrap_or_default().to_owned()
-        };
-        let there = |(key, value, effect): &&(String, String, String)| {
-            live.iter().any(|taint| {
-                field(taint, "key") == *key
-                    && field(taint, "value") == *value
-                    && field(taint, "effect") == *effect
-            })
-        };
-        let missing: Vec<&str> =
-            self.taints.iter().filter(|t| !there(t)).map(|(key, ..)| key.as_str()).collect();
-        Ok(Drift::unless(missing.is_empty(), missing.join(", ")))
-    }
-
-    fn converge(&self, _seen: &Output) -> Vec<Change> {
-        let taints =
-            self.taints.iter().map(|(key, value, effect)| format!("{key}={value}:{effect}"));
-        let cmd = Cmd::new("kubectl")
-            .args(["--kubeconfig", ADMIN_CONF, "taint", "--overwrite", "nodes"])
-            .arg(&self.node)
-            .args(taints);
-        vec![Change::new(format!("taint {}", self.node), cmd).repeatable()]
-    }
-}
-
 /// A Secret of type `kubernetes.io/tls` in `kube-system`, made once and again a month before its
 /// certificate ends.
 pub struct ServerKey {
@@ -158,22 +113,6 @@ impl Resource for ServerKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn taints_of_others_are_left_alone() {
-        let taint = |key: &str| (key.to_owned(), "v".to_owned(), "NoSchedule".to_owned());
-        let node = |name: &str, taints: serde_json::Value| json!({"kind": "Node", "metadata": {"name": name}, "spec": {"taints": taints}});
-        let theirs = json!([
-            {"key": "a", "value": "v", "effect": "NoSchedule"},
-            {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"},
-        ]);
-        let nodes = [node("w-2", json!([])), node("w-1", theirs)];
-        let seen = Output { stdout: health::lines(&nodes).into(), ..Output::default() };
-        let taints = |taints| Taints { node: "w-1".to_owned(), taints };
-        assert_eq!(taints(vec![taint("a")]).compare(&seen).unwrap(), Drift::None);
-        let drift = taints(vec![taint("a"), taint("b")]).compare(&seen).unwrap();
-        assert_eq!(drift, Drift::differs("b"));
-    }
 
     /// What a manifest's probe says, and what the commands were that it gave to kubectl, which says of the cluster's
     /// objects what is in the file `objects`.

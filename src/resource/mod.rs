@@ -13,9 +13,11 @@ use crate::probe::Probe;
 use crate::secret::Secret;
 
 mod block;
+mod certificate;
 mod corefile;
 mod diff;
 mod dns;
+mod drain;
 mod file;
 mod health;
 mod image;
@@ -26,16 +28,20 @@ mod package;
 mod registration;
 mod reset;
 mod sandbox;
+mod snapshot;
 mod stale;
 mod system;
+mod taints;
 mod token;
 mod unit;
 mod vrrp;
 mod written;
 
 pub use block::Block;
+pub use certificate::ApiServerCertificate;
 pub use corefile::Upstream;
 pub use dns::{ClusterDns, DnsSpread};
+pub use drain::{Drained, Returned};
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use health::Healthy;
 #[cfg(test)]
@@ -45,15 +51,17 @@ pub use join::{ApiServer, ControlPlaneJoin, EtcdJoin, Join, Reachable};
 pub use kubernetes::{Init, SUPER_ADMIN, ServingCertificate, Synchronised, Token, Voter};
 #[cfg(test)]
 pub(crate) use manifest::APPLY;
-pub use manifest::{Manifest, ServerKey, Taints};
+pub use manifest::{Manifest, ServerKey};
 pub use package::{Package, Packages};
 pub use registration::{AtHub, Hub, Registration};
 #[cfg(test)]
 pub(crate) use reset::GONE;
 pub use reset::{Reset, Undone};
 pub use sandbox::{CalicoConfig, Component};
+pub use snapshot::EtcdSnapshot;
 pub use stale::{NoEtcdMember, NoNode, Recreated};
 pub use system::{Hostname, Modules, NoSwap, Sysctls};
+pub use taints::Taints;
 pub use token::{NoAutoApproval, NoTokens};
 pub use unit::Unit;
 pub use vrrp::VrrpFilter;
@@ -210,6 +218,8 @@ pub enum Disruption {
     Voter,
     /// etcd loses a voting member, which was dead already.
     VoterLeaves,
+    /// The node's pods go elsewhere.
+    Drain,
 }
 
 /// The last check before a change that could undo a living member. A kubelet may register its node between
@@ -235,6 +245,9 @@ pub struct Change {
     pub repeatable: bool,
     /// Whether the command only waits and changes nothing.
     pub waits: bool,
+    /// Whether it runs on the control plane that acts for the cluster, and not on the node: no worker has the
+    /// right to do such a thing.
+    pub on_leader: bool,
     /// What must happen elsewhere first; it returns the command's input.
     pub prerequisite: Option<Arc<dyn Prerequisite>>,
 }
@@ -251,13 +264,27 @@ pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Secret<Vec<u8>>>> + Se
 impl Change {
     /// `cmd`, which does `what`.
     pub fn new(what: impl Into<String>, cmd: Cmd) -> Self {
-        Self { what: what.into(), cmd, repeatable: false, waits: false, prerequisite: None }
+        Self {
+            what: what.into(),
+            cmd,
+            repeatable: false,
+            waits: false,
+            on_leader: false,
+            prerequisite: None,
+        }
     }
 
     /// Marks the command as one that may be run again after it failed half-way.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
+        self
+    }
+
+    /// Lets the control plane that acts for the cluster run the command.
+    #[must_use]
+    pub fn on_leader(mut self) -> Self {
+        self.on_leader = true;
         self
     }
 

@@ -83,9 +83,9 @@ impl Resource for NoNode {
     }
 }
 
-/// A resource in a Node object that an earlier step of the same run deletes and a kubelet recreates, so a
-/// plan treats it as absent. Only for resources without a disruption, guard or timeout: the wrapper keeps
-/// [`Resource`]'s defaults for these.
+/// A resource that depends on what an earlier step of the same run changes, so a plan treats it as absent: one
+/// in a Node object that is deleted and that a kubelet recreates. Only for resources without a disruption, guard
+/// or timeout: the wrapper keeps [`Resource`]'s defaults for these.
 pub struct Recreated<R>(pub R);
 
 impl<R: Resource> Resource for Recreated<R> {
@@ -107,6 +107,10 @@ impl<R: Resource> Resource for Recreated<R> {
 
     fn self_verifying(&self) -> bool {
         self.0.self_verifying()
+    }
+
+    fn best_effort(&self, seen: &Output) -> bool {
+        self.0.best_effort(seen)
     }
 
     fn recreated_earlier(&self) -> bool {

@@ -1,19 +1,22 @@
 //! Recognises the real commands and gives their effects, in order. A command is recognised by the shell
 //! text that its resource gives, so nothing is written down twice.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
 use super::effects::Effect;
 use super::unmodelled;
+use crate::cluster::Drain;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
-    APPLY, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread, DryRun, File, Hostname,
-    Images, KubeletFiles, Manifest, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens,
-    Packages, Registration, Reset, Resource, StaticPod, Synchronised, Token, Undone, Unit,
-    Upstream, VrrpFilter, sha256,
+    APPLY, ApiServerCertificate, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread,
+    Drained, DryRun, EtcdSnapshot, File, Hostname, Images, KubeletFiles, Manifest, NoAutoApproval,
+    NoEtcdMember, NoNode, NoSwap, NoTokens, Packages, Registration, Reset, Resource, Returned,
+    StaticPod, Synchronised, Token, Undone, Unit, Upstream, VrrpFilter, sha256,
 };
 use crate::secret::Secret;
 
@@ -48,6 +51,10 @@ enum Text {
     Hold,
     Release,
     Credential,
+    Certificate,
+    Drain,
+    Return,
+    Snapshot,
 }
 
 /// Each shell text, as the resource that uses it gives it.
@@ -63,6 +70,11 @@ fn texts() -> &'static [(String, Text)] {
         let node = NoNode { node: String::new(), uid: String::new() };
         let dry_run = DryRun { configuration: String::new(), objects: false };
         let pod = StaticPod { name: "etcd", node: String::new(), dry_run: dry_run.clone() };
+        let certificate = ApiServerCertificate {
+            names: BTreeSet::new(),
+            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 6443),
+            configuration: String::new(),
+        };
         let [component, _] = Component::ALL;
         let known: Vec<(Box<dyn Resource>, &[Text])> = vec![
             (Box::new(File::text("", "")), &[Text::Write]),
@@ -90,10 +102,14 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(member), &[Text::RemoveMember]),
             (Box::new(node), &[Text::DeleteNode]),
             (Box::new(pod), &[Text::Pod]),
+            (Box::new(certificate), &[Text::Certificate]),
             (Box::new(KubeletFiles { dry_run }), &[Text::Kubelet]),
             (Box::new(component), &[Text::EndPods]),
             (Box::new(CalicoConfig), &[Text::EndPods]),
             (Box::new(DnsSpread { nodes: Vec::new() }), &[Text::MoveDns]),
+            (Box::new(Drained { node: String::new(), drain: Drain::default() }), &[Text::Drain]),
+            (Box::new(Returned { node: String::new(), version: String::new() }), &[Text::Return]),
+            (Box::new(EtcdSnapshot { before: String::new() }), &[Text::Snapshot]),
         ];
         let guard = Reset { node: String::new(), what: Undone::Init }.guard().unwrap();
         let text = |cmd: &Cmd| cmd.words()[2].clone();
@@ -234,8 +250,15 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Effect> {
             effects.push(Effect::Start("kubelet.service".to_owned()));
             effects
         }
+        Text::Certificate => vec![Effect::Certificate(documents(&text_input()).pop().unwrap())],
         Text::EndPods => vec![Effect::EndPods(word(1))],
         Text::MoveDns => vec![Effect::MoveDns],
+        Text::Drain => vec![Effect::Drain(word(0))],
+        Text::Return => vec![Effect::Return(word(0), word(1))],
+        Text::Snapshot => {
+            let bytes = b"all that etcd holds".to_vec();
+            vec![Effect::Write { path: word(0), mode: 0o600, bytes }]
+        }
         Text::Hold => vec![Effect::Stop("kubelet.service".to_owned())],
         Text::Credential => vec![Effect::Credential(text_input().parse().unwrap())],
         Text::Release => vec![Effect::Start("kubelet.service".to_owned())],

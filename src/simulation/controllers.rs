@@ -34,7 +34,7 @@ const RULES: &[(&str, Rule)] = &[
                 && !machine.pods.contains(pod)
                 && !machine.broken.contains(pod)
                 && machine.has(&pod.manifest())
-                && machine.has_image(pod.name())
+                && machine.has_image_of(*pod)
         };
         let wanted = Pod::ALL.into_iter().find(starts).filter(|_| machine.kubelet_works());
         wanted.is_some_and(|pod| world.machine_mut(name).pods.insert(pod))
@@ -78,7 +78,7 @@ fn etcd(world: &mut World, name: &str) -> bool {
     let machine = world.machine(name);
     let wanted = machine.kubelet_works()
         && machine.has(ETCD_MANIFEST)
-        && machine.has_image("etcd")
+        && machine.has_image_of(Pod::Etcd)
         && !machine.pods.contains(&Pod::Etcd);
     if !wanted {
         return false;
@@ -141,14 +141,16 @@ fn register(world: &mut World, name: &str) -> bool {
     let Some(store) = world.of_kubelet(machine).filter(|_| may) else { return false };
     let taints = registers_with(&machine.text(FLAGS));
     let (node, address) = (machine.node.clone(), machine.node_ip);
+    let version = machine.kubelet.clone();
     let uid = world.number();
     world.machine_mut(name).registered = true;
-    world.stores[store].objects.nodes.entry(node).or_insert_with(|| NodeObject {
+    let object = world.stores[store].objects.nodes.entry(node).or_insert_with(|| NodeObject {
         uid,
         address: address.to_string(),
         taints: taints.into_iter().collect(),
         ..NodeObject::default()
     });
+    object.version = version;
     true
 }
 

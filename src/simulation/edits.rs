@@ -10,8 +10,9 @@ use super::rng::Rng;
 use super::run::{Moment, Simulation};
 use super::stage::{Shape, stage};
 use super::world::World;
-use crate::cluster::{Cluster, Endpoint, Node, Role};
+use crate::cluster::{Cluster, Endpoint, Node, Role, Taint};
 use crate::diagnostic::Kind;
+use crate::kubernetes::arguments::Component;
 use crate::pki::Pki;
 
 /// How many clusters have their inventories edited.
@@ -105,6 +106,41 @@ const EDITS: &[(&str, Make)] = &[
     }),
     ("changes the version", |cluster, _, _, _| {
         cluster.kubernetes.minor -= 1;
+        Some(())
+    }),
+    ("changes the kubelets' settings", |cluster, _, _, _| {
+        cluster.kubelet.insert("maxPods".to_owned(), 200.into());
+        Some(())
+    }),
+    ("changes a kubelet's manager", |cluster, _, _, _| {
+        cluster.kubelet.insert("cpuManagerPolicy".to_owned(), "static".into());
+        Some(())
+    }),
+    ("changes arguments of control planes", |cluster, _, _, _| {
+        let argument = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        let arguments = &mut cluster.control_plane.arguments;
+        arguments.insert(Component::ApiServer, argument("profiling", "false"));
+        arguments.insert(Component::Etcd, argument("quota-backend-bytes", "4294967296"));
+        Some(())
+    }),
+    ("changes kube-proxy's mode", |cluster, _, _, _| {
+        "iptables".clone_into(&mut cluster.proxy_mode);
+        Some(())
+    }),
+    ("taints otherwise", |cluster, _, one, _| {
+        let taint = |key: &str| Taint {
+            key: key.to_owned(),
+            value: String::new(),
+            effect: "PreferNoSchedule".to_owned(),
+        };
+        cluster.nodes[one].taints = match cluster.nodes[one].taints {
+            Some(_) => None,
+            None => Some(vec![taint("example.com/a"), taint("example.com/b")]),
+        };
+        Some(())
+    }),
+    ("names the API otherwise", |cluster, _, _, _| {
+        cluster.cert_sans = vec!["203.0.113.7".to_owned(), "k8s.example.com".to_owned()];
         Some(())
     }),
     ("copies from another", |cluster, _, _, _| {

@@ -41,10 +41,16 @@ pub(super) enum Effect {
     /// A change of CoreDNS' Corefile: from what, to what.
     Corefile(String, String),
     Taint(String, Vec<String>),
+    /// kubeadm issues the API server's certificate for that ClusterConfiguration.
+    Certificate(Value),
     /// Pods whose label has that value are made anew.
     EndPods(String),
     /// A pod of CoreDNS is made on another node.
     MoveDns,
+    /// The node's pods are evicted, and no others come.
+    Drain(String),
+    /// The node takes pods again, once its kubelet has that version.
+    Return(String, String),
     /// Nothing that matters here.
     Nothing,
     RemoveMember(String),
@@ -81,11 +87,14 @@ impl World {
             Effect::Apply(object) => return self.apply(name, object),
             Effect::Corefile(from, to) => return self.corefile(name, &from, to),
             Effect::Taint(node, taints) => return self.taint(name, &node, &taints),
+            Effect::Certificate(cluster) => self.issue(name, &cluster),
             Effect::EndPods(value) => self.end_pods(name, &value),
             Effect::MoveDns => match self.admin(self.machine(name)) {
                 Some(store) => self.stores[store].objects.spread = true,
                 None => return Err(refused()),
             },
+            Effect::Drain(node) => return self.drain(name, &node),
+            Effect::Return(node, version) => return self.return_node(name, &node, &version),
             Effect::RemoveMember(id) => return self.remove_member(name, &id),
             Effect::DeleteNode(node, options) => return self.delete_node(name, &node, &options),
             Effect::RemoveTokens => {
@@ -148,6 +157,34 @@ impl World {
         Ok(())
     }
 
+    fn drain(&mut self, at: &str, node: &str) -> Result<(), String> {
+        let Some(store) = self.admin(self.machine(at)) else { return Err(refused()) };
+        let objects = &mut self.stores[store].objects;
+        let Some(object) = objects.nodes.get_mut(node) else {
+            return Err(format!("nodes {node:?} not found"));
+        };
+        object.by_us |= !object.cordoned;
+        object.cordoned = true;
+        object.drained += 1;
+        Ok(())
+    }
+
+    /// A node that a person cordoned stays so.
+    fn return_node(&mut self, at: &str, node: &str, version: &str) -> Result<(), String> {
+        let Some(store) = self.admin(self.machine(at)) else { return Err(refused()) };
+        let objects = &mut self.stores[store].objects;
+        let Some(object) = objects.nodes.get_mut(node) else {
+            return Err(format!("nodes {node:?} not found"));
+        };
+        if format!("v{}", object.version) != version || !object.ready {
+            return Err(format!("{node} is not Ready with {version}: {object:?}"));
+        }
+        if std::mem::take(&mut object.by_us) {
+            object.cordoned = false;
+        }
+        Ok(())
+    }
+
     /// The kubelet makes these pods anew.
     fn end_pods(&mut self, name: &str, value: &str) {
         if value == "calico-node" {
@@ -185,6 +222,12 @@ impl World {
         };
         for taint in taints {
             let (pair, effect) = taint.rsplit_once(':').unwrap();
+            if let Some(effect) = effect.strip_suffix('-') {
+                let before = node.taints.len();
+                node.taints.retain(|(key, _, e)| key != pair || e != effect);
+                assert_ne!(node.taints.len(), before, "kubectl does not find {taint}");
+                continue;
+            }
             let (key, value) = pair.split_once('=').unwrap();
             node.taints.retain(|(k, _, e)| k != key || e != effect);
             node.taints.insert((key.to_owned(), value.to_owned(), effect.to_owned()));

@@ -239,9 +239,9 @@ impl World {
                 if let Some(file) = pki::FILES.iter().find(lacking) {
                     self.faults.push(format!("kubeadm makes its own {file} on {name}"));
                 }
-                let machine = self.machine_mut(name);
-                machine.write(&key("apiserver.crt"), 0o644, b"a certificate");
-                machine.write(&key("etcd/healthcheck-client.crt"), 0o644, b"a certificate");
+                let Some(cluster) = self.configuration(process) else { return Ok(false) };
+                self.issue(name, &cluster);
+                self.write(name, &key("etcd/healthcheck-client.crt"), "a certificate");
             }
             "kubeconfig/admin" => self.write(name, "/etc/kubernetes/admin.conf", "administrator"),
             "kubeconfig/super-admin" => {

@@ -63,6 +63,8 @@ pub(super) struct Machine {
     pub(super) broken: BTreeSet<Pod>,
     /// The kubelet that runs now has made sure of its Node object.
     pub(super) registered: bool,
+    /// The version of the kubelet that was last started.
+    pub(super) kubelet: String,
     /// The digest of the packet filter for VRRP that was loaded.
     pub(super) vrrp: Option<String>,
     /// The unit in which kubeadm works.
@@ -119,6 +121,7 @@ impl Machine {
             pods: BTreeSet::new(),
             broken: BTreeSet::new(),
             registered: false,
+            kubelet: String::new(),
             vrrp: None,
             kubeadm: None,
         };
@@ -212,7 +215,11 @@ impl Machine {
             self.vrrp = Some(sha256(format!("{rules}{unit}").as_bytes()));
         }
         self.units.entry(unit.to_owned()).or_default().active = true;
-        self.registered &= unit != "kubelet.service";
+        if unit == "kubelet.service" {
+            self.registered = false;
+            let program = self.text("/usr/local/bin/kubelet");
+            super::stage::version_of(&program).clone_into(&mut self.kubelet);
+        }
         Ok(())
     }
 
@@ -229,7 +236,18 @@ impl Machine {
     }
 
     pub(super) fn has_image(&self, name: &str) -> bool {
-        self.images.contains_key(&super::stage::reference(name))
+        super::stage::references(name).any(|reference| self.images.contains_key(&reference))
+    }
+
+    /// Whether the image of that static pod's manifest is there.
+    pub(super) fn has_image_of(&self, pod: Pod) -> bool {
+        self.image_of(pod).is_some_and(|image| self.images.contains_key(&image))
+    }
+
+    /// The image that a static pod's manifest names.
+    pub(super) fn image_of(&self, pod: Pod) -> Option<String> {
+        let manifest: serde_json::Value = serde_yaml::from_str(&self.text(&pod.manifest())).ok()?;
+        Some(manifest.pointer("/spec/containers/0/image")?.as_str()?.to_owned())
     }
 
     /// Off and on again.
@@ -311,7 +329,7 @@ impl Machine {
         add("images", format!("{:?}", self.images));
         add("pods", format!("{:?}", self.pods));
         add("VRRP", format!("{:?}", self.vrrp));
-        add("kubelet", format!("registered {}", self.registered));
+        add("kubelet", format!("{} registered {}", self.kubelet, self.registered));
         add("kubeadm", format!("{:?}", self.kubeadm.is_some()));
         lines
     }

@@ -35,6 +35,7 @@ mod run;
 mod stage;
 mod states;
 mod survey;
+mod upgrades;
 mod world;
 mod written;
 

@@ -165,7 +165,8 @@ impl Simulation {
         let kept = kept.or(new.then_some(&stage().pki)).cloned();
         let given = Given { inventory, kept, program: stage().program.clone() };
         let events: Arc<dyn Sink> = Arc::new(Told::default());
-        let (bundle, network) = (Arc::clone(&stage().bundle), Simulated(Arc::clone(self)));
+        let bundle = Bundle::sample_of(&given.inventory.cluster.kubernetes.to_string());
+        let network = Simulated(Arc::clone(self));
         Session::begin(given, bundle, Purpose::APPLY, network, &events).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::hub::Known;
 use super::world::World;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, LATEST, VERSIONS};
 use crate::inventory::{self, Inventory};
 use crate::pki::Pki;
 use crate::steps::Program;
@@ -18,9 +18,21 @@ pub(super) struct Stage {
     _folder: tempfile::TempDir,
 }
 
-/// How manifests call the image of that short name.
+/// How manifests call the image of that short name, in the newest version.
 pub(super) fn reference(name: &str) -> String {
     stage().bundle.image(name).unwrap().reference.clone()
+}
+
+/// How they call it in every version.
+pub(super) fn references(name: &str) -> impl Iterator<Item = String> {
+    let image =
+        move |version: &&str| Bundle::sample_of(version).image(name).unwrap().reference.clone();
+    VERSIONS.iter().map(image)
+}
+
+/// The version that a program is of: what it says, or the newest.
+pub(super) fn version_of(program: &str) -> &str {
+    program.split_once(' ').map_or(LATEST, |(_, version)| version)
 }
 
 /// The one stage of all tests.

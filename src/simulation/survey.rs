@@ -13,7 +13,6 @@ use super::machine::{API_MANIFEST, CREDENTIALS, ETCD_DATA, ETCD_MANIFEST, KUBELE
 use super::pod::Pod;
 use super::world::{NodeObject, World};
 use super::{MARK, unmodelled};
-use crate::bundle::LATEST;
 use crate::cluster::{ALIVE_PORT, API_PORT, Endpoint};
 use crate::template;
 
@@ -119,14 +118,15 @@ impl World {
         let objects = store.map(|store| &self.stores[store].objects);
         if let Some(objects) = objects {
             let node = |(name, node): (&String, &NodeObject)| {
+                let held = if node.by_us { "drain" } else { "" };
                 let ready = if node.ready { "True" } else { "Unknown" };
                 let labels =
                     node.own.as_ref().and_then(|own| own["metadata"]["labels"].as_object());
                 let fields = labels.filter(|labels| !labels.is_empty());
                 let fields = fields.map_or("", |_| r#"{"f:labels":{"f:a":{}}}"#);
                 format!(
-                    "{name}\tuid-{}\tv{LATEST}\t{ready}\t{}\t{fields}\n",
-                    node.uid, node.address
+                    "{name}\tuid-{}\tv{}\t{ready}\t{}\t{fields}\t{held}\n",
+                    node.uid, node.version, node.address
                 )
             };
             let mut nodes: String = objects.nodes.iter().map(node).collect();
@@ -138,7 +138,8 @@ impl World {
                 let text = objects.configs.get(name)?;
                 Some(json!({"metadata": {"name": name}, "data": {key: text}}))
             };
-            let configs: Vec<Value> = names.into_iter().filter_map(config).collect();
+            let taints = objects.applied.get("ConfigMap/kube-system/slipway-taints").cloned();
+            let configs: Vec<Value> = names.into_iter().filter_map(config).chain(taints).collect();
             facts.base64("configs", json!({"items": configs}).to_string().as_bytes());
         }
         if machine.has("/etc/kubernetes/super-admin.conf") {

@@ -93,6 +93,13 @@ pub(super) struct NodeObject {
     pub(super) address: String,
     /// The condition; it outlives its kubelet for a while.
     pub(super) ready: bool,
+    /// The version that its kubelet told.
+    pub(super) version: String,
+    /// Whether no pods come; and whether that is slipway's doing.
+    pub(super) cordoned: bool,
+    pub(super) by_us: bool,
+    /// How often its pods were evicted.
+    pub(super) drained: usize,
 }
 
 impl World {
@@ -306,8 +313,10 @@ impl World {
         names.sort_unstable();
         lines.insert("etcd's members".to_owned(), names.join(" "));
         for (name, node) in &store.objects.nodes {
-            let NodeObject { uid: _, labels, own, taints, address, ready } = node;
-            let about = format!("{labels:?} {own:?} {taints:?} {address} ready {ready}");
+            let NodeObject { labels, own, taints, address, ready, version, cordoned, .. } = node;
+            let about = format!(
+                "{labels:?} {own:?} {taints:?} {address} ready {ready} {version} cordoned {cordoned}"
+            );
             lines.insert(format!("Node {name}"), about);
         }
         let applied = store.objects.applied.iter().map(|(k, v)| (k.clone(), v.to_string()));

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::commands::documents;
 use super::effects::name_of;
+use super::kubeadm::key;
 use super::machine::{KUBELET_CONFIG, Machine};
 use super::world::World;
 use crate::pki::identity_of;
@@ -50,6 +51,16 @@ pub(super) fn manifest(name: &str, machine: &Machine, cluster: &Value, joins: bo
         format!("--address={}", machine.node_ip),
         format!("--cluster={}", cluster["clusterName"].as_str().unwrap()),
     ];
+    let extra = match name {
+        "etcd" => "/etcd/local/extraArgs",
+        "kube-apiserver" => "/apiServer/extraArgs",
+        "kube-controller-manager" => "/controllerManager/extraArgs",
+        _ => "/scheduler/extraArgs",
+    };
+    let extra = cluster.pointer(extra).and_then(Value::as_array).into_iter().flatten();
+    command.extend(extra.map(|argument| {
+        format!("--{}={}", argument["name"].as_str().unwrap(), argument["value"].as_str().unwrap())
+    }));
     match name {
         "etcd" if joins => command.push("--initial-cluster-state=existing".to_owned()),
         "kube-apiserver" if machine.has(PATCH) => {
@@ -59,10 +70,40 @@ pub(super) fn manifest(name: &str, machine: &Machine, cluster: &Value, joins: bo
         _ => {}
     }
     command[1..].sort();
+    let tag = match name {
+        "etcd" => cluster["etcd"]["local"]["imageTag"].as_str().unwrap(),
+        _ => cluster["kubernetesVersion"].as_str().unwrap(),
+    };
+    let container = json!({"command": command, "image": format!("registry.k8s.io/{name}:{tag}")});
     let pod = json!({
-        "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [{"command": command}]},
+        "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container]},
     });
     pod.to_string()
+}
+
+impl World {
+    /// The API server's certificate, as openssl tells whom it names.
+    pub(super) fn issue(&mut self, name: &str, cluster: &Value) {
+        let machine = self.machine_mut(name);
+        let text = |pointer: &str| cluster.pointer(pointer).and_then(Value::as_str).unwrap();
+        let services: ipnet::Ipv4Net = text("/networking/serviceSubnet").parse().unwrap();
+        let mut names: Vec<String> = ["", ".default", ".default.svc"]
+            .iter()
+            .map(|rest| format!("kubernetes{rest}"))
+            .collect();
+        names.push(format!("kubernetes.default.svc.{}", text("/networking/dnsDomain")));
+        names.push(text("/controlPlaneEndpoint").rsplit_once(':').unwrap().0.to_owned());
+        names.extend([machine.node.clone(), machine.node_ip.to_string()]);
+        names.push(services.hosts().next().unwrap().to_string());
+        let more = cluster["apiServer"]["certSANs"].as_array().unwrap().iter();
+        names.extend(more.map(|name| name.as_str().unwrap().to_owned()));
+        let said = |name: &String| match name.parse::<std::net::IpAddr>() {
+            Ok(address) => format!("IP Address:{address}"),
+            Err(_) => format!("DNS:{name}"),
+        };
+        let names: Vec<String> = names.iter().map(said).collect();
+        machine.write(&key("apiserver.crt"), 0o644, names.join(", ").as_bytes());
+    }
 }
 
 /// The kubelet's configuration, with kubeadm's defaults.

@@ -11,7 +11,7 @@ use crate::resource::{Manifest, Resource, ServerKey, Upstream, boxed};
 pub const STEP: Step = Step {
     name: "addons",
     title: "Calico, metrics-server, hub",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired,
 };

@@ -12,7 +12,7 @@ use crate::template;
 pub const APPROVER: Step = Step {
     name: "approver",
     title: "approval of kubelets' certificates",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired: approver,
 };
@@ -21,7 +21,7 @@ pub const APPROVER: Step = Step {
 pub const STEP: Step = Step {
     name: "certificates",
     title: "kubelets' serving certificates",
-    after: Some(Gate::Leader("control-plane/init")),
+    after: &[Gate::Leader("control-plane/init")],
     pace: Pace::Together,
     desired: |_, _| Ok(vec![boxed(ServingCertificate)]),
 };

@@ -12,7 +12,7 @@ use crate::template;
 pub const STEP: Step = Step {
     name: "containerd",
     title: "container runtime and first images",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired,
 };

@@ -15,7 +15,7 @@ use crate::template;
 pub const STEP: Step = Step {
     name: "endpoint",
     title: "the API's virtual IP",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired,
 };

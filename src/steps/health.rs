@@ -8,12 +8,13 @@ use super::{Context, Gate, Pace, Step};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Healthy, Manifest, Recreated, Resource, Taints, boxed};
+use crate::survey::TAINTS;
 
 /// Last, after every other node has come to its end.
 pub const STEP: Step = Step {
     name: "health",
     title: "labels, taints, cluster health",
-    after: Some(Gate::Others("certificates")),
+    after: &[Gate::Others("certificates")],
     pace: Pace::Together,
     desired,
 };
@@ -34,12 +35,17 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         wanted.push(in_node_object(labels, labelled.into_iter().any(is_recreated)));
     }
     for node in context.present() {
-        let taints = taints(context, node);
-        if !taints.is_empty() {
-            let taints = Taints { node: node.name.clone(), taints };
+        // A control plane that joins in this run gets kubeadm's taint by that.
+        let joins = node.taints.is_none() && !context.survey.is_member(&node.name);
+        let taints = if joins { Vec::new() } else { meant(node) };
+        let dropped = dropped(context, node);
+        if !taints.is_empty() || !dropped.is_empty() {
+            let taints = Taints { node: node.name.clone(), taints, dropped };
             wanted.push(in_node_object(taints, is_recreated(node)));
         }
     }
+    // After them: what is written down is what nodes have, or had.
+    wanted.push(boxed(Manifest { name: "taints that nodes were given", text: given(context) }));
     let of_control_plane = |node: &&Node| node.role == Role::ControlPlane;
     let control_planes = context.present().filter(of_control_plane);
     wanted.push(boxed(Healthy {
@@ -56,18 +62,40 @@ fn in_node_object(resource: impl Resource + 'static, is_recreated: bool) -> Box<
     if is_recreated { boxed(Recreated(resource)) } else { boxed(resource) }
 }
 
-/// Key, value and effect of each: the inventory's, or a member's that kubeadm gives to its role.
-fn taints(context: &Context, node: &Node) -> Vec<(String, String, String)> {
-    let kubeadms = node.role == Role::ControlPlane && context.survey.is_member(&node.name);
-    match &node.taints {
-        Some(taints) => {
+/// The node's taints: the inventory's, or kubeadm's for its role.
+fn meant(node: &Node) -> Vec<(String, String, String)> {
+    match (&node.taints, node.role) {
+        (Some(taints), _) => {
             taints.iter().map(|t| (t.key.clone(), t.value.clone(), t.effect.clone())).collect()
         }
-        None if kubeadms => {
+        (None, Role::ControlPlane) => {
             vec![(CONTROL_PLANE.to_owned(), String::new(), "NoSchedule".to_owned())]
         }
-        None => Vec::new(),
+        (None, Role::Worker) => Vec::new(),
     }
+}
+
+/// The taints that slipway gave to the node before, and would not any more: `KEY:EFFECT`.
+pub(super) fn dropped(context: &Context, node: &Node) -> Vec<String> {
+    let names: Vec<String> = meant(node).iter().map(Taints::name).collect();
+    let before = context.survey.taints.get(&node.name).into_iter();
+    let before = before.flat_map(|before| before.split_whitespace());
+    before.filter(|name| !names.iter().any(|meant| meant == name)).map(str::to_owned).collect()
+}
+
+/// Which taints nodes have from slipway; of those that did not answer as it was.
+fn given(context: &Context) -> String {
+    let names = |node: &Node| meant(node).iter().map(Taints::name).collect::<Vec<_>>().join(" ");
+    let mut given = context.survey.taints.clone();
+    given.extend(context.present().map(|node| (node.name.clone(), names(node))));
+    given.retain(|_, names| !names.is_empty());
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": TAINTS, "namespace": "kube-system"},
+        "data": given,
+    });
+    object.to_string()
 }
 
 /// kubeadm's taint of control planes (its phase `mark-control-plane`).

@@ -8,7 +8,7 @@ use crate::resource::{Resource, boxed};
 /// After `control-plane/init`, which needs none of these: the first control plane is up while the
 /// others still import.
 pub const STEP: Step =
-    Step { name: "images", title: "images for pods", after: None, pace: Pace::Together, desired };
+    Step { name: "images", title: "images for pods", after: &[], pace: Pace::Together, desired };
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let addons = &context.cluster.addons;

@@ -12,7 +12,7 @@ use crate::resource::{
 pub const STEP: Step = Step {
     name: "control-plane/init",
     title: "initialise the cluster, or open it for joins",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired,
 };
@@ -24,12 +24,8 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let mut wanted = super::all(kubeadm::patches(&context.cluster, node)).collect::<Vec<_>>();
     if context.is_new() {
         wanted.push(boxed(Init { config: kubeadm::init(context, node)? }));
-    } else if context.survey.is_member(&node.name) {
-        wanted.push(boxed(Objects {
-            dry_run: kubeadm::dry_run(context, node)?,
-            server: format!("https://{}", context.cluster.endpoint.authority()),
-            ca: context.pki.ca_pem().to_vec(),
-        }));
+    } else if context.survey.is_member(&node.name) && !context.upgrades() {
+        wanted.push(boxed(objects(context, node)?));
     }
     // Between the two: kubeadm makes it, and no token shall be worth a node's name by itself.
     wanted.push(boxed(NoAutoApproval));
@@ -51,4 +47,13 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     // `Init` removes it; for a node that lost power before that.
     wanted.push(boxed(SUPER_ADMIN));
     Ok(wanted)
+}
+
+/// What kubeadm keeps in a living cluster.
+pub(super) fn objects(context: &Context, node: &Node) -> Result<Objects> {
+    Ok(Objects {
+        dry_run: kubeadm::dry_run(context, node)?,
+        server: format!("https://{}", context.cluster.endpoint.authority()),
+        ca: context.pki.ca_pem().to_vec(),
+    })
 }

@@ -12,7 +12,7 @@ use crate::resource::{
 pub const ETCD: Step = Step {
     name: "control-plane/etcd",
     title: "join etcd, one control plane after the other",
-    after: Some(Gate::Leader("control-plane/init")),
+    after: &[Gate::Leader("control-plane/init")],
     pace: Pace::AtMost(1),
     desired: etcd,
 };
@@ -22,7 +22,7 @@ pub const ETCD: Step = Step {
 pub const CONTROL_PLANES: Step = Step {
     name: "control-plane/join",
     title: "finish joining the other control planes",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired: control_planes,
 };
@@ -31,7 +31,7 @@ pub const CONTROL_PLANES: Step = Step {
 pub const WORKERS: Step = Step {
     name: "workers",
     title: "join the workers",
-    after: Some(Gate::Leader("control-plane/init")),
+    after: &[Gate::Leader("control-plane/init")],
     pace: Pace::Together,
     desired: workers,
 };

@@ -2,17 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::{Context, Token};
+use super::programs::CA;
+use super::{Context, Token, programs};
 use crate::approver::client::JOINS_OF;
 use crate::cluster::{API_PORT, Cluster, Endpoint, Network, Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{DryRun, File};
+use crate::kubernetes::arguments::Component;
+use crate::resource::{ApiServerCertificate, DryRun, File};
 use crate::secret::Secret;
 
 const API_VERSION: &str = "kubeadm.k8s.io/v1beta4";
 /// Where a node's own patches of static pods lie; also for later upgrades.
 const PATCHES: &str = "/etc/slipway/patches";
-const CA: &str = "/etc/kubernetes/pki/ca.crt";
 const RUNTIME: &str = "unix:///run/containerd/containerd.sock";
 
 /// What `kubeadm init` reads on the first control plane.
@@ -29,7 +30,7 @@ pub(super) fn init(context: &Context, node: &Node) -> Result<Secret<Vec<u8>>> {
         "skipPhases": ["show-join-command"],
     });
     point_to_patches(&mut init, context, node);
-    Ok(documents(&[init, cluster(context)?, kubelet(context), kube_proxy()]))
+    Ok(documents(&[init, cluster(context)?, kubelet(context), kube_proxy(&context.cluster)]))
 }
 
 /// What a member asks kubeadm to learn what it would write: `init` as a dry run of those phases that
@@ -59,8 +60,22 @@ pub(super) fn dry_run(context: &Context, node: &Node) -> Result<DryRun> {
         insert(&mut cluster, "certificatesDir", json!("/run/slipway/no-certificates"));
         insert_below(&mut kubelet, &["authentication", "x509"], "clientCAFile", json!(CA));
     }
-    let documents = [init, cluster, kubelet, kube_proxy()].map(|document| document.to_string());
+    let documents =
+        [init, cluster, kubelet, kube_proxy(&context.cluster)].map(|document| document.to_string());
     Ok(DryRun { configuration: documents.join("\n---\n"), objects })
+}
+
+/// What `kubeadm init phase certs apiserver` reads: whom the API server's certificate names.
+pub(super) fn certificate(context: &Context, node: &Node) -> Result<String> {
+    let init = json!({
+        "apiVersion": API_VERSION,
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": local(node),
+        "nodeRegistration": {"name": node.name, "criSocket": RUNTIME},
+    });
+    let mut cluster = cluster(context)?;
+    insert(&mut cluster, "certificatesDir", json!(ApiServerCertificate::WORK));
+    Ok([init, cluster].map(|document| document.to_string()).join("\n---\n"))
 }
 
 /// What a phase of `kubeadm init` writes.
@@ -250,6 +265,10 @@ fn cluster(context: &Context) -> Result<Value> {
         let reference = &context.bundle.image(image)?.reference;
         Ok(reference.rsplit(':').next().unwrap_or_default().to_owned())
     };
+    let mut api_server = programs::settings(cluster, Component::ApiServer);
+    insert(&mut api_server, "certSANs", json!(cluster.cert_names()));
+    let mut etcd = programs::settings(cluster, Component::Etcd);
+    insert(&mut etcd, "imageTag", json!(tag("etcd")?));
     Ok(json!({
         "apiVersion": API_VERSION,
         "kind": "ClusterConfiguration",
@@ -257,21 +276,16 @@ fn cluster(context: &Context) -> Result<Value> {
         "kubernetesVersion": format!("v{}", cluster.kubernetes),
         "controlPlaneEndpoint": cluster.endpoint.authority(),
         "encryptionAlgorithm": "ECDSA-P256",
-        "etcd": {"local": {"imageTag": tag("etcd")?}},
+        "etcd": {"local": etcd},
         "dns": {"imageTag": tag("coredns")?},
         "networking": {
             "podSubnet": Network::list(&cluster.network.pods),
             "serviceSubnet": Network::list(&cluster.network.services),
             "dnsDomain": cluster.network.domain,
         },
-        "apiServer": {
-            "certSANs": cluster.cert_names(),
-            "extraArgs": [
-                // Kubelets are verified, not just encrypted to.
-                {"name": "kubelet-certificate-authority", "value": CA},
-                {"name": "kubelet-preferred-address-types", "value": "InternalIP"},
-            ],
-        },
+        "apiServer": api_server,
+        "controllerManager": programs::settings(cluster, Component::ControllerManager),
+        "scheduler": programs::settings(cluster, Component::Scheduler),
     }))
 }
 
@@ -292,11 +306,11 @@ fn kubelet(context: &Context) -> Value {
     config
 }
 
-fn kube_proxy() -> Value {
+fn kube_proxy(cluster: &Cluster) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "mode": "nftables",
+        "mode": cluster.proxy_mode,
         // The kernel's own limit stays: not every node lets kube-proxy set it.
         "conntrack": {"maxPerCore": 0, "min": 0},
     })

@@ -10,13 +10,14 @@ use crate::resource::{KubeletFiles, Resource, boxed};
 pub const STEP: Step = Step {
     name: "kubelet",
     title: "kubelet, as kubeadm configures it",
-    after: None,
+    after: &[],
     pace: Pace::Rolling(1),
     desired,
 };
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    if !context.survey.is_member(&node.name) {
+    // That of another version goes with its own configuration.
+    if !context.survey.is_member(&node.name) || context.is_behind(node) {
         return Ok(Vec::new());
     }
     Ok(vec![boxed(KubeletFiles { dry_run: kubeadm::dry_run(context, node)? })])

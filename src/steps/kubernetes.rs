@@ -12,19 +12,13 @@ use crate::template;
 pub const STEP: Step = Step {
     name: "kubernetes",
     title: "kubelet, kubeadm, kubectl",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired,
 };
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    let program = |name| artifacts::program(&context.bundle, name, "/usr/local/bin");
-    let text = template::KUBELET_UNIT.render(&json!({}))?;
-    let kubelet = vec![File::text(template::KUBELET_UNIT.target(), text), program("kubelet")?];
-    // kubeadm starts a new node's. A member's runs: a reset that was cut short may have ended it.
-    let member = context.survey.is_member(&node.name);
-    let unit = if member { Unit::running } else { Unit::enabled };
-    let unit = unit("kubelet.service", &kubelet);
+    let program = |name| artifacts::program(&context.bundle, name, PLACE);
     let mut programs = vec![program("kubeadm")?];
     if node.role == Role::ControlPlane {
         for name in ["kubectl", "etcdctl", "etcdutl"] {
@@ -33,5 +27,20 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     }
     // A worker's kubelet complains every second while its folder for static pods is missing.
     let manifests = boxed(Directory("/etc/kubernetes/manifests"));
-    Ok(super::all(kubelet).chain(super::all(programs)).chain([manifests, boxed(unit)]).collect())
+    // A member's kubelet of another version has its own step.
+    let kubelet = if context.is_behind(node) { Vec::new() } else { kubelet(context)? };
+    // kubeadm starts a new node's. A member's runs: a reset that was cut short may have ended it.
+    let member = context.survey.is_member(&node.name);
+    let unit = if member { Unit::running } else { Unit::enabled };
+    let unit = (!kubelet.is_empty()).then(|| boxed(unit("kubelet.service", &kubelet)));
+    Ok(super::all(kubelet).chain(super::all(programs)).chain([manifests]).chain(unit).collect())
+}
+
+const PLACE: &str = "/usr/local/bin";
+
+/// The kubelet's unit and its program.
+pub(super) fn kubelet(context: &Context) -> Result<Vec<File>> {
+    let text = template::KUBELET_UNIT.render(&json!({}))?;
+    let unit = File::text(template::KUBELET_UNIT.target(), text);
+    Ok(vec![unit, artifacts::program(&context.bundle, "kubelet", PLACE)?])
 }

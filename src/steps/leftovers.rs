@@ -10,7 +10,7 @@ use crate::resource::{Reset, Resource, Undone, boxed};
 pub const STEP: Step = Step {
     name: "leftovers",
     title: "undo an unfinished join",
-    after: None,
+    after: &[],
     pace: Pace::AtMost(1),
     desired,
 };

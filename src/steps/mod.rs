@@ -31,6 +31,7 @@ mod kubernetes;
 mod leftovers;
 mod network;
 mod os;
+mod programs;
 mod registration;
 #[cfg(test)]
 mod sample;
@@ -40,6 +41,7 @@ mod static_pods;
 mod tests;
 mod time;
 mod tokens;
+mod upgrade;
 
 pub use artifacts::Program;
 
@@ -59,7 +61,11 @@ pub const STEPS: &[Step] = &[
     join::CONTROL_PLANES,
     join::WORKERS,
     static_pods::STEP,
+    upgrade::OBJECTS,
     kubelet::STEP,
+    upgrade::RESUMED,
+    upgrade::CONTROL_PLANES,
+    upgrade::WORKERS,
     certificates::STEP,
     addons::STEP,
     network::STEP,
@@ -83,7 +89,7 @@ pub struct Step {
     /// What it does, in a few words.
     pub title: &'static str,
     /// What the leader or other nodes must have finished before.
-    pub after: Option<Gate>,
+    pub after: &'static [Gate],
     /// Whether nodes may do it at the same time.
     pub pace: Pace,
     /// What `node` must have; empty where the step does not concern it.
@@ -100,6 +106,8 @@ pub enum Gate {
     Leader(&'static str),
     /// All other control planes have finished this step.
     ControlPlanes(&'static str),
+    /// All other nodes on which the plan has something to do by this step have finished it.
+    Planned(&'static str),
     /// All other nodes have finished this step.
     Others(&'static str),
     /// All other nodes have finished this step, or stopped before it. Where the node itself stopped earlier,
@@ -117,6 +125,7 @@ impl Gate {
         match self {
             Self::Leader(step)
             | Self::ControlPlanes(step)
+            | Self::Planned(step)
             | Self::Others(step)
             | Self::Ended(step)
             | Self::LeaderFirst(step) => step,
@@ -228,6 +237,19 @@ impl Context {
     #[must_use]
     pub fn is_new(&self) -> bool {
         !self.survey.any_member()
+    }
+
+    /// Whether the control planes become another version. Until all of them have it, `kubeadm-config` says the
+    /// one before.
+    fn upgrades(&self) -> bool {
+        self.survey.kubernetes.as_ref().is_some_and(|now| *now != self.cluster.kubernetes)
+    }
+
+    /// Whether the node is a member whose kubelet has another version than it is meant to have.
+    fn is_behind(&self, node: &Node) -> bool {
+        let version = self.survey.kubelet_version(&node.name);
+        self.survey.is_member(&node.name)
+            && version.is_some_and(|version| version != self.cluster.kubernetes)
     }
 
     /// The nodes that become members by the run's token.

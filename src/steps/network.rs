@@ -1,15 +1,15 @@
 //! The pod network on each node, and the cluster's DNS through it.
 
-use super::{Context, Gate, Pace, Step};
+use super::{Context, Gate, Pace, Step, health};
 use crate::cluster::{Cluster, Node};
 use crate::diagnostic::Result;
-use crate::resource::{CalicoConfig, ClusterDns, DnsSpread, Resource, boxed};
+use crate::resource::{CalicoConfig, ClusterDns, DnsSpread, Recreated, Resource, boxed};
 
 /// After the addons, which bring Calico.
 pub const STEP: Step = Step {
     name: "network",
     title: "pod network configuration on each node",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired,
 };
@@ -18,7 +18,7 @@ pub const STEP: Step = Step {
 pub const DNS: Step = Step {
     name: "dns",
     title: "cluster DNS answers on each node",
-    after: Some(Gate::Leader("health")),
+    after: &[Gate::Leader("health")],
     pace: Pace::Together,
     desired: dns,
 };
@@ -45,7 +45,10 @@ fn dns(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         let some = context.present().any(|node| !lacks(&node));
         let able = context.present().filter(|node| !some || !lacks(node));
         let nodes = able.map(|node| node.name.clone()).collect();
-        wanted.push(boxed(DnsSpread { nodes }));
+        let spread = DnsSpread { nodes };
+        // Without a taint that kept it away, another node can take one.
+        let taints_leave = context.present().any(|node| !health::dropped(context, node).is_empty());
+        wanted.push(if taints_leave { boxed(Recreated(spread)) } else { boxed(spread) });
     }
     Ok(wanted)
 }

@@ -16,7 +16,7 @@ use crate::template;
 pub const STEP: Step = Step {
     name: "os",
     title: "packages, host name, kernel settings",
-    after: Some(Gate::LeaderFirst("containerd")),
+    after: &[Gate::LeaderFirst("containerd")],
     pace: Pace::Together,
     desired,
 };

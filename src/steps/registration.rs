@@ -9,7 +9,7 @@ use crate::resource::{Manifest, Resource, boxed};
 pub const STEP: Step = Step {
     name: "registration",
     title: "registration with the hub",
-    after: None,
+    after: &[],
     pace: Pace::Together,
     desired,
 };

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use super::{Context, Program, Step, Token};
 use crate::bundle::Bundle;
-use crate::cluster::{Addons, Cluster, Endpoint, Network, Node, Role, Ssh};
+use crate::cluster::{Addons, Cluster, ControlPlane, Drain, Endpoint, Network, Node, Role, Ssh};
 use crate::pki::Pki;
 use crate::survey::{Facts, Survey};
 
@@ -17,6 +17,7 @@ impl Context {
         let cluster = Cluster {
             name: "sample".to_owned(),
             kubernetes: semver::Version::new(1, 37, 2),
+            is_version_written: true,
             endpoint: Endpoint::Node(nodes[0].internal),
             cert_sans: Vec::new(),
             network: Network {
@@ -26,6 +27,13 @@ impl Context {
             },
             time_servers: Vec::new(),
             kubelet: serde_json::Map::new(),
+            proxy_mode: "nftables".to_owned(),
+            drain: Drain {
+                timeout: std::time::Duration::from_secs(300),
+                delete_empty_dir_data: false,
+                force: false,
+            },
+            control_plane: ControlPlane::default(),
             addons: Addons { calico: false, metrics_server: false, hub: false },
             registration: None,
             nodes,

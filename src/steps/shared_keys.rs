@@ -10,7 +10,7 @@ use crate::secret::Secret;
 /// Right before kubeadm, which makes everything else from these; and after the clock is right,
 /// since it decides which certificates are valid. Only control planes get keys.
 pub const STEP: Step =
-    Step { name: "pki", title: "shared keys", after: None, pace: Pace::Together, desired };
+    Step { name: "pki", title: "shared keys", after: &[], pace: Pace::Together, desired };
 
 fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let mut wanted = Vec::new();

@@ -87,28 +87,39 @@ fn all(membership: &Membership) -> Context {
 fn diagram() -> String {
     let reset = Partial { missing: Missing::InitEnd, remedy: Remedy::Reset };
     let new = all(&Membership::Absent);
-    let others = [all(&Membership::Member), all(&Membership::Partial(reset))];
+    let older = |cordoned| {
+        let mut context = all(&Membership::Member);
+        context.survey.kubernetes = Some(semver::Version::new(1, 36, 0));
+        context.survey.list_kubelets("v1.36.0", cordoned);
+        context
+    };
+    let members = [all(&Membership::Member), older(false), older(true)];
+    let others: Vec<Context> =
+        members.into_iter().chain([all(&Membership::Partial(reset))]).collect();
     let does = |context: &Context, step: &Step, node: &&str| {
         !context.desired(step, node).unwrap().is_empty()
     };
     let mut text =
-        "step                       cp-1  cp-2  w-1   waits for                            pace\n"
+        "step                       cp-1  cp-2  w-1   pace                         waits for\n"
             .to_owned();
     for step in STEPS {
+        let name = step.name;
         let mark = |node| match node {
             node if does(&new, step, &node) => "●",
             node if others.iter().any(|context| does(context, step, &node)) => "○",
             _ => "",
         };
         let [first, second, worker] = ["cp-1", "cp-2", "w-1"].map(mark);
-        let gate = match step.after {
-            None => String::new(),
-            Some(Gate::Leader(step)) => format!("{step} on the leader"),
-            Some(Gate::LeaderFirst(step)) => format!("workers: {step} on the leader"),
-            Some(Gate::ControlPlanes(step)) => format!("{step} on other control planes"),
-            Some(Gate::Others(step)) => format!("{step} on all others"),
-            Some(Gate::Ended(step)) => format!("{step} on all others, or their end"),
+        let gate = |gate: &Gate| match gate {
+            Gate::Leader(step) if *step == name => "the leader".to_owned(),
+            Gate::Leader(step) => format!("{step} on the leader"),
+            Gate::LeaderFirst(step) => format!("workers: {step} on the leader"),
+            Gate::ControlPlanes(step) => format!("{step} on other control planes"),
+            Gate::Planned(step) => format!("{step} where it is planned"),
+            Gate::Others(step) => format!("{step} on all others"),
+            Gate::Ended(step) => format!("{step} on all others, or their end"),
         };
+        let gate = step.after.iter().map(gate).collect::<Vec<_>>().join("; ");
         let pace = match step.pace {
             Pace::Together => String::new(),
             Pace::AtMost(1) => "one by one".to_owned(),
@@ -116,8 +127,7 @@ fn diagram() -> String {
             Pace::AtMost(nodes) => format!("{nodes} at a time"),
             Pace::Rolling(nodes) => format!("{nodes} at a time until one fails"),
         };
-        let name = step.name;
-        let line = format!("{name:<28}{first:<6}{second:<6}{worker:<5}{gate:<37}{pace}");
+        let line = format!("{name:<28}{first:<6}{second:<6}{worker:<5}{pace:<29}{gate}");
         text.push_str(line.trim_end());
         text.push('\n');
     }
@@ -142,11 +152,16 @@ fn the_architecture_has_the_diagram_of_these_steps() {
 #[test]
 fn every_gate_waits_for_a_step_that_there_is() {
     for (place, step) in STEPS.iter().enumerate() {
-        let Some(gate) = step.after else { continue };
-        let awaited = STEPS.iter().position(|other| other.name == gate.step());
-        let awaited = awaited.unwrap_or_else(|| panic!("{}: {gate:?}", step.name));
-        // The leader itself waits for nobody there.
-        let by_workers = matches!(gate, Gate::LeaderFirst(_));
-        assert!(awaited < place || by_workers, "{}: {gate:?} comes later", step.name);
+        for gate in step.after {
+            let awaited = STEPS.iter().position(|other| other.name == gate.step());
+            let awaited = awaited.unwrap_or_else(|| panic!("{}: {gate:?}", step.name));
+            // The leader itself waits for nobody there.
+            let by_others = match gate {
+                Gate::LeaderFirst(_) => true,
+                Gate::Leader(step) => STEPS[place].name == *step,
+                _ => false,
+            };
+            assert!(awaited < place || by_others, "{}: {gate:?} comes later", step.name);
+        }
     }
 }

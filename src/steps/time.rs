@@ -10,13 +10,8 @@ use crate::template;
 
 /// Before anything that takes long, so that chrony has set the clock by the time certificates are
 /// used.
-pub const STEP: Step = Step {
-    name: "time",
-    title: "time synchronisation",
-    after: None,
-    pace: Pace::Together,
-    desired,
-};
+pub const STEP: Step =
+    Step { name: "time", title: "time synchronisation", after: &[], pace: Pace::Together, desired };
 
 fn desired(context: &Context, _node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let servers = &context.cluster.time_servers;

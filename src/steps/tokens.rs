@@ -9,7 +9,7 @@ use crate::resource::{NoTokens, Resource, boxed};
 pub const STEP: Step = Step {
     name: "tokens",
     title: "remove bootstrap tokens",
-    after: Some(Gate::Ended("certificates")),
+    after: &[Gate::Ended("certificates")],
     pace: Pace::Together,
     desired,
 };

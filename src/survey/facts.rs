@@ -14,6 +14,10 @@ use crate::diagnostic::{Error, Kind, Result, printable};
 use crate::etcd::{EtcdMember, MemberList};
 use crate::pki::{Identity, end_of, identity_of};
 
+/// The ConfigMap in `kube-system` where slipway keeps which taints it gave to nodes. Not at the nodes, whose
+/// kubelets could let it take away others' taints there.
+pub const TAINTS: &str = "slipway-taints";
+
 /// What a node says of itself. Texts are as the node printed them: escape before showing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -49,6 +53,8 @@ pub struct Facts {
     pub api_nodes: Option<BTreeMap<String, Listed>>,
     /// kubeadm's `ClusterConfiguration`, from this control plane's own API server.
     pub configuration: Option<String>,
+    /// By node: the taints that slipway gave it, `KEY:EFFECT`, with spaces between ([`TAINTS`]).
+    pub taints: BTreeMap<String, String>,
     /// The kubelets' configuration that the living cluster keeps.
     pub kubelet: Option<String>,
     /// etcd's members; `None`: etcd does not answer here.
@@ -175,9 +181,11 @@ impl Facts {
                 self.api_nodes = Some(listed(&String::from_utf8_lossy(&decode(key, value)?)));
             }
             "configs" => {
-                let configs = decode(key, value)?;
-                self.configuration = config(&configs, "kubeadm-config", "ClusterConfiguration");
-                self.kubelet = config(&configs, "kubelet-config", "kubelet");
+                let list = decode(key, value)?;
+                let list = serde_json::from_slice(&list).unwrap_or_default();
+                self.configuration = data(&list, "kubeadm-config").remove("ClusterConfiguration");
+                self.kubelet = data(&list, "kubelet-config").remove("kubelet");
+                self.taints = data(&list, TAINTS);
             }
             "etcd" => {
                 let json = serde_json::from_slice(&decode(key, value)?).ok();
@@ -214,13 +222,15 @@ fn certificate((file, base64): (&str, &str)) -> Option<(String, i64)> {
     Some((file.to_owned(), end_of(&STANDARD.decode(base64).ok()?)?))
 }
 
-/// What the ConfigMap `name` of a list (JSON) says by `key`.
-fn config(list: &[u8], name: &str, key: &str) -> Option<String> {
-    let list: Value = serde_json::from_slice(list).ok()?;
+/// What the ConfigMap `name` of a list says, without what is empty.
+fn data(list: &Value, name: &str) -> BTreeMap<String, String> {
     let is = |config: &&Value| config.pointer("/metadata/name").is_some_and(|is| is == name);
-    let config = list.get("items")?.as_array()?.iter().find(is)?;
-    let text = config.get("data")?.get(key)?.as_str()?;
-    Some(text.to_owned()).filter(|text| !text.is_empty())
+    let config = list.get("items").and_then(Value::as_array).and_then(|all| all.iter().find(is));
+    let data = config.and_then(|config| config.get("data")?.as_object());
+    let text = |(key, text): (&String, &Value)| {
+        Some((key.clone(), text.as_str().filter(|text| !text.is_empty())?.to_owned()))
+    };
+    data.into_iter().flatten().filter_map(text).collect()
 }
 
 fn version(text: &str) -> Option<(u32, u32)> {
@@ -268,7 +278,7 @@ mod tests {
 
     #[test]
     fn api_and_etcd_are_read_back() {
-        let nodes = "cp-1\tuid-1\tv1.37.2\tTrue\t10.0.0.1\t{\"f:metadata\":{\"f:labels\":{\"f:a\":{}}}}\nw-1\tuid-2\t\tUnknown\t\n/\tcp-1\n";
+        let nodes = "cp-1\tuid-1\tv1.37.2\tTrue\t10.0.0.1\t{\"f:metadata\":{\"f:labels\":{\"f:a\":{}}}}\tdrain\nw-1\tuid-2\t\tUnknown\t\n/\tcp-1\n";
         let nodes = STANDARD.encode(nodes);
         let etcd = STANDARD.encode(
             r#"{"header":{"member_id":"a1"},"members":[{"ID":"a1","name":"cp-1","peerURLs":["https://10.0.0.1:2380"]},
@@ -291,6 +301,7 @@ mod tests {
             internal: vec!["10.0.0.1".into()],
             control_plane: true,
             labelled: true,
+            cordoned: true,
         };
         let second = Listed { uid: "uid-2".into(), ..Listed::default() };
         let expected = [("cp-1".to_owned(), first), ("w-1".to_owned(), second)];

@@ -17,6 +17,8 @@ pub struct Listed {
     pub control_plane: bool,
     /// Whether it has labels that slipway gave it.
     pub labelled: bool,
+    /// Whether slipway keeps pods away from it.
+    pub cordoned: bool,
 }
 
 /// Lines of `name UID version Ready addresses fields` with tabs between, the fields those that slipway applied; the names of those that are marked
@@ -35,7 +37,10 @@ pub(super) fn listed(text: &str) -> BTreeMap<String, Listed> {
                 let ready = next() == "True";
                 let internal = next().split_whitespace().map(str::to_owned).collect();
                 let labelled = next().contains(r#""f:labels":{"f:"#);
-                let node = Listed { uid, version, ready, internal, control_plane: false, labelled };
+                let cordoned = !next().is_empty();
+                let control_plane = false;
+                let node =
+                    Listed { uid, version, ready, internal, control_plane, labelled, cordoned };
                 nodes.insert(name, node);
             }
         }

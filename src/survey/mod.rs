@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use semver::Version;
+
 use crate::cluster::{Cluster, Node, Role};
 use crate::diagnostic::{Error, Kind, Result};
 use crate::etcd::EtcdMember;
@@ -22,7 +24,7 @@ mod tests;
 
 pub use beyond::Beyond;
 pub use clock::{Ahead, Clock, THIS_MACHINE};
-pub use facts::{Credentials, Facts};
+pub use facts::{Credentials, Facts, TAINTS};
 pub use listed::Listed;
 pub use machine::{Answer, Disk, Holder, Link, Listener, Machine, Mount, Other};
 pub use membership::{Membership, Otherwise, Partial, Remedy};
@@ -42,8 +44,13 @@ pub struct Survey {
     pub identity: Option<Identity>,
     /// The `ClusterConfiguration` that kubeadm keeps in the living cluster.
     pub configuration: Option<String>,
+    /// The version of Kubernetes that the living cluster has by that: what the last control plane that was
+    /// upgraded leaves behind.
+    pub kubernetes: Option<Version>,
     /// The kubelets' configuration that the living cluster keeps.
     pub kubelet: Option<String>,
+    /// By node: the taints that slipway gave it, `KEY:EFFECT`, with spaces between.
+    pub taints: BTreeMap<String, String>,
     /// etcd's members, if any of them answers.
     pub etcd: Option<Vec<EtcdMember>>,
     /// The node on which a `kubeadm init` began and did not finish.
@@ -91,7 +98,9 @@ impl Survey {
         let leader = view.map(|(name, _)| *name).or(begun.as_ref()).or(first);
         let leader = leader.cloned().unwrap_or_default();
         let configuration = view.and_then(|(_, facts)| facts.configuration.clone());
+        let kubernetes = configuration.as_deref().and_then(version);
         let kubelet = view.and_then(|(_, facts)| facts.kubelet.clone());
+        let taints = view.map(|(_, facts)| facts.taints.clone()).unwrap_or_default();
         let view = view.map(|(_, facts)| *facts);
         let ours = |facts: &Facts| facts.identity.is_some() && facts.identity == identity;
         let etcd = views.iter().find_map(|(_, f)| f.etcd.clone().filter(|_| lives && ours(f)));
@@ -119,7 +128,9 @@ impl Survey {
             leader,
             identity,
             configuration,
+            kubernetes,
             kubelet,
+            taints,
             etcd,
             begun,
             beyond,
@@ -196,6 +207,25 @@ impl Survey {
         self.answering + self.beyond.iter().filter(ready).count()
     }
 
+    /// The version of that node's kubelet, as the cluster lists it.
+    #[must_use]
+    pub fn kubelet_version(&self, node: &str) -> Option<Version> {
+        self.listed.get(node)?.version.strip_prefix('v')?.parse().ok()
+    }
+
+    /// Lets the cluster list all nodes of the inventory with kubelets of that version.
+    #[cfg(test)]
+    pub(crate) fn list_kubelets(&mut self, version: &str, cordoned: bool) {
+        let listed = Listed { version: version.to_owned(), cordoned, ..Listed::default() };
+        self.listed = self.nodes.keys().map(|name| (name.clone(), listed.clone())).collect();
+    }
+
+    /// Whether slipway keeps pods away from that node.
+    #[must_use]
+    pub fn is_cordoned(&self, node: &str) -> bool {
+        self.listed.get(node).is_some_and(|listed| listed.cordoned)
+    }
+
     /// Whether that node has labels that slipway gave it.
     #[must_use]
     pub fn is_labelled(&self, node: &str) -> bool {
@@ -217,6 +247,12 @@ impl Survey {
     pub fn any_member(&self) -> bool {
         self.nodes.keys().any(|node| self.is_member(node))
     }
+}
+
+/// The version that a `ClusterConfiguration` says.
+fn version(configuration: &str) -> Option<Version> {
+    let configuration: serde_json::Value = crate::yaml::read(configuration).ok()?;
+    configuration.get("kubernetesVersion")?.as_str()?.strip_prefix('v')?.parse().ok()
 }
 
 /// The node on which an init began and did not finish, unless another node has joined.

@@ -56,6 +56,7 @@ fn listed(name: &str) -> Listed {
         internal: vec![format!("10.0.0.{last}")],
         control_plane: name != "w-1",
         labelled: false,
+        cordoned: false,
     }
 }
 

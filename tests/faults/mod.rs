@@ -16,6 +16,7 @@ mod network;
 mod preflight;
 mod report;
 mod running;
+mod settings;
 
 use lab_cluster::LabCluster;
 use report::Report;
@@ -52,6 +53,7 @@ const CASES: &[&[Case]] = &[
     edits::CASES,
     attacks::CASES,
     network::CASES,
+    settings::CASES,
 ];
 
 /// What the lab is when a case begins.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 pub mod balancer;
 pub mod bare;
+pub mod change;
+pub mod client;
 pub mod drift;
 pub mod hub;
 pub mod kube;
@@ -20,6 +22,7 @@ pub mod power;
 pub mod rerun;
 pub mod secrets;
 pub mod snapshot;
+pub mod upgrade;
 
 /// The version that most tests install.
 pub const KUBERNETES: &str = slipway::bundle::LATEST;

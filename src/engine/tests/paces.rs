@@ -7,7 +7,7 @@ use crate::resource::boxed;
 use crate::steps::{Gate, Pace, Step};
 
 const ROLLING: &[Step] =
-    &[step("roll", None, Pace::Rolling(1), |_, _| Ok(vec![boxed(Made(&["x"]))]))];
+    &[step("roll", &[], Pace::Rolling(1), |_, _| Ok(vec![boxed(Made(&["x"]))]))];
 const NAMES: &[&str] = &["cp-1", "cp-2", "cp-3"];
 
 /// What failed first does not go on elsewhere; what has nothing to do is not held back.
@@ -26,8 +26,7 @@ async fn a_rolling_step_ends_with_its_first_failure() {
     }
 }
 
-const PAIRS: &[Step] =
-    &[step("pairs", None, Pace::AtMost(2), |_, _| Ok(vec![boxed(Made(&["x"]))]))];
+const PAIRS: &[Step] = &[step("pairs", &[], Pace::AtMost(2), |_, _| Ok(vec![boxed(Made(&["x"]))]))];
 
 #[tokio::test(start_paused = true)]
 async fn no_more_nodes_than_the_pace_says_do_a_step_at_a_time() {
@@ -49,11 +48,11 @@ async fn no_more_nodes_than_the_pace_says_do_a_step_at_a_time() {
 }
 
 const GATED: &[Step] = &[
-    step("planes", None, Pace::Together, |_, node| {
+    step("planes", &[], Pace::Together, |_, node| {
         let here = node.role == Role::ControlPlane;
         Ok(if here { vec![boxed(Made(&["x"]))] } else { Vec::new() })
     }),
-    step("all", Some(Gate::ControlPlanes("planes")), Pace::Together, |_, _| {
+    step("all", &[Gate::ControlPlanes("planes")], Pace::Together, |_, _| {
         Ok(vec![boxed(Made(&["y"]))])
     }),
 ];

@@ -7,14 +7,14 @@ use crate::steps::{Gate, Pace, Step};
 
 /// `tidy` on the leader, once nobody joins any more.
 const TIDY: &[Step] = &[
-    step("first", None, Pace::Together, |_, _| Ok(vec![boxed(Made(&["a"]))])),
-    step("join", Some(Gate::Leader("first")), Pace::Together, |context, node| {
+    step("first", &[], Pace::Together, |_, _| Ok(vec![boxed(Made(&["a"]))])),
+    step("join", &[Gate::Leader("first")], Pace::Together, |context, node| {
         Ok(if context.is_leader(node) { Vec::new() } else { vec![boxed(Made(&["b"]))] })
     }),
-    step("tidy", Some(Gate::Ended("join")), Pace::Together, |context, node| {
+    step("tidy", &[Gate::Ended("join")], Pace::Together, |context, node| {
         Ok(if context.is_leader(node) { vec![boxed(Made(&["c"]))] } else { Vec::new() })
     }),
-    step("last", Some(Gate::Others("join")), Pace::Together, |context, node| {
+    step("last", &[Gate::Others("join")], Pace::Together, |context, node| {
         Ok(if context.is_leader(node) { vec![boxed(Made(&["d"]))] } else { Vec::new() })
     }),
 ];

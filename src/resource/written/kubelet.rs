@@ -17,7 +17,7 @@ const FLAGS: &str = "kubeadm-flags.env";
 
 /// Says that control groups of the first version will do. The whole cluster has it as soon as one of
 /// its nodes needs it, and nodes that do not may have joined before or after.
-const OLD_CGROUPS: &str = "failCgroupV1";
+pub(super) const OLD_CGROUPS: &str = "failCgroupV1";
 
 /// Read once, when a node registers; a join passes taints by it, `init` does not.
 const REGISTRATION: &str = "--register-with-taints=";

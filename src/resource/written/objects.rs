@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use super::kubelet::OLD_CGROUPS;
 use super::{Answer, DryRun, difference, unanswered};
 use crate::command::{ADMIN_CONF, Cmd, Input, Output};
 use crate::diagnostic::Result;
@@ -100,7 +101,7 @@ impl Objects {
             if let Some(live) = &live {
                 leave_to_others(&mut wanted, live);
                 let exact = text(&wanted, "/apiVersion").starts_with(RBAC);
-                if covers(live, &wanted, exact) {
+                if covers(live, &wanted, exact) && says_no_more(live, &wanted) {
                     return None;
                 }
             }
@@ -132,6 +133,24 @@ fn leave_to_others(wanted: &mut Value, live: &Value) {
     };
     if let (Some(wanted), Some(live)) = (wanted.pointer_mut(own), live.pointer(own)) {
         wanted.clone_from(live);
+    }
+}
+
+/// Where whoever joins finds the kubelets' settings, nothing is left of one that is not meant any more; but that
+/// control groups of the first version will do stays: a node that is silent now may need it.
+fn says_no_more(live: &Value, wanted: &Value) -> bool {
+    const KUBELET: &str = "/data/kubelet";
+    if key(wanted) != ("ConfigMap", "kube-system", "kubelet-config") {
+        return true;
+    }
+    let settings = |object: &Value| {
+        let mut settings = document(text(object, KUBELET))?;
+        settings.as_object_mut()?.remove(OLD_CGROUPS);
+        Some(settings)
+    };
+    match (settings(wanted), settings(live)) {
+        (Some(wanted), Some(live)) => covers(&wanted, &live, true),
+        _ => false,
     }
 }
 

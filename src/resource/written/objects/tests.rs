@@ -267,18 +267,21 @@ fn what_people_change_is_put_back() {
     proxy["data"]["config.conf"] = json!("kind: KubeProxyConfiguration\nmode: iptables\n");
     let dns = find(&mut live, "Deployment", "coredns");
     dns["spec"]["template"]["spec"]["containers"][0]["image"] = json!("evil");
+    let kubelet = &mut find(&mut live, "ConfigMap", "kubelet-config")["data"]["kubelet"];
+    *kubelet = json!(format!("{}maxPods: 200\n", kubelet.as_str().unwrap()));
     let (summary, text) = diff(&live);
     assert_eq!(
         summary,
-        "ClusterRoleBinding kubeadm:node-autoapprove-certificate-rotation, Deployment coredns, \
-         ConfigMap kube-proxy"
+        "ConfigMap kubelet-config, ClusterRoleBinding \
+         kubeadm:node-autoapprove-certificate-rotation, Deployment coredns, ConfigMap kube-proxy"
     );
-    for line in ["-  name: eve", "-        image: evil", "-    mode: iptables"] {
+    for line in ["-  name: eve", "-        image: evil", "-    mode: iptables", "-    maxPods: 200"]
+    {
         assert!(text.contains(line), "{text}");
     }
     assert!(!text.contains("resourceVersion") && !text.contains("Always"), "{text}");
     let (objects, commands) = applied(&live);
-    assert_eq!((objects.len(), commands), (3, 2), "kube-proxy restarts as well");
+    assert_eq!((objects.len(), commands), (4, 2), "kube-proxy restarts as well");
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! Another version of Kubernetes, once every control plane has it: what kubeadm keeps in the cluster, and the
+//! kubelets.
+
+use super::{Context, Gate, Pace, Step, init, kubeadm, kubernetes};
+use crate::cluster::{Node, Role};
+use crate::diagnostic::Result;
+use crate::resource::{Drained, KubeletFiles, Resource, Returned, Unit, boxed};
+
+/// kube-proxy and CoreDNS must not be newer than any API server (kubernetes.io, "Version Skew Policy"); and what
+/// `kubeadm-config` says tells a run that was cut short how far the one before came.
+pub const OBJECTS: Step = Step {
+    name: "upgrade/cluster",
+    title: "kubeadm's objects for another version",
+    after: &[Gate::ControlPlanes("control-plane/static-pods")],
+    pace: Pace::Together,
+    desired: objects,
+};
+
+/// Nodes that an earlier run drained come first: no more are without pods than this run drains.
+pub const RESUMED: Step = Step {
+    name: "upgrade/drained",
+    title: "kubelets of nodes that are drained already",
+    after: &[Gate::Leader("upgrade/cluster")],
+    pace: Pace::Rolling(1),
+    desired: |context, node| {
+        let begun = context.survey.is_member(&node.name) && context.survey.is_cordoned(&node.name);
+        if begun { kubelet(context, node) } else { Ok(Vec::new()) }
+    },
+};
+
+/// No kubelet is newer than an API server; and each of them finds its configuration in the cluster.
+pub const CONTROL_PLANES: Step = Step {
+    name: "upgrade/control-planes",
+    title: "control planes' kubelets of another version",
+    after: &[Gate::Leader("upgrade/cluster"), Gate::Planned("upgrade/drained")],
+    pace: Pace::Rolling(1),
+    desired: |context, node| of(Role::ControlPlane, context, node),
+};
+
+/// What goes wrong on a control plane does not go wrong where people's pods are.
+pub const WORKERS: Step = Step {
+    name: "upgrade/workers",
+    title: "workers' kubelets of another version",
+    after: &[Gate::ControlPlanes("upgrade/control-planes"), Gate::Planned("upgrade/drained")],
+    pace: Pace::Rolling(1),
+    desired: |context, node| of(Role::Worker, context, node),
+};
+
+fn objects(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    if !context.upgrades() || !context.is_leader(node) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![boxed(init::objects(context, node)?)])
+}
+
+fn of(role: Role, context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    let begun = context.survey.is_cordoned(&node.name);
+    if node.role != role || begun || !context.is_behind(node) {
+        return Ok(Vec::new());
+    }
+    kubelet(context, node)
+}
+
+/// The kubelet as it is meant, and the node without pods meanwhile, where it needs that.
+fn kubelet(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
+    let meant = &context.cluster.kubernetes;
+    let mut wanted: Vec<Box<dyn Resource>> = Vec::new();
+    if context.is_behind(node) {
+        // A kubelet of the same minor version goes on with the pods that it finds.
+        let now = context.survey.kubelet_version(&node.name);
+        if now.is_some_and(|now| now.minor != meant.minor) {
+            wanted.push(boxed(Drained { node: node.name.clone(), drain: context.cluster.drain }));
+        }
+        let files = kubernetes::kubelet(context)?;
+        let unit = Unit::running("kubelet.service", &files);
+        wanted.extend(super::all(files));
+        wanted.push(boxed(KubeletFiles { dry_run: kubeadm::dry_run(context, node)? }));
+        wanted.push(boxed(unit));
+    }
+    wanted.push(boxed(Returned { node: node.name.clone(), version: format!("v{meant}") }));
+    Ok(wanted)
+}

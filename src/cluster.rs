@@ -19,8 +19,6 @@ pub struct Cluster {
     pub name: String,
     /// The Kubernetes version that it must run.
     pub kubernetes: Version,
-    /// Whether the inventory says so, and not this slipway's default.
-    pub is_version_written: bool,
     /// Where clients reach the API.
     pub endpoint: Endpoint,
     /// Host names and addresses that the API's certificate names beside what always is in it.
@@ -104,7 +102,7 @@ pub struct Volume {
 }
 
 /// How pods are taken off a node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drain {
     /// How long budgets are waited for, on each node.
     pub timeout: Duration,

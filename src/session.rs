@@ -148,6 +148,7 @@ impl<T: Transport + 'static> Session<T> {
         if !survey.any_member() {
             inventory.check_new()?;
         }
+        refuse_unsaid(&inventory, &survey)?;
         let cluster = inventory.cluster.clone();
         if is_partial(purpose.steps) {
             refuse_joins(&survey)?;
@@ -228,6 +229,19 @@ impl<T: Transport + 'static> Session<T> {
 fn locked(pins: &Path, version: &str) -> Result<Option<Lock>> {
     let lock = pins.exists().then(|| Lock::read(pins)).transpose()?;
     Ok(lock.filter(|lock| lock.kubernetes == version))
+}
+
+/// Refuses to upgrade a cluster only because this slipway's newest version is another.
+fn refuse_unsaid(inventory: &Inventory, survey: &Survey) -> Result<()> {
+    let meant = &inventory.cluster.kubernetes;
+    let Some(now) = survey.kubernetes.as_ref().filter(|now| *now != meant) else { return Ok(()) };
+    if inventory.says_version() {
+        return Ok(());
+    }
+    let message = format!("the cluster has v{now}, and the inventory says no version");
+    Err(Error::new(Kind::Preflight, message).hint(format!(
+        "write `spec.kubernetes.version`: {now}; or {meant}, which this slipway takes by itself, to upgrade"
+    )))
 }
 
 /// Refuses to leave steps out where a node has yet to join: what a join needs is in all of them.

@@ -104,7 +104,7 @@ const IMPORTS: Imports = &[
         ],
     ),
     ("preflight", &["cluster", "command", "etcd", "kubernetes", "survey", "yaml"]),
-    ("survey", &["cluster", "command", "etcd", "pki"]),
+    ("survey", &["cluster", "command", "etcd", "pki", "yaml"]),
     ("hub", &["cluster", "resource", "secret"]),
     ("resource", &["approver", "command", "etcd", "pki", "probe", "secret", "yaml"]),
     ("host", &["cluster", "command"]),

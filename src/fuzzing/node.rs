@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{bounded, harmless, shown};
-use crate::cluster::Drain;
 use crate::command::{Input, Output};
 use crate::diagnostic::{Error, Kind, last_lines};
 use crate::engine::{NodePlan, Plan, Planned, StepPlan, Voters};
@@ -141,7 +140,12 @@ fn resources() -> Vec<Box<dyn Resource>> {
         }),
         boxed(KubeletFiles { dry_run: dry_run() }),
         boxed(EtcdSnapshot { before: "v1.36.5".to_owned() }),
-        boxed(Drained { node: node.clone(), drain: Drain::default() }),
+        boxed(Drained {
+            node: node.clone(),
+            timeout: Duration::from_secs(300),
+            empty_dirs: true,
+            unowned: false,
+        }),
         boxed(Returned { node: node.clone(), version: "v1.37.2".to_owned() }),
         boxed(Objects { dry_run: dry_run(), server: String::new(), ca: Vec::new() }),
         boxed(DnsSpread { nodes: vec![node.clone()] }),

@@ -87,6 +87,12 @@ pub(crate) fn parse(path: &Path, bytes: Vec<u8>, new: bool) -> Result<Inventory>
 }
 
 impl Inventory {
+    /// Whether it says a version of Kubernetes, and does not leave it to slipway.
+    #[must_use]
+    pub fn says_version(&self) -> bool {
+        self.root.get(keys::at!("spec.kubernetes.version")).is_some()
+    }
+
     /// The file, as it was named to us.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -22,7 +22,6 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
     Some(Cluster {
         name: text(root, at!("metadata.name"))?,
         kubernetes: text(root, at!("spec.kubernetes.version"))?.parse().ok()?,
-        is_version_written: root.get(at!("spec.kubernetes.version")).is_some(),
         endpoint: endpoint(root)?,
         cert_sans: hosts(root, at!("spec.endpoint.certSANs")),
         network: Network {

@@ -26,13 +26,8 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
     if now == meant {
         return Vec::new();
     }
-    let (from, to) = (format!("v{now}"), format!("v{meant}"));
+    let to = format!("v{meant}");
     let mut found = Vec::new();
-    if !cluster.is_version_written {
-        found.push(format!(
-            "the cluster has {from}, and the inventory says no version; {to} is only what this slipway takes then"
-        ));
-    }
     found.extend(step(now, meant));
     for (name, _) in survey.nodes.iter().filter(|(name, _)| !survey.is_member(name)) {
         found.push(format!("{name} is no member yet: nodes join before an upgrade or after it"));

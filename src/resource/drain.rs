@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Change, Disruption, Drift, Resource};
-use crate::cluster::Drain;
 use crate::command::{Cmd, Output, admin};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -20,8 +19,12 @@ const RETURNS: Duration = Duration::from_secs(330);
 pub struct Drained {
     /// The node.
     pub node: String,
-    /// How it is done.
-    pub drain: Drain,
+    /// How long pods' budgets are waited for.
+    pub timeout: Duration,
+    /// Whether pods go that lose what is in their emptyDir.
+    pub empty_dirs: bool,
+    /// Whether pods go that nobody makes anew.
+    pub unowned: bool,
 }
 
 /// The node is Ready with its new kubelet, and takes pods again, unless a person keeps them away.
@@ -47,7 +50,7 @@ impl Resource for Drained {
     }
 
     fn compare(&self, _seen: &Output) -> Result<Drift> {
-        let limit = self.drain.timeout.as_secs();
+        let limit = self.timeout.as_secs();
         Ok(Drift::differs(format!("its pods go elsewhere, within {limit} s")))
     }
 
@@ -55,11 +58,10 @@ impl Resource for Drained {
         let flag = |given: bool, flag: &str| {
             if given { flag.to_owned() } else { "--force=false".to_owned() }
         };
-        let Drain { timeout, delete_empty_dir_data, force } = self.drain;
         let cmd = Cmd::shell(DRAIN)
-            .args([self.node.clone(), timeout.as_secs().to_string()])
-            .args([flag(delete_empty_dir_data, "--delete-emptydir-data"), flag(force, "--force")])
-            .within(timeout + Duration::from_secs(120));
+            .args([self.node.clone(), self.timeout.as_secs().to_string()])
+            .args([flag(self.empty_dirs, "--delete-emptydir-data"), flag(self.unowned, "--force")])
+            .within(self.timeout + Duration::from_secs(120));
         vec![Change::new(format!("drain {}", self.node), cmd).repeatable().on_leader()]
     }
 

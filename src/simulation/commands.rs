@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::effects::Effect;
 use super::unmodelled;
-use crate::cluster::Drain;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
     APPLY, ApiServerCertificate, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread,
@@ -76,6 +75,8 @@ fn texts() -> &'static [(String, Text)] {
             configuration: String::new(),
         };
         let [component, _] = Component::ALL;
+        let (node_name, timeout) = (String::new(), std::time::Duration::ZERO);
+        let drained = Drained { node: node_name, timeout, empty_dirs: false, unowned: false };
         let known: Vec<(Box<dyn Resource>, &[Text])> = vec![
             (Box::new(File::text("", "")), &[Text::Write]),
             (Box::new(Hostname(String::new())), &[Text::Hostname]),
@@ -107,7 +108,7 @@ fn texts() -> &'static [(String, Text)] {
             (Box::new(component), &[Text::EndPods]),
             (Box::new(CalicoConfig), &[Text::EndPods]),
             (Box::new(DnsSpread { nodes: Vec::new() }), &[Text::MoveDns]),
-            (Box::new(Drained { node: String::new(), drain: Drain::default() }), &[Text::Drain]),
+            (Box::new(drained), &[Text::Drain]),
             (Box::new(Returned { node: String::new(), version: String::new() }), &[Text::Return]),
             (Box::new(EtcdSnapshot { before: String::new() }), &[Text::Snapshot]),
         ];

@@ -10,6 +10,7 @@ use super::rng::Rng;
 use super::run::{Moment, Simulation};
 use super::stage::{Shape, stage};
 use super::world::World;
+use crate::bundle::VERSIONS;
 use crate::cluster::{Cluster, Endpoint, Node, Role, Taint};
 use crate::diagnostic::Kind;
 use crate::kubernetes::arguments::Component;
@@ -105,7 +106,7 @@ const EDITS: &[(&str, Make)] = &[
         Some(())
     }),
     ("changes the version", |cluster, _, _, _| {
-        cluster.kubernetes.minor -= 1;
+        cluster.kubernetes = VERSIONS[1].parse().unwrap();
         Some(())
     }),
     ("changes the kubelets' settings", |cluster, _, _, _| {

@@ -59,7 +59,11 @@ impl World {
     fn dns_pods(&self, objects: &Objects) -> Vec<Value> {
         let takes = |node: &&String| {
             let node = &objects.nodes[*node];
-            node.ready && node.taints.iter().all(|(key, ..)| key == super::MARK)
+            node.ready
+                && node
+                    .taints
+                    .iter()
+                    .all(|(key, _, effect)| key == super::MARK || effect == "PreferNoSchedule")
         };
         let places: Vec<&String> = self.runs_on(objects, "coredns").filter(takes).collect();
         let (Some(first), Some(last)) = (places.first(), places.last()) else { return Vec::new() };

@@ -90,6 +90,7 @@ impl Shape {
         let mut text =
             "apiVersion: slipway.dev/v1\nkind: Cluster\nmetadata: {name: proof}\nspec:\n"
                 .to_owned();
+        writeln!(text, "  kubernetes: {{version: {LATEST}}}").unwrap();
         if self.virtual_ip {
             text += "  endpoint: {vip: 10.77.0.100}\n";
         } else if self.control_planes > 1 {

@@ -20,7 +20,7 @@ fn older(shape: &Shape) -> World {
     world.meant = Arc::new(cluster.clone());
     let calm = undisturbed(world, 1).unwrap();
     let mut world = killed(calm.moments.last().unwrap(), KILLS[0]);
-    (cluster.kubernetes, cluster.is_version_written) = (newest, true);
+    cluster.kubernetes = newest;
     world.meant = Arc::new(cluster);
     world
 }

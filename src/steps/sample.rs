@@ -17,7 +17,6 @@ impl Context {
         let cluster = Cluster {
             name: "sample".to_owned(),
             kubernetes: semver::Version::new(1, 37, 2),
-            is_version_written: true,
             endpoint: Endpoint::Node(nodes[0].internal),
             cert_sans: Vec::new(),
             network: Network {

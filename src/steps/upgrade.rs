@@ -69,7 +69,13 @@ fn kubelet(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         // A kubelet of the same minor version goes on with the pods that it finds.
         let now = context.survey.kubelet_version(&node.name);
         if now.is_some_and(|now| now.minor != meant.minor) {
-            wanted.push(boxed(Drained { node: node.name.clone(), drain: context.cluster.drain }));
+            let drain = context.cluster.drain;
+            wanted.push(boxed(Drained {
+                node: node.name.clone(),
+                timeout: drain.timeout,
+                empty_dirs: drain.delete_empty_dir_data,
+                unowned: drain.force,
+            }));
         }
         let files = kubernetes::kubelet(context)?;
         let unit = Unit::running("kubelet.service", &files);

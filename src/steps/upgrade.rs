@@ -6,12 +6,13 @@ use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
 use crate::resource::{Drained, KubeletFiles, Resource, Returned, Unit, boxed};
 
-/// kube-proxy and CoreDNS must not be newer than any API server (kubernetes.io, "Version Skew Policy"); and what
-/// `kubeadm-config` says tells a run that was cut short how far the one before came.
+/// kube-proxy and CoreDNS must not be newer than any API server (kubernetes.io, "Version Skew Policy"), and every
+/// node must have their images; and what `kubeadm-config` says tells a run that was cut short how far the one
+/// before came.
 pub const OBJECTS: Step = Step {
     name: "upgrade/cluster",
     title: "kubeadm's objects for another version",
-    after: &[Gate::ControlPlanes("control-plane/static-pods")],
+    after: &[Gate::ControlPlanes("control-plane/static-pods"), Gate::Planned("images")],
     pace: Pace::Together,
     desired: objects,
 };

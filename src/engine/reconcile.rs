@@ -54,7 +54,7 @@ pub async fn reconcile<'a, T: Transport>(
                 what: change.what.clone(),
             });
             let began = Instant::now();
-            let actor = if change.on_leader { leader } else { node };
+            let actor = if one.want.on_leader() { leader } else { node };
             actor.change(&change, permit).await?;
             let (name, id) = about();
             events.take(Event::Changed { node: name, step, resource: id, millis: millis(began) });

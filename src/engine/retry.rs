@@ -58,11 +58,14 @@ pub(super) async fn reconcile_with_retries<'a, T: Transport>(
         if error.kind() == Kind::Connection {
             tell("its lost connection".to_owned());
             let left = LIMIT.saturating_sub(began.elapsed());
-            let both = async {
-                leader.reconnect().await?;
+            let reconnected = async {
+                // Who does not need the leader does not wait for it.
+                if leader.name() != node.name() && wants.iter().any(|want| want.on_leader()) {
+                    leader.reconnect().await?;
+                }
                 node.reconnect().await
             };
-            match tokio::time::timeout(left, both).await {
+            match tokio::time::timeout(left, reconnected).await {
                 Err(_) | Ok(Err(_)) => return Err(late(error)),
                 Ok(Ok(rebooted)) if rebooted => {
                     tell("the step to start again: the node rebooted".to_owned());

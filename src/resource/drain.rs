@@ -7,8 +7,8 @@ use crate::command::{Cmd, Output, admin};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
-const DRAIN: &str = concat!(admin!(), include_str!("drain.sh"));
-const RETURN: &str = concat!(admin!(), include_str!("return.sh"));
+const DRAIN: &str = concat!(admin!(), include_str!("uncordon.sh"), include_str!("drain.sh"));
+const RETURN: &str = concat!(admin!(), include_str!("uncordon.sh"), include_str!("return.sh"));
 
 /// As long as [`RETURN`] waits, and its requests may take.
 const RETURNS: Duration = Duration::from_secs(330);
@@ -62,11 +62,15 @@ impl Resource for Drained {
             .args([self.node.clone(), self.timeout.as_secs().to_string()])
             .args([flag(self.empty_dirs, "--delete-emptydir-data"), flag(self.unowned, "--force")])
             .within(self.timeout + Duration::from_secs(120));
-        vec![Change::new(format!("drain {}", self.node), cmd).repeatable().on_leader()]
+        vec![Change::new(format!("drain {}", self.node), cmd).repeatable()]
     }
 
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {
         Some(Disruption::Drain)
+    }
+
+    fn on_leader(&self) -> bool {
+        true
     }
 
     fn self_verifying(&self) -> bool {
@@ -89,11 +93,11 @@ impl Resource for Returned {
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let cmd = Cmd::shell(RETURN).args([&self.node, &self.version]).within(RETURNS);
-        vec![
-            Change::new(format!("wait for {}, and let pods come", self.node), cmd)
-                .repeatable()
-                .on_leader(),
-        ]
+        vec![Change::new(format!("wait for {}, and let pods come", self.node), cmd).repeatable()]
+    }
+
+    fn on_leader(&self) -> bool {
+        true
     }
 
     fn self_verifying(&self) -> bool {

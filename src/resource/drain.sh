@@ -2,9 +2,6 @@
 # budgets $2 s in all. $3 and $4: flags for pods that would lose something. What somebody else cordoned before stays
 # cordoned afterwards; what did not come to its end is taken back.
 k="$kubectl --request-timeout=30s"
-uncordon() {
-  $k patch node "$1" --type merge --patch '{"metadata":{"annotations":{"slipway.dev/cordoned":null}},"spec":{"unschedulable":null}}' >/dev/null
-}
 state=$($k get node "$1" -o 'jsonpath={.spec.unschedulable} {.metadata.annotations.slipway\.dev/cordoned}') || exit 1
 case $state in
   'true ') ours= ;;

@@ -106,6 +106,12 @@ pub trait Resource: Send + Sync {
         None
     }
 
+    /// Whether its commands run on the control plane that acts for the cluster, and not on the node: no worker has
+    /// the right to do such a thing.
+    fn on_leader(&self) -> bool {
+        false
+    }
+
     /// What its commands disturb.
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {
         None
@@ -245,9 +251,6 @@ pub struct Change {
     pub repeatable: bool,
     /// Whether the command only waits and changes nothing.
     pub waits: bool,
-    /// Whether it runs on the control plane that acts for the cluster, and not on the node: no worker has the
-    /// right to do such a thing.
-    pub on_leader: bool,
     /// What must happen elsewhere first; it returns the command's input.
     pub prerequisite: Option<Arc<dyn Prerequisite>>,
 }
@@ -264,27 +267,13 @@ pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Secret<Vec<u8>>>> + Se
 impl Change {
     /// `cmd`, which does `what`.
     pub fn new(what: impl Into<String>, cmd: Cmd) -> Self {
-        Self {
-            what: what.into(),
-            cmd,
-            repeatable: false,
-            waits: false,
-            on_leader: false,
-            prerequisite: None,
-        }
+        Self { what: what.into(), cmd, repeatable: false, waits: false, prerequisite: None }
     }
 
     /// Marks the command as one that may be run again after it failed half-way.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
-        self
-    }
-
-    /// Lets the control plane that acts for the cluster run the command.
-    #[must_use]
-    pub fn on_leader(mut self) -> Self {
-        self.on_leader = true;
         self
     }
 

@@ -12,4 +12,4 @@ done
 case $state in
   *' True ') exit 0 ;;
 esac
-$k patch node "$1" --type merge --patch '{"metadata":{"annotations":{"slipway.dev/cordoned":null}},"spec":{"unschedulable":null}}' >/dev/null
+uncordon "$1"

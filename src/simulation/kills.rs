@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::recovery::{KILLS, Kill, all, killed, recover, same, tell};
+use super::recovery::{KILLS, all, killed, kills, recover, same, tell};
 use super::run::{Moment, Place, Simulation};
 use super::stage::{Shape, stage};
 use super::world::World;
@@ -50,12 +50,7 @@ fn an_apply_killed_after_any_change_is_finished_by_the_next() {
     let Undisturbed { moments, whole } = three_and_two();
     let kubeadm_works =
         |moment: &Moment| moment.world.machines.values().any(|m| m.kubeadm.is_some());
-    // What slipway can least count on after each moment, one of the others after every third.
-    let kills = |(at, moment)| {
-        let others = KILLS[1..].iter().cycle().skip(at / 3).take(usize::from(at % 3 == 0));
-        KILLS[..1].iter().chain(others).map(move |kill| (moment, *kill))
-    };
-    let cases: Vec<(&Moment, Kill)> = moments.iter().enumerate().flat_map(kills).collect();
+    let cases = kills(moments);
     let within = moments.iter().filter(|moment| kubeadm_works(moment)).count();
     tell(format_args!("{} moments, {within} of them within kubeadm", moments.len()));
     all(

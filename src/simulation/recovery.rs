@@ -47,6 +47,15 @@ pub(super) const KILLS: &[Kill] = &[
     Kill { name: "all machines lose power", kubeadm: Kubeadm::LosesPower, ..PLAIN },
 ];
 
+/// What slipway can least count on after each moment, one of the other kills after every third.
+pub(super) fn kills(moments: &[Moment]) -> Vec<(&Moment, Kill)> {
+    let of = |(at, moment)| {
+        let others = KILLS[1..].iter().cycle().skip(at / 3).take(usize::from(at % 3 == 0));
+        KILLS[..1].iter().chain(others).map(move |kill| (moment, *kill))
+    };
+    moments.iter().enumerate().flat_map(of).collect()
+}
+
 /// What a kill after `moment` leaves.
 pub(super) fn killed(moment: &Moment, kill: Kill) -> World {
     let mut world = moment.world.clone();

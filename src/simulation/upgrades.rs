@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::kills::{Undisturbed, undisturbed};
 use super::pod::Pod;
-use super::recovery::{KILLS, Kill, all, killed, recover};
-use super::run::{Moment, Simulation};
+use super::recovery::{KILLS, all, killed, kills, recover};
+use super::run::Simulation;
 use super::stage::{Shape, stage};
 use super::world::World;
 use crate::bundle::VERSIONS;
@@ -90,11 +90,7 @@ fn an_upgrade_goes_by_the_order_that_is_safe() {
 #[test]
 fn an_upgrade_killed_after_any_change_is_finished_by_the_next_apply() {
     let Undisturbed { moments, whole } = three_and_two();
-    let kills = |(at, moment)| {
-        let others = KILLS[1..].iter().cycle().skip(at / 3).take(usize::from(at % 3 == 0));
-        KILLS[..1].iter().chain(others).map(move |kill| (moment, *kill))
-    };
-    let cases: Vec<(&Moment, Kill)> = moments.iter().enumerate().flat_map(kills).collect();
+    let cases = kills(moments);
     all(
         "killed upgrades",
         &cases,

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use semver::Version;
+
 use crate::bundle::Bundle;
 use crate::cluster::{Cluster, Node, Role};
 use crate::diagnostic::Result;
@@ -242,7 +244,12 @@ impl Context {
     /// Whether the control planes become another version. Until all of them have it, `kubeadm-config` says the
     /// one before.
     fn upgrades(&self) -> bool {
-        self.survey.kubernetes.as_ref().is_some_and(|now| *now != self.cluster.kubernetes)
+        self.upgrades_from().is_some()
+    }
+
+    /// The version that they have before.
+    fn upgrades_from(&self) -> Option<&Version> {
+        self.survey.kubernetes.as_ref().filter(|now| **now != self.cluster.kubernetes)
     }
 
     /// Whether the node is a member whose kubelet has another version than it is meant to have.

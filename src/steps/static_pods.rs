@@ -30,8 +30,8 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         configuration: kubeadm::certificate(context, node)?,
     });
     let mut wanted: Vec<Box<dyn Resource>> = Vec::new();
-    if let (true, true, Some(before)) =
-        (context.upgrades(), context.is_leader(node), &context.survey.kubernetes)
+    if context.is_leader(node)
+        && let Some(before) = context.upgrades_from()
     {
         wanted.push(boxed(EtcdSnapshot { before: format!("v{before}") }));
     }

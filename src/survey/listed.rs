@@ -21,8 +21,9 @@ pub struct Listed {
     pub cordoned: bool,
 }
 
-/// Lines of `name UID version Ready addresses fields` with tabs between, the fields those that slipway applied; the names of those that are marked
-/// as control planes follow, each after a slash.
+/// Lines of `name UID version Ready addresses fields cordoned` with tabs between: the fields those that slipway
+/// applied, the last one its annotation. The names of those that are marked as control planes follow, each after
+/// a slash.
 pub(super) fn listed(text: &str) -> BTreeMap<String, Listed> {
     let mut nodes = BTreeMap::new();
     for line in text.lines() {

@@ -124,8 +124,12 @@ fn texts() -> &'static [(String, Text)] {
         ];
         for (resource, kinds) in known {
             // What kubeadm would write, where nothing is there; nothing, for those that ask nobody.
-            let said = "==> etcd.yaml <==\n{}\n\n==> config.yaml <==\n{}\n\n\
-                        ==> instance-config.yaml <==\n{}\n\n==> kubeadm-flags.env <==\n";
+            let get = "{host: 127.0.0.1, path: /readyz, port: 2381}";
+            let pod = format!("{{spec: {{containers: [{{readinessProbe: {{httpGet: {get}}}}}]}}}}");
+            let said = format!(
+                "==> etcd.yaml <==\n{pod}\n\n==> config.yaml <==\n{{}}\n\n\
+                 ==> instance-config.yaml <==\n{{}}\n\n==> kubeadm-flags.env <==\n"
+            );
             let seen = Output { stdout: said.into(), ..Output::default() };
             let mut changes = resource.converge(&Output::default());
             if changes.is_empty() {

@@ -74,7 +74,11 @@ pub(super) fn manifest(name: &str, machine: &Machine, cluster: &Value, joins: bo
         "etcd" => cluster["etcd"]["local"]["imageTag"].as_str().unwrap(),
         _ => cluster["kubernetesVersion"].as_str().unwrap(),
     };
-    let container = json!({"command": command, "image": format!("registry.k8s.io/{name}:{tag}")});
+    let get = json!({"scheme": "HTTPS", "host": "127.0.0.1", "port": 1, "path": "/healthz"});
+    let container = json!({
+        "command": command, "image": format!("registry.k8s.io/{name}:{tag}"),
+        "startupProbe": {"httpGet": get},
+    });
     let pod = json!({
         "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": [container]},
     });

@@ -9,18 +9,28 @@ use crate::kubernetes::arguments::Component;
 pub(super) const CA: &str = "/etc/kubernetes/pki/ca.crt";
 
 /// Arguments of ours. Kubelets are verified, not just encrypted to.
-const API_SERVER: &[(&str, &str)] =
-    &[("kubelet-certificate-authority", CA), ("kubelet-preferred-address-types", "InternalIP")];
+///
+/// An API server that ends is not ready from then on, and serves for as long as all that lead to it take to
+/// notice: haproxy's check is each second, kube-proxies need one or two. Then it tells clients to come
+/// again, and ends within 2 s; else it would wait for watches, which do not end, until the kubelet kills it after
+/// 30 s (k8s.io/apiserver, `GenericAPIServer.RunWithContext`).
+const API_SERVER: &[(&str, &str)] = &[
+    ("kubelet-certificate-authority", CA),
+    ("kubelet-preferred-address-types", "InternalIP"),
+    ("shutdown-delay-duration", "5s"),
+    ("shutdown-send-retry-after", "true"),
+];
 
-/// The part of kubeadm's `ClusterConfiguration` that is a program's: its arguments, the inventory's last, and
-/// volumes.
+/// The part of kubeadm's `ClusterConfiguration` that is a program's: its arguments, those of the inventory in
+/// place of ours, and volumes.
 pub(super) fn settings(cluster: &Cluster, component: Component) -> Value {
     let ours = if component == Component::ApiServer { API_SERVER } else { &[] };
     let control_plane = &cluster.control_plane;
-    let said = control_plane.arguments.get(&component).into_iter().flatten();
-    let said = said.map(|(name, value)| (name.as_str(), value.as_str()));
+    let said = control_plane.arguments.get(&component).map(Vec::as_slice).unwrap_or_default();
+    let ours = ours.iter().filter(|(name, _)| said.iter().all(|(said, _)| said != name)).copied();
+    let said = said.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let argument = |(name, value): (&str, &str)| json!({"name": name, "value": value});
-    let arguments: Vec<Value> = ours.iter().copied().chain(said).map(argument).collect();
+    let arguments: Vec<Value> = ours.chain(said).map(argument).collect();
     let volumes = control_plane.volumes.get(&component).into_iter().flatten();
     let volumes: Vec<Value> = volumes.map(volume).collect();
     match component {

@@ -53,7 +53,11 @@ const SHOWN: &[Change] = &[
     Change { node: "cp-1", id: "cluster health", says: "kube-system/coredns is gone" },
     Change { node: "cp-1", id: "cluster health", says: "node w-2 is not Ready: " },
     Change { node: "cp-1", id: "cluster health", says: "pod kube-scheduler-cp-3 is not ready: " },
-    Change { node: "cp-1", id: "cluster health", says: "CreateContainerError" },
+    Change {
+        node: "cp-1",
+        id: "cluster health",
+        says: "pod kube-controller-manager-cp-3 is not ready: ",
+    },
 ];
 
 /// Changes all of it, looks, and applies.
@@ -113,15 +117,15 @@ fn change(lab: &Lab, kube: &Kube) {
             other => Err(other.to_owned()),
         }
     });
-    // Last: a kubelet says so whenever it has tried again, and waits longer each time before it does.
+    // Last. A kubelet says either, by turns.
     lab.on("cp-3", HOLLOW);
-    eventually("containers on cp-3 cannot be made", secs(400), || {
+    eventually("containers on cp-3 cannot be made", secs(60), || {
         for name in ["kube-scheduler", "kube-controller-manager"] {
             let pod = format!("{name}-cp-3");
             let status = "jsonpath={.status.containerStatuses[0].state.waiting.reason}";
             let reason =
                 kube.run(&["-n", "kube-system", "get", "pod", &pod, "-o", status]).tried()?;
-            if reason != "CreateContainerError" {
+            if !["CreateContainerError", "CrashLoopBackOff"].contains(&reason.as_str()) {
                 return Err(format!("{pod}: {reason}"));
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Answer, DryRun, MANIFESTS, difference, meaning, unanswered};
-use crate::command::{Cmd, Input, Output, admin};
+use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::resource::{Change, Diff, Disruption, Drift, Resource, sha256};
@@ -36,10 +36,11 @@ const OF_THE_JOIN: &[&str] = &["--initial-cluster=", "--initial-cluster-state="]
 /// API server takes to end.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Writes the manifest `$1` as one step, and waits until pod `$2` of it is ready: the kubelet's own
-/// probes ask the component's health endpoint. That it is this manifest's pod is known by the hash
-/// that the kubelet notes at the mirror pod. The kubelet reads no file whose name begins with a dot.
-const WRITE: &str = concat!(admin!(), include_str!("pod.sh"));
+/// Writes the manifest `$1` as one step, and waits until pod `$2` of it is ready: a container runs that the
+/// kubelet made since, and `$4` answers, which is what the kubelet's probe asks. The kubelet says so itself
+/// some 20 s later: by kubeadm's manifests it waits 10 s before it asks, then 10 s more, and writes what it
+/// knows of its mirror pod as seldom. The kubelet reads no file whose name begins with a dot.
+const WRITE: &str = include_str!("pod.sh");
 
 impl StaticPod {
     /// The desired manifest and the present one.
@@ -53,6 +54,24 @@ impl StaticPod {
         }
         Some((wanted, live))
     }
+}
+
+/// What the kubelet asks to know whether the pod is ready, or has at least started.
+fn asked(pod: &Value) -> Option<String> {
+    let container = pod.pointer("/spec/containers/0")?;
+    let probes = ["/readinessProbe/httpGet", "/startupProbe/httpGet"];
+    let get = probes.iter().find_map(|probe| container.pointer(probe))?;
+    let text = |key: &str| get.get(key)?.as_str();
+    let named = |port: &&Value| port.get("name") == get.get("port");
+    let port = match get.get("port")? {
+        Value::String(_) => {
+            let ports = container.get("ports")?.as_array()?;
+            ports.iter().find(named)?.get("containerPort")?
+        }
+        number => number,
+    };
+    let scheme = text("scheme").unwrap_or("HTTP").to_lowercase();
+    Some(format!("{scheme}://{}:{}{}", text("host")?, port.as_u64()?, text("path")?))
 }
 
 fn command(pod: &Value) -> Option<&Vec<Value>> {
@@ -103,10 +122,11 @@ impl Resource for StaticPod {
 
     fn converge(&self, seen: &Output) -> Vec<Change> {
         let Some((wanted, _)) = self.both(seen) else { return Vec::new() };
+        let Some(asked) = asked(&wanted) else { return Vec::new() };
         let text = super::shown(&wanted);
         let pod = format!("{}-{}", self.name, self.node);
         let cmd = Cmd::shell(WRITE)
-            .args([format!("{MANIFESTS}/{}.yaml", self.name), pod, sha256(text.as_bytes())])
+            .args([format!("{MANIFESTS}/{}.yaml", self.name), pod, sha256(text.as_bytes()), asked])
             .stdin(Input::Bytes(text.into_bytes()))
             .within(TIMEOUT + Duration::from_secs(30));
         vec![Change::new(
@@ -142,7 +162,9 @@ mod tests {
         let flags: String = flags.iter().map(|flag| format!("    - {flag}\n")).collect();
         format!(
             "kind: Pod\nmetadata:\n  name: {name}\n  creationTimestamp: null\nspec:\n  containers:\n  \
-             - command:\n    - {name}\n{flags}status: {{}}\n"
+             - command:\n    - {name}\n{flags}    ports:\n    - containerPort: 6443\n      name: probe-port\n    \
+             startupProbe:\n      httpGet: {{host: 10.0.0.1, path: /livez, port: probe-port, scheme: HTTPS}}\n\
+             status: {{}}\n"
         )
     }
 
@@ -175,6 +197,7 @@ mod tests {
         let Input::Bytes(written) = change.cmd.input() else { panic!("no manifest") };
         let written: Value = serde_yaml::from_slice(written).unwrap();
         assert_eq!(written["spec"]["containers"][0]["command"][2], "--b=2");
+        assert_eq!(change.cmd.words().last().unwrap(), "https://10.0.0.1:6443/livez");
         assert_eq!(pod.disruption(&edited), Some(Disruption::Restart("kube-apiserver".to_owned())));
     }
 

@@ -12,6 +12,10 @@ use semver::Version;
 use crate::kubernetes::arguments::Component;
 use crate::kubernetes::names;
 
+mod drain;
+
+pub use drain::Drain;
+
 /// A cluster, as the inventory describes it.
 #[derive(Debug, Clone)]
 pub struct Cluster {
@@ -99,17 +103,6 @@ pub struct Volume {
     pub read_only: bool,
     /// Kubernetes' `hostPath.type`; `None`: nobody looks what is there.
     pub path_type: Option<String>,
-}
-
-/// How pods are taken off a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Drain {
-    /// How long budgets are waited for, on each node.
-    pub timeout: Duration,
-    /// Whether pods go that lose what is in their emptyDir.
-    pub delete_empty_dir_data: bool,
-    /// Whether pods go that nobody makes anew.
-    pub force: bool,
 }
 
 /// What is installed on top of the bare cluster.

@@ -14,7 +14,7 @@ use super::{Node, Permit, Plan};
 use crate::diagnostic::{Error, Kind};
 use crate::event::{Event, Sink};
 use crate::host::Transport;
-use crate::steps::{Context, Gate, Pace, Step};
+use crate::steps::{Context, Gate, Step};
 
 /// The result of an apply.
 #[derive(Debug, Default)]
@@ -57,8 +57,8 @@ struct Line {
 }
 
 impl Line {
-    fn of(pace: Pace) -> Self {
-        let places = Semaphore::new(pace.width().min(Semaphore::MAX_PERMITS));
+    fn of(width: usize) -> Self {
+        let places = Semaphore::new(width.min(Semaphore::MAX_PERMITS));
         Self { places, failed: OnceLock::new() }
     }
 }
@@ -85,6 +85,11 @@ enum Stop {
     HeldBack(&'static str, String),
 }
 
+fn lines(context: &Context) -> BTreeMap<&'static str, Line> {
+    let line = |step: &Step| (step.name, Line::of(step.pace.width(&context.cluster)));
+    context.steps.iter().map(line).collect()
+}
+
 /// Carries out what `plan` announced.
 pub async fn apply<T: Transport + 'static>(
     context: &Arc<Context>,
@@ -100,7 +105,7 @@ pub async fn apply<T: Transport + 'static>(
         permit: Arc::new(permit),
         events: Arc::clone(events),
         progress: watch::Sender::new(nodes.keys().map(|name| (name.clone(), start)).collect()),
-        lines: context.steps.iter().map(|step| (step.name, Line::of(step.pace))).collect(),
+        lines: lines(context),
         nodes: nodes.clone(),
     });
     let mut walkers = JoinSet::new();
@@ -203,7 +208,10 @@ impl<T: Transport> Walk<T> {
             self.pass(name, step, gate).await?;
         }
         let turn = self.turn(name, step).await;
-        if let (Pace::Rolling(_), Some(failed), true) = (step.pace, turn.failed(), differs) {
+        if step.pace.ends_at_a_failure()
+            && differs
+            && let Some(failed) = turn.failed()
+        {
             return Err(Stop::HeldBack(step.name, format!("it failed on {failed}")));
         }
         if differs {
@@ -239,7 +247,7 @@ impl<T: Transport> Walk<T> {
         let place = match line.places.try_acquire() {
             Ok(place) => Some(place),
             Err(_) => {
-                let width = step.pace.width();
+                let width = step.pace.width(&self.context.cluster);
                 self.wait(name, step, format!("its turn, at most {width} at a time"));
                 line.places.acquire().await.ok()
             }

@@ -14,11 +14,11 @@ use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
     Absent, ApiServer, ApiServerCertificate, AtHub, Block, CalicoConfig, ClusterDns, Component,
-    ControlPlaneJoin, Directory, DnsSpread, Drained, Drift, DryRun, EtcdJoin, EtcdSnapshot, File,
-    Healthy, Hostname, Image, Images, Init, Join, KubeletFiles, Manifest, Modules, NoAutoApproval,
-    NoEtcdMember, NoNode, NoSwap, NoTokens, Objects, Package, Packages, Reachable, Registration,
-    Reset, Resource, Returned, ServerKey, ServingCertificate, StaticPod, Synchronised, Sysctls,
-    Taints, Token, Undone, Unit, Upstream, Voter, VrrpFilter, boxed,
+    ControlPlaneJoin, Directory, DnsSpread, Drained, Drift, DryRun, EtcdJoin, EtcdSnapshot,
+    Evictions, File, Healthy, Hostname, Image, Images, Init, Join, KubeletFiles, Manifest, Modules,
+    NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens, Objects, Package, Packages, Reachable,
+    Registration, Reset, Resource, Returned, ServerKey, ServingCertificate, StaticPod,
+    Synchronised, Sysctls, Taints, Token, Undone, Unit, Upstream, Voter, VrrpFilter, boxed,
 };
 use crate::secret::Secret;
 use crate::steps::STEPS;
@@ -146,6 +146,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
             empty_dirs: true,
             unowned: false,
         }),
+        boxed(Evictions { nodes: vec![node.clone()], empty_dirs: false, unowned: false }),
         boxed(Returned { node: node.clone(), version: "v1.37.2".to_owned() }),
         boxed(Objects { dry_run: dry_run(), server: String::new(), ca: Vec::new() }),
         boxed(DnsSpread { nodes: vec![node.clone()] }),

@@ -169,6 +169,7 @@ pub static KEYS: &[Key] = &[
     key("spec.controlPlane.etcd", Map, Optional, "etcd."),
     key("spec.controlPlane.etcd.extraArgs", Settings(owned::ETCD), Optional, "As for `apiServer`."),
     key("spec.drain", Map, Optional, "How pods are taken off a node whose kubelet becomes one of another minor version."),
+    key("spec.drain.maxUnavailable", Number(1, 1000), Default("1"), "How many workers may be without pods at a time; never all of several. Control planes go one by one."),
     key("spec.drain.timeout", Text(&syntax::INTERVAL), Default("5m"), "How long pods' disruption budgets are waited for, on each node: 5s to 1h. Then the node takes pods again, and the apply stops there."),
     key("spec.drain.deleteEmptyDirData", Bool, Default("false"), "Whether pods are evicted that lose what is in their `emptyDir`."),
     key("spec.drain.force", Bool, Default("false"), "Whether pods are evicted that belong to no controller, which nobody makes anew."),

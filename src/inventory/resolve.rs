@@ -37,6 +37,7 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
         proxy_mode: text(root, at!("spec.kubeProxy.mode"))?,
         control_plane: arguments::resolve(root),
         drain: Drain {
+            max_unavailable: number(root, at!("spec.drain.maxUnavailable"))?.try_into().ok()?,
             timeout: syntax::interval(&text(root, at!("spec.drain.timeout"))?)?,
             delete_empty_dir_data: flag(root, at!("spec.drain.deleteEmptyDirData"))?,
             force: flag(root, at!("spec.drain.force"))?,

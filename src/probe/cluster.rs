@@ -80,6 +80,14 @@ impl Probe {
         Self::new(concat!(admin!(), include_str!("health.sh")), &[template]).reading(&[ADMIN_CONF])
     }
 
+    /// Which evictions from `nodes` would be refused now, by a dry run of the API server's; `flags` are those of a
+    /// drain. Nothing is evicted, nothing cordoned.
+    #[must_use]
+    pub fn evictions(flags: [&str; 2], nodes: &[&str]) -> Self {
+        let words: Vec<&str> = flags.into_iter().chain(nodes.iter().copied()).collect();
+        Self::new(concat!(admin!(), include_str!("evictions.sh")), &words).reading(&[ADMIN_CONF])
+    }
+
     /// The cluster's own id (the UID of `kube-system`), then what its agent's Secret says of the
     /// hub: the cluster's name there, server and CA, each in base64, and `credential` where it has
     /// one. Never the credential itself.

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Change, Disruption, Drift, Resource};
+use super::{Change, Diff, Disruption, Drift, Resource};
 use crate::command::{Cmd, Output, admin};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
+
+/// What kubectl says where a budget allows no eviction now.
+const RETRIED: &str = " (will retry after 5s)";
 
 const DRAIN: &str = concat!(admin!(), include_str!("uncordon.sh"), include_str!("drain.sh"));
 const RETURN: &str = concat!(admin!(), include_str!("uncordon.sh"), include_str!("return.sh"));
@@ -27,6 +30,17 @@ pub struct Drained {
     pub unowned: bool,
 }
 
+/// The pods of nodes that will be drained may go. Nothing is done here: a plan says beforehand who would be in the
+/// way, and each drain asks again.
+pub struct Evictions {
+    /// The nodes.
+    pub nodes: Vec<String>,
+    /// As [`Drained`] has it.
+    pub empty_dirs: bool,
+    /// As [`Drained`] has it.
+    pub unowned: bool,
+}
+
 /// The node is Ready with its new kubelet, and takes pods again, unless a person keeps them away.
 pub struct Returned {
     /// The node.
@@ -38,6 +52,14 @@ pub struct Returned {
 /// What the kubelet says of itself is known from the survey; on the node there is nothing to ask.
 fn nothing() -> Probe {
     Probe::exist(&[])
+}
+
+/// kubectl's flags for pods that would lose something. Each is there, whether it is given or not.
+const fn flags(empty_dirs: bool, unowned: bool) -> [&'static str; 2] {
+    [
+        if empty_dirs { "--delete-emptydir-data=true" } else { "--delete-emptydir-data=false" },
+        if unowned { "--force=true" } else { "--force=false" },
+    ]
 }
 
 impl Resource for Drained {
@@ -55,12 +77,9 @@ impl Resource for Drained {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        let flag = |given: bool, flag: &str| {
-            if given { flag.to_owned() } else { "--force=false".to_owned() }
-        };
         let cmd = Cmd::shell(DRAIN)
             .args([self.node.clone(), self.timeout.as_secs().to_string()])
-            .args([flag(self.empty_dirs, "--delete-emptydir-data"), flag(self.unowned, "--force")])
+            .args(flags(self.empty_dirs, self.unowned))
             .within(self.timeout + Duration::from_secs(120));
         vec![Change::new(format!("drain {}", self.node), cmd).repeatable()]
     }
@@ -74,6 +93,51 @@ impl Resource for Drained {
     }
 
     fn self_verifying(&self) -> bool {
+        true
+    }
+}
+
+/// Who is in the way, and why, by a line of kubectl's; of what it says twice, one.
+fn refused(line: &str) -> Option<String> {
+    let (node, said) = line.split_once(' ')?;
+    let said = match said.strip_prefix("error when evicting ") {
+        Some(said) if said.contains(RETRIED) => said.replacen(RETRIED, "", 1),
+        None if said.starts_with("cannot delete ") => {
+            said.replace("use --force to override", "unless `spec.drain.force`").replace(
+                "use --delete-emptydir-data to override",
+                "unless `spec.drain.deleteEmptyDirData`",
+            )
+        }
+        _ => return None,
+    };
+    Some(format!("{node}: {said}"))
+}
+
+impl Resource for Evictions {
+    fn id(&self) -> String {
+        "evictions".to_owned()
+    }
+
+    fn probe(&self) -> Probe {
+        let nodes: Vec<&str> = self.nodes.iter().map(String::as_str).collect();
+        Probe::evictions(flags(self.empty_dirs, self.unowned), &nodes)
+    }
+
+    fn compare(&self, seen: &Output) -> Result<Drift> {
+        let text = seen.text();
+        let refused: Vec<String> = text.lines().filter_map(refused).collect();
+        if refused.is_empty() {
+            return Ok(Drift::None);
+        }
+        let now = format!("{} would be refused now: drains wait for them", refused.len());
+        Ok(Drift::Differs(Diff::update(now).text(Some(refused.join("\n")))))
+    }
+
+    fn converge(&self, _seen: &Output) -> Vec<Change> {
+        Vec::new()
+    }
+
+    fn best_effort(&self, _seen: &Output) -> bool {
         true
     }
 }
@@ -102,5 +166,34 @@ impl Resource for Returned {
 
     fn self_verifying(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_says_once_who_would_be_in_the_way() {
+        let evictions = Evictions { nodes: Vec::new(), empty_dirs: false, unowned: false };
+        let compare = |text: &str| {
+            let seen = Output { stdout: text.into(), ..Output::default() };
+            match evictions.compare(&seen).unwrap() {
+                Drift::None => String::new(),
+                Drift::Differs(diff) => format!("{}\n{}", diff.summary, diff.text.unwrap()),
+            }
+        };
+        assert_eq!(compare(""), "");
+        let said = concat!(
+            "w-1 error when evicting pods/\"web-0\" -n \"shop\" (will retry after 5s): Cannot evict pod as it would \
+             violate the pod's disruption budget.\n",
+            "w-1 error: unable to drain node \"w-1\" due to error: error when evicting pods/\"web-0\" -n \"shop\": \
+             Cannot evict pod\n",
+            "w-2 cannot delete Pods that declare no controller (use --force to override): shop/alone\n",
+        );
+        let expected = "2 would be refused now: drains wait for them\n\
+            w-1: pods/\"web-0\" -n \"shop\": Cannot evict pod as it would violate the pod's disruption budget.\n\
+            w-2: cannot delete Pods that declare no controller (unless `spec.drain.force`): shop/alone";
+        assert_eq!(compare(said), expected);
     }
 }

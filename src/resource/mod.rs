@@ -41,7 +41,7 @@ pub use block::Block;
 pub use certificate::ApiServerCertificate;
 pub use corefile::Upstream;
 pub use dns::{ClusterDns, DnsSpread};
-pub use drain::{Drained, Returned};
+pub use drain::{Drained, Evictions, Returned};
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use health::Healthy;
 #[cfg(test)]

@@ -6,13 +6,15 @@ use std::sync::{Arc, OnceLock};
 use super::kills::{Undisturbed, undisturbed};
 use super::pod::Pod;
 use super::recovery::{KILLS, all, killed, kills, recover};
-use super::run::Simulation;
+use super::run::{Moment, Simulation};
 use super::stage::{Shape, stage};
 use super::world::World;
 use crate::bundle::VERSIONS;
+use crate::cluster::Role;
 
-/// A cluster of the version before the newest, whose inventory says the newest.
-fn older(shape: &Shape) -> World {
+/// A cluster of the version before the newest, whose inventory says the newest and lets so many workers be
+/// without pods at a time.
+fn older(shape: &Shape, max_unavailable: usize) -> World {
     let [newest, before] = [VERSIONS[0], VERSIONS[1]].map(|version| version.parse().unwrap());
     let mut world = shape.world();
     let mut cluster = (*world.meant).clone();
@@ -21,17 +23,27 @@ fn older(shape: &Shape) -> World {
     let calm = undisturbed(world, 1).unwrap();
     let mut world = killed(calm.moments.last().unwrap(), KILLS[0]);
     cluster.kubernetes = newest;
+    cluster.drain.max_unavailable = max_unavailable;
     world.meant = Arc::new(cluster);
     world
 }
 
 fn three_and_two() -> &'static Undisturbed {
     static RUN: OnceLock<Undisturbed> = OnceLock::new();
-    RUN.get_or_init(|| undisturbed(older(&Shape::whole()), 1).unwrap())
+    RUN.get_or_init(|| undisturbed(older(&Shape::whole(), 1), 1).unwrap())
 }
 
-/// What must hold at every moment of an upgrade (kubernetes.io, "Version Skew Policy"); and that no more than one
-/// node is without pods.
+/// Three workers, two of them at a time.
+fn in_waves() -> &'static Undisturbed {
+    static RUN: OnceLock<Undisturbed> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let shape = Shape { workers: 3, ..Shape::whole() };
+        undisturbed(older(&shape, 2), 1).unwrap()
+    })
+}
+
+/// What must hold at every moment of an upgrade (kubernetes.io, "Version Skew Policy"); and that no more nodes are
+/// without pods than may be: a control plane alone, or some workers.
 fn broken(world: &World) -> Option<String> {
     let version = |text: &str| -> (u64, u64) {
         let mut parts = text.split('.').map(|part| part.parse().unwrap());
@@ -52,7 +64,10 @@ fn broken(world: &World) -> Option<String> {
     }
     let cordoned: Vec<&String> =
         objects.nodes.iter().filter(|(_, node)| node.cordoned).map(|(name, _)| name).collect();
-    (cordoned.len() > 1).then(|| format!("{cordoned:?} are cordoned"))
+    let workers = world.meant.with_role(Role::Worker).count();
+    let all_workers = cordoned.iter().all(|name| world.meant.is_worker(name));
+    let most = if all_workers { world.meant.drain.at_once(workers) } else { 1 };
+    (cordoned.len() > most).then(|| format!("{cordoned:?} are cordoned"))
 }
 
 #[test]
@@ -88,8 +103,21 @@ fn an_upgrade_goes_by_the_order_that_is_safe() {
 }
 
 #[test]
+fn workers_go_in_waves_of_no_more_than_may_be_away() {
+    let Undisturbed { moments, .. } = in_waves();
+    let mut most = 0;
+    for Moment { world, event, .. } in moments {
+        assert_eq!(broken(world), None, "after: {event:.120}");
+        let Some(endpoint) = world.endpoint() else { continue };
+        let nodes = world.stores[endpoint].objects.nodes.values();
+        most = most.max(nodes.filter(|node| node.cordoned).count());
+    }
+    assert_eq!(most, 2);
+}
+
+#[test]
 fn an_upgrade_killed_after_any_change_is_finished_by_the_next_apply() {
-    let Undisturbed { moments, whole } = three_and_two();
+    let Undisturbed { moments, whole } = in_waves();
     let cases = kills(moments);
     all(
         "killed upgrades",
@@ -109,7 +137,7 @@ fn an_upgrade_killed_after_any_change_is_finished_by_the_next_apply() {
 
 #[test]
 fn what_a_person_cordoned_stays_cordoned() {
-    let mut world = older(&Shape::whole());
+    let mut world = older(&Shape::whole(), 1);
     let store = world.endpoint().unwrap();
     world.stores[store].objects.nodes.get_mut("w-1").unwrap().cordoned = true;
     let simulation = Simulation::new(world, 1);

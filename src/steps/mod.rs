@@ -145,16 +145,25 @@ pub enum Pace {
     /// At most so many nodes at a time, and none that differs after one that failed: what went wrong
     /// there would go wrong everywhere.
     Rolling(usize),
+    /// The same, as many at a time as the inventory lets be without pods (`spec.drain.maxUnavailable`).
+    Drained,
 }
 
 impl Pace {
-    /// How many nodes may do the step at a time.
+    /// How many nodes of `cluster` may do the step at a time.
     #[must_use]
-    pub const fn width(self) -> usize {
+    pub fn width(self, cluster: &Cluster) -> usize {
         match self {
             Self::Together => usize::MAX,
             Self::AtMost(nodes) | Self::Rolling(nodes) => nodes,
+            Self::Drained => cluster.drain.at_once(cluster.with_role(Role::Worker).count()),
         }
+    }
+
+    /// Whether no node that differs does the step after one that failed.
+    #[must_use]
+    pub const fn ends_at_a_failure(self) -> bool {
+        matches!(self, Self::Rolling(_) | Self::Drained)
     }
 }
 

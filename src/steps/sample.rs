@@ -28,6 +28,7 @@ impl Context {
             kubelet: serde_json::Map::new(),
             proxy_mode: "nftables".to_owned(),
             drain: Drain {
+                max_unavailable: 1,
                 timeout: std::time::Duration::from_secs(300),
                 delete_empty_dir_data: false,
                 force: false,

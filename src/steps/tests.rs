@@ -124,6 +124,7 @@ fn diagram() -> String {
             Pace::Together => String::new(),
             Pace::AtMost(1) => "one by one".to_owned(),
             Pace::Rolling(1) => "one by one until one fails".to_owned(),
+            Pace::Drained => "some workers until one fails".to_owned(),
             Pace::AtMost(nodes) => format!("{nodes} at a time"),
             Pace::Rolling(nodes) => format!("{nodes} at a time until one fails"),
         };

@@ -4,7 +4,7 @@
 use super::{Context, Gate, Pace, Step, init, kubeadm, kubernetes};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Drained, KubeletFiles, Resource, Returned, Unit, boxed};
+use crate::resource::{Drained, Evictions, KubeletFiles, Resource, Returned, Unit, boxed};
 
 /// kube-proxy and CoreDNS must not be newer than any API server (kubernetes.io, "Version Skew Policy"), and every
 /// node must have their images; and what `kubeadm-config` says tells a run that was cut short how far the one
@@ -43,15 +43,33 @@ pub const WORKERS: Step = Step {
     name: "upgrade/workers",
     title: "workers' kubelets of another version",
     after: &[Gate::ControlPlanes("upgrade/control-planes"), Gate::Planned("upgrade/drained")],
-    pace: Pace::Rolling(1),
+    pace: Pace::Drained,
     desired: |context, node| of(Role::Worker, context, node),
 };
 
 fn objects(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    if !context.upgrades() || !context.is_leader(node) {
-        return Ok(Vec::new());
+    let mut wanted: Vec<Box<dyn Resource>> = Vec::new();
+    if !context.is_leader(node) {
+        return Ok(wanted);
     }
-    Ok(vec![boxed(init::objects(context, node)?)])
+    if context.upgrades() {
+        wanted.push(boxed(init::objects(context, node)?));
+    }
+    let behind = context.cluster.nodes.iter().filter(|node| is_drained(context, node));
+    let nodes: Vec<String> = behind.map(|node| node.name.clone()).collect();
+    if !nodes.is_empty() {
+        let drain = context.cluster.drain;
+        let (empty_dirs, unowned) = (drain.delete_empty_dir_data, drain.force);
+        wanted.push(boxed(Evictions { nodes, empty_dirs, unowned }));
+    }
+    Ok(wanted)
+}
+
+/// Whether its kubelet becomes one of another minor version: of the same one, it goes on with the pods that it finds.
+fn is_drained(context: &Context, node: &Node) -> bool {
+    let now = context.survey.kubelet_version(&node.name);
+    let other = now.is_some_and(|now| now.minor != context.cluster.kubernetes.minor);
+    other && context.is_behind(node)
 }
 
 fn of(role: Role, context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
@@ -67,9 +85,7 @@ fn kubelet(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let meant = &context.cluster.kubernetes;
     let mut wanted: Vec<Box<dyn Resource>> = Vec::new();
     if context.is_behind(node) {
-        // A kubelet of the same minor version goes on with the pods that it finds.
-        let now = context.survey.kubelet_version(&node.name);
-        if now.is_some_and(|now| now.minor != meant.minor) {
+        if is_drained(context, node) {
             let drain = context.cluster.drain;
             wanted.push(boxed(Drained {
                 node: node.name.clone(),

@@ -9,7 +9,7 @@ use super::{CHANGES, eventually, figure, secs, shown};
 
 const INVENTORY: &str = "slipway.yaml";
 
-/// What a static pod is told from now on. One of the four: each takes more than half a minute on each node.
+/// What a static pod is told from now on. One of the four: each takes a quarter of a minute on each node.
 const ARGUMENTS: &[(&str, &str)] = &[("kube-apiserver", "--event-ttl=2h")];
 
 const NAME: &str = "203.0.113.7";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Answer, DryRun, MANIFESTS, difference, meaning, unanswered};
-use crate::command::{Cmd, Input, Output};
+use crate::command::{Cmd, Input, Output, admin};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 use crate::resource::{Change, Diff, Disruption, Drift, Resource, sha256};
@@ -37,10 +37,11 @@ const OF_THE_JOIN: &[&str] = &["--initial-cluster=", "--initial-cluster-state="]
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Writes the manifest `$1` as one step, and waits until pod `$2` of it is ready: a container runs that the
-/// kubelet made since, and `$4` answers, which is what the kubelet's probe asks. The kubelet says so itself
-/// some 20 s later: by kubeadm's manifests it waits 10 s before it asks, then 10 s more, and writes what it
-/// knows of its mirror pod as seldom. The kubelet reads no file whose name begins with a dot.
-const WRITE: &str = include_str!("pod.sh");
+/// kubelet made since, `$4` answers, which is what the kubelet's probe asks, and the API calls ready no container
+/// that ended. The cluster's health, not each of them, waits until the kubelet says that the new one is: some 20 s
+/// later, for by kubeadm's manifests it waits 10 s before it asks, then 10 s more, and writes what it knows of its
+/// mirror pod as seldom. The kubelet reads no file whose name begins with a dot.
+const WRITE: &str = concat!(admin!(), include_str!("pod.sh"));
 
 impl StaticPod {
     /// The desired manifest and the present one.

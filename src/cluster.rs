@@ -13,8 +13,10 @@ use crate::kubernetes::arguments::Component;
 use crate::kubernetes::names;
 
 mod drain;
+mod leaving;
 
 pub use drain::Drain;
+pub use leaving::Leaving;
 
 /// A cluster, as the inventory describes it.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct Cluster {
     pub registration: Option<Registration>,
     /// The machines, in the inventory's order.
     pub nodes: Vec<Node>,
+    /// Nodes that are taken out of it, and are none of these any more.
+    pub leaving: Vec<Leaving>,
 }
 
 /// Where clients reach the Kubernetes API.

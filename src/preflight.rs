@@ -14,6 +14,7 @@ mod membership;
 mod mounts;
 mod network;
 mod ports;
+mod removal;
 mod sync;
 mod system;
 #[cfg(test)]
@@ -82,6 +83,7 @@ pub const CHECKS: &[&Check] = &[
     &membership::LEARNER,
     &membership::NO_API,
     &membership::UNCHANGEABLE,
+    &removal::REMOVAL,
     &upgrade::UPGRADE,
     &certificates::ENDING,
     &certificates::ENDED,
@@ -93,6 +95,7 @@ pub const CHECKS: &[&Check] = &[
 pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Finding> {
     let mut all = system::findings(cluster, survey, glibc);
     all.extend(membership::findings(cluster, survey));
+    all.extend(removal::findings(cluster, survey));
     all.extend(upgrade::findings(cluster, survey));
     all.extend(ports::findings(cluster, survey));
     all.extend(unique::findings(cluster, survey));
@@ -104,6 +107,10 @@ pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Fi
     certificates::advise(&mut all);
     all.extend(forward::findings(survey));
     all.extend(holders::findings(cluster, survey));
+    // What is wrong with a machine is no reason to keep it in the cluster; that it is another may be.
+    let leaves = |one: &Finding| one.node.as_ref().is_some_and(|node| cluster.leaves(node));
+    let who = [membership::OTHER_CLUSTER.name, membership::OTHERWISE.name, membership::TAKEN.name];
+    all.retain(|one| !leaves(one) || who.contains(&one.check));
     sort(&mut all, cluster);
     all
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::bundle::{Bundle, lock::Lock};
+use crate::cluster::Cluster;
 use crate::diagnostic::{Error, Kind, Result};
 use crate::engine::{self, Node, Outcome, Permit, Plan, Planned};
 use crate::event::Sink;
@@ -51,23 +52,22 @@ pub struct Session<T = SshHost> {
     pub context: Arc<Context>,
     /// What differs.
     pub plan: Arc<Plan>,
-    /// Workers of a living cluster that cannot be reached, and why: the others do not wait for
-    /// them.
+    /// Workers of a living cluster, and nodes that leave it, that cannot be reached, and why: the others
+    /// do not wait for them.
     pub unreachable: BTreeMap<String, Error>,
 }
 
 impl Session {
-    /// Reads the inventory and what belongs to it, and begins.
+    /// Reads what belongs to the inventory, and begins.
     ///
     /// # Errors
     /// Every reason to stop a run; nothing was changed then.
     pub async fn open(
-        path: &Path,
+        given: Given,
         purpose: Purpose,
         trust: Arc<dyn Trust>,
         events: &Arc<dyn Sink>,
     ) -> Result<Self> {
-        let given = Given::read(path)?;
         let version = given.inventory.cluster.kubernetes.to_string();
         let bundle = Bundle::open(&Bundle::locate(&version, "amd64")).map_err(|e| {
             e.hint(format!("make it with `slipway bundle build --kubernetes {version}`"))
@@ -151,7 +151,7 @@ impl<T: Transport + 'static> Session<T> {
         refuse_unsaid(&inventory, &survey)?;
         let cluster = inventory.cluster.clone();
         if is_partial(purpose.steps) {
-            refuse_joins(&survey)?;
+            refuse_joins(&cluster, &survey)?;
         }
         let pki = match kept {
             Some(pki) => pki,
@@ -218,7 +218,8 @@ impl<T: Transport + 'static> Session<T> {
             let failed = held.err().map(|error| (survey.leader.clone(), "health", error));
             outcome.failures.extend(failed);
         }
-        let unreachable = std::mem::take(&mut self.unreachable);
+        let mut unreachable = std::mem::take(&mut self.unreachable);
+        unreachable.retain(|node, _| !cluster.leaves(node));
         let unreachable = unreachable.into_iter().map(|(node, error)| (node, "connect", error));
         outcome.failures.extend(unreachable);
         outcome
@@ -245,9 +246,11 @@ fn refuse_unsaid(inventory: &Inventory, survey: &Survey) -> Result<()> {
 }
 
 /// Refuses to leave steps out where a node has yet to join: what a join needs is in all of them.
-fn refuse_joins(survey: &Survey) -> Result<()> {
-    let mut names = survey.nodes.keys().filter(|name| !survey.is_member(name));
+fn refuse_joins(cluster: &Cluster, survey: &Survey) -> Result<()> {
+    let stays = |name: &&String| !cluster.leaves(name);
+    let mut names = survey.nodes.keys().filter(stays).filter(|name| !survey.is_member(name));
     let Some(first) = names.next() else { return Ok(()) };
     let message = format!("{first} is no member yet, and joining needs all steps");
-    Err(Error::new(Kind::Preflight, message).hint("run it without --only and --skip first"))
+    Err(Error::new(Kind::Preflight, message)
+        .hint("run `slipway apply` with all steps first, or take its line out of the inventory"))
 }

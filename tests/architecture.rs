@@ -106,7 +106,7 @@ const IMPORTS: Imports = &[
     ("preflight", &["cluster", "command", "etcd", "kubernetes", "survey", "yaml"]),
     ("survey", &["cluster", "command", "etcd", "pki", "yaml"]),
     ("hub", &["cluster", "resource", "secret"]),
-    ("resource", &["approver", "command", "etcd", "pki", "probe", "secret", "yaml"]),
+    ("resource", &["approver", "cluster", "command", "etcd", "pki", "probe", "secret", "yaml"]),
     ("host", &["cluster", "command"]),
     ("inventory", &["bounded", "bundle", "cluster", "kubernetes"]),
     ("approver", &["bounded", "pause", "process"]),

@@ -33,8 +33,8 @@ fn cluster(name: &str) -> Cluster {
 
 /// What a good, bare machine prints.
 fn good(cluster: &Cluster, name: &str) -> String {
-    let number = cluster.nodes.iter().position(|node| node.name == name).unwrap() + 1;
-    let address = cluster.node(name).unwrap().internal;
+    let number = cluster.machines().position(|node| node.name == name).unwrap() + 1;
+    let address = cluster.machines().find(|node| node.name == name).unwrap().internal;
     let endpoint = match cluster.endpoint {
         Endpoint::Vip { .. } => "vip=silent INCOMPLETE",
         _ => "endpoint=refused",
@@ -99,7 +99,7 @@ fn facts(cluster: &Cluster, name: &str, lines: &[String]) -> Facts {
         };
         facts.api_nodes = Some(members.map(listed).collect());
         let member = |name: &str| {
-            let address = cluster.node(name).map(|node| node.internal)?;
+            let address = cluster.machines().find(|node| node.name == name)?.internal;
             let peers = vec![format!("https://{address}:2380")];
             let name = name.to_owned();
             Some(EtcdMember { id: "a1".to_owned(), name, peers, learner: false })
@@ -119,7 +119,7 @@ fn facts(cluster: &Cluster, name: &str, lines: &[String]) -> Facts {
 
 fn judge(cluster: &Cluster, printed: &BTreeMap<String, Vec<String>>) -> Vec<Finding> {
     let none = Vec::new();
-    let facts = cluster.nodes.iter().map(|node| {
+    let facts = cluster.machines().map(|node| {
         let lines = printed.get(&node.name).unwrap_or(&none);
         (node.name.clone(), facts(cluster, &node.name, lines))
     });
@@ -151,10 +151,13 @@ fn findings_of(name: &str) -> Vec<Finding> {
             }
         }
     }
-    judge(&cluster(name), &printed)
+    let mut cluster = cluster(name);
+    let leaving = printed.remove("leaving").unwrap_or_default();
+    cluster.take_out(&leaving, false);
+    judge(&cluster, &printed)
 }
 
-const CASES: &[&str] = &["bare", "outside", "living", "silent", "used", "aged"];
+const CASES: &[&str] = &["bare", "outside", "living", "silent", "used", "aged", "leaving"];
 
 /// What `slipway preflight` prints, then how `slipway apply` refuses.
 #[test]

@@ -16,6 +16,7 @@ mod hub;
 mod kubeconfig;
 mod lab;
 mod log;
+mod node;
 mod plan;
 mod preflight;
 mod run;
@@ -40,6 +41,7 @@ enum Command {
     Preflight(preflight::Args),
     Plan(plan::Args),
     Apply(apply::Args),
+    Node(node::Args),
     Kubeconfig(kubeconfig::Args),
     Unregister(unregister::Args),
     Hub(hub::Args),
@@ -110,6 +112,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Preflight(args) => preflight::run(args).await,
         Command::Plan(args) => plan::run(args).await,
         Command::Apply(args) => apply::run(args).await,
+        Command::Node(args) => node::run(args).await,
         Command::Kubeconfig(args) => kubeconfig::run(&args),
         Command::Unregister(args) => unregister::run(args).await,
         Command::Hub(args) => hub::run(args).await,

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::run::{self, Options};
+use super::run::{self, Options, Selection};
 use super::{say_error, tell_unreachable};
 use crate::diagnostic::Result;
 use crate::event::Sink;
-use crate::session::{Purpose, Session};
+use crate::session::{Given, Purpose, Session};
 
 /// The exit code of `--exit-code` for a plan with changes.
 const CHANGES: u8 = 2;
@@ -18,6 +18,8 @@ const CHANGES: u8 = 2;
 pub(super) struct Args {
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    steps: Selection,
     /// Save the plan in this file (0600), for `slipway apply FILE`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -28,9 +30,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events: Arc<dyn Sink> = args.options.events();
-    let purpose = args.options.selected(Purpose::PLAN)?;
-    let trust = run::trust();
-    let session = Session::open(&args.options.inventory.inventory, purpose, trust, &events).await?;
+    let purpose = args.steps.of(Purpose::PLAN)?;
+    let given = Given::read(&args.options.inventory.inventory)?;
+    let session = Session::open(given, purpose, run::trust(), &events).await?;
     args.options.show_plan(&session.plan, session.last_apply().as_ref());
     if let Some(path) = &args.out {
         session.saved().write(path)?;

@@ -1,14 +1,17 @@
-//! What `plan` and `apply` have in common: their options and how they show things.
+//! What runs have in common: their options, how they show a plan, and how they carry it out.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{InventoryArg, say};
-use crate::diagnostic::Result;
-use crate::engine::Plan;
+use super::{InventoryArg, say, say_error};
+use crate::diagnostic::{Error, Kind, Result};
+use crate::engine::{Outcome, Plan};
+use crate::event::{Event, Sink};
 use crate::host::{Ask, Refuse, Trust};
+use crate::inventory::Inventory;
 use crate::report::{self, Format, Recorder, View};
-use crate::session::Purpose;
+use crate::session::{Purpose, Session};
 use crate::state::LastApply;
 
 #[derive(Debug, clap::Args)]
@@ -18,15 +21,27 @@ pub(super) struct Options {
     /// Output format
     #[arg(short, long, value_enum, default_value = "text")]
     pub(super) output: Format,
+    /// Show diffs in full
+    #[arg(long)]
+    full: bool,
+}
+
+/// Which steps a run goes through.
+#[derive(Debug, clap::Args)]
+pub(super) struct Selection {
     /// Run only these steps; the others are neither compared nor changed
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     only: Vec<String>,
     /// Run without these steps
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     skip: Vec<String>,
-    /// Show diffs in full
-    #[arg(long)]
-    full: bool,
+}
+
+impl Selection {
+    /// `purpose`, as far as steps were selected.
+    pub(super) fn of(&self, purpose: Purpose) -> Result<Purpose> {
+        purpose.select(&self.only, &self.skip)
+    }
 }
 
 impl Options {
@@ -36,11 +51,6 @@ impl Options {
         Arc::new(Recorder::new(shown))
     }
 
-    /// `purpose`, as far as steps were selected.
-    pub(super) fn selected(&self, purpose: Purpose) -> Result<Purpose> {
-        purpose.select(&self.only, &self.skip)
-    }
-
     pub(super) fn show_plan(&self, plan: &Plan, last: Option<&LastApply>) {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         match self.output {
@@ -48,6 +58,80 @@ impl Options {
             Format::Json => say(report::plan_json(plan, last)),
         }
     }
+
+    /// Shows the result on standard output, or beside it where that is for programs alone.
+    pub(super) fn tell(&self, result: String) {
+        match self.output {
+            Format::Text => say(result),
+            Format::Json => say_error(result),
+        }
+    }
+
+    /// Shows the session's plan, asks a person unless that was `agreed` before, and carries it out. Shows what
+    /// failed.
+    pub(super) async fn carry_out(
+        &self,
+        session: &mut Session,
+        recorder: &Arc<Recorder>,
+        agreed: bool,
+    ) -> Result<Carried> {
+        let began = Instant::now();
+        let events: Arc<dyn Sink> = recorder.clone();
+        let last = session.last_apply().filter(|_| !session.plan.is_partial());
+        self.show_plan(&session.plan, last.as_ref());
+        let agrees = |plan: &Plan| plan.changes() == 0 || agreed || agrees();
+        let permit = session.plan.confirm(agrees).ok_or_else(|| {
+            Error::new(Kind::Declined, "nothing was changed")
+                .hint("answer `yes`, or give --yes where there is no terminal")
+        })?;
+        session.keep()?;
+        let outcome = session.apply(permit, &events).await;
+        events.take(Event::RunFinished {
+            changed: outcome.changed,
+            failed: outcome.failures.len() + outcome.held_back.len(),
+            millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        if self.output == Format::Text && outcome.changed > 0 {
+            say_error(recorder.timeline(60).trim_end());
+        }
+        let failed = show_failures(&session.inventory, &outcome);
+        Ok(Carried { changed: outcome.changed, failed })
+    }
+}
+
+/// What came of a plan.
+pub(super) struct Carried {
+    /// Resources that were changed.
+    pub(super) changed: usize,
+    /// The kind of the first failure, if anything failed.
+    pub(super) failed: Option<Kind>,
+}
+
+/// Shows every failure with its place in the inventory; gives the kind of the first.
+fn show_failures(inventory: &Inventory, outcome: &Outcome) -> Option<Kind> {
+    for (node, step, error) in &outcome.failures {
+        let label = format!("step {step} failed");
+        let mut error = error.clone();
+        if let Some(excerpt) = inventory.excerpt(node, &label) {
+            error = error.snippet(excerpt);
+        }
+        say_error(error);
+    }
+    for (node, step, why) in &outcome.held_back {
+        say_error(format!("{node}: step {step} was not attempted: {why}"));
+    }
+    outcome.failures.first().map(|(_, _, error)| error.kind())
+}
+
+fn agrees() -> bool {
+    if !interactive() {
+        return false;
+    }
+    let mut terminal = std::io::stderr();
+    let _ = write!(terminal, "Apply this? [yes/no] ");
+    let _ = terminal.flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }
 
 /// Whether there is a terminal, so that a person can be asked.

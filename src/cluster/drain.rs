@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// How pods are taken off a node, and off how many at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(any(test, fuzzing), derive(Default))]
 pub struct Drain {
     /// How many workers may be without pods at a time.
     pub max_unavailable: usize,
@@ -31,9 +32,7 @@ mod tests {
     #[test]
     fn never_all_workers_at_once_but_an_only_one() {
         let at_once = |max_unavailable, workers| {
-            let timeout = Duration::ZERO;
-            Drain { max_unavailable, timeout, delete_empty_dir_data: false, force: false }
-                .at_once(workers)
+            Drain { max_unavailable, ..Drain::default() }.at_once(workers)
         };
         let table = [(1, 0, 1), (1, 1, 1), (1, 9, 1), (3, 9, 3), (3, 3, 2), (100, 2, 1)];
         for (most, workers, expected) in table {

@@ -122,7 +122,7 @@ pub async fn plan<T: Transport + 'static>(
     nodes: &BTreeMap<String, Node<T>>,
 ) -> Result<Plan> {
     let mut looks = JoinSet::new();
-    for (position, meant) in context.cluster.nodes.iter().enumerate() {
+    for (position, meant) in context.cluster.machines().enumerate() {
         let Some(node) = nodes.get(&meant.name).cloned() else { continue };
         let context = std::sync::Arc::clone(context);
         looks.spawn(async move { (position, plan_node(&context, &node).await) });

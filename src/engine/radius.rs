@@ -25,22 +25,38 @@ pub struct Etcd {
     pub may_fail: usize,
 }
 
+/// What becomes of etcd's voting members.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// How many are removed that are dead.
+    pub dead: usize,
+    /// How many are removed that live.
+    pub alive: usize,
+    /// How many join, before any is removed.
+    pub joining: usize,
+    /// Whether members restart in the end, one after the other.
+    pub restarts: bool,
+}
+
 impl Etcd {
-    /// Of the voters, `leaving` are removed, which are dead; before that, `joining` others join; in the
-    /// end members restart one after the other, if any does.
+    /// What can be borne at the worst moment of `moves`.
     ///
     /// Of n members a majority must live, so as many may fail as live beyond it (etcd's FAQ, "What is
     /// failure tolerance?"). A dead member that is removed makes the majority smaller, and each that
-    /// joins has caught up, since a learner has no vote: the worst moment is the first, or that in which
-    /// a member restarts.
+    /// joins has caught up, since a learner has no vote: the worst moment is the first, that in which
+    /// a member restarts, or the one after the last that lived has left.
     #[must_use]
-    pub fn new(voters: Voters, leaving: usize, joining: usize, restarts: bool) -> Self {
+    pub fn new(voters: Voters, moves: Moves) -> Self {
         let Voters { count, answering } = voters;
-        let then = count.saturating_sub(leaving) + joining;
+        let then = count.saturating_sub(moves.dead + moves.alive) + moves.joining;
+        let answering_then = answering.saturating_sub(moves.alive) + moves.joining;
         let spare = |answering: usize, count: usize| answering.saturating_sub(count / 2 + 1);
         let mut may_fail = spare(answering, count);
-        if restarts {
-            may_fail = may_fail.min(spare((answering + joining).saturating_sub(1), then));
+        if moves.alive > 0 {
+            may_fail = may_fail.min(spare(answering_then, then));
+        }
+        if moves.restarts {
+            may_fail = may_fail.min(spare(answering_then.saturating_sub(1), then));
         }
         Self { voters: count, then, may_fail }
     }
@@ -58,17 +74,23 @@ impl Plan {
                 None => restarts.push((unit, vec![node])),
             }
         }
-        let nodes = |disruption: Disruption| -> Vec<_> {
-            let of =
-                self.resources().filter(|(.., one)| one.disruption.as_ref() == Some(&disruption));
-            of.map(|(node, ..)| node).collect()
-        };
-        let count = |disruption| nodes(disruption).len();
-        let drains = nodes(Disruption::Drain);
+        let disruptions = || self.resources().filter_map(|(.., one)| one.disruption.as_ref());
+        let count = |disruption| disruptions().filter(|one| **one == disruption).count();
+        let drains = disruptions().filter_map(|one| match one {
+            Disruption::Drain(node) => Some(node.as_str()),
+            _ => None,
+        });
+        let drains = drains.collect();
         let etcd = self.voters.map(|voters| {
-            let (leaving, joining) = (count(Disruption::VoterLeaves), count(Disruption::Voter));
+            let leaves = |alive| count(Disruption::VoterLeaves { alive });
             let member = Disruption::Restart(ETCD.to_owned());
-            Etcd::new(voters, leaving, joining, count(member) > 0)
+            let moves = Moves {
+                dead: leaves(false),
+                alive: leaves(true),
+                joining: count(Disruption::Voter),
+                restarts: count(member) > 0,
+            };
+            Etcd::new(voters, moves)
         });
         Radius { restarts, drains, etcd }
     }
@@ -80,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_etcd_can_bear() {
-        for (count, answering, leaving, joining, then, may_fail) in [
+        for (count, answering, dead, joining, then, may_fail) in [
             // A new cluster bears nothing until its third member votes.
             (0, 0, 0, 1, 1, 0),
             (0, 0, 0, 3, 3, 0),
@@ -104,7 +126,19 @@ mod tests {
             (5, 4, 1, 1, 5, 1),
         ] {
             let expected = Etcd { voters: count, then, may_fail };
-            assert_eq!(Etcd::new(Voters { count, answering }, leaving, joining, false), expected);
+            let moves = Moves { dead, joining, ..Moves::default() };
+            assert_eq!(Etcd::new(Voters { count, answering }, moves), expected);
+        }
+    }
+
+    #[test]
+    fn a_member_that_leaves_takes_its_vote_along() {
+        for (count, answering, alive, then, may_fail) in
+            [(3, 3, 1, 2, 0), (5, 5, 1, 4, 1), (5, 5, 2, 3, 1), (2, 2, 1, 1, 0), (5, 4, 1, 4, 0)]
+        {
+            let moves = Moves { alive, ..Moves::default() };
+            let etcd = Etcd::new(Voters { count, answering }, moves);
+            assert_eq!((etcd.then, etcd.may_fail), (then, may_fail), "{alive} of {count} leave");
         }
     }
 
@@ -113,7 +147,8 @@ mod tests {
         for (count, answering, joining, may_fail) in
             [(1, 1, 0, 0), (3, 3, 0, 0), (3, 2, 0, 0), (5, 5, 0, 1), (5, 4, 0, 0), (3, 3, 2, 1)]
         {
-            let etcd = Etcd::new(Voters { count, answering }, 0, joining, true);
+            let moves = Moves { joining, restarts: true, ..Moves::default() };
+            let etcd = Etcd::new(Voters { count, answering }, moves);
             assert_eq!(etcd.may_fail, may_fail, "{answering} of {count}, {joining} join");
         }
     }

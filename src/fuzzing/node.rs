@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{bounded, harmless, shown};
+use crate::cluster::Drain;
 use crate::command::{Input, Output};
 use crate::diagnostic::{Error, Kind, last_lines};
 use crate::engine::{NodePlan, Plan, Planned, StepPlan, Voters};
@@ -140,13 +141,8 @@ fn resources() -> Vec<Box<dyn Resource>> {
         }),
         boxed(KubeletFiles { dry_run: dry_run() }),
         boxed(EtcdSnapshot { before: "v1.36.5".to_owned() }),
-        boxed(Drained {
-            node: node.clone(),
-            timeout: Duration::from_secs(300),
-            empty_dirs: true,
-            unowned: false,
-        }),
-        boxed(Evictions { nodes: vec![node.clone()], empty_dirs: false, unowned: false }),
+        boxed(Drained { node: node.clone(), drain: Drain::default() }),
+        boxed(Evictions { nodes: vec![node.clone()], drain: Drain::default() }),
         boxed(Returned { node: node.clone(), version: "v1.37.2".to_owned() }),
         boxed(Objects { dry_run: dry_run(), server: String::new(), ca: Vec::new() }),
         boxed(DnsSpread { nodes: vec![node.clone()] }),
@@ -155,7 +151,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(ClusterDns { address: Ipv4Addr::LOCALHOST, name: node.clone() }),
         boxed(Upstream { known: true }),
         boxed(Reachable { node: node.clone(), vip: Ipv4Addr::LOCALHOST, port: 6443 }),
-        boxed(NoEtcdMember { id, node: node.clone(), voted: true }),
+        boxed(NoEtcdMember { id, node: node.clone(), voted: true, alive: true }),
         boxed(NoNode { node, uid }),
         boxed(Registration::sample(AtHub::default(), false)),
     ]

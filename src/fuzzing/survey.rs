@@ -59,7 +59,11 @@ fn judge(cluster: &Cluster, answers: &[Output], size: usize) -> Result<()> {
         shown(&part.unwrap_or_default(), 0);
         if let Some(member) = survey.stale_member(meant) {
             let (id, node) = (member.id.clone(), meant.name.clone());
-            node::look(&NoEtcdMember { id, node, voted: true }, &Output::default(), size);
+            node::look(
+                &NoEtcdMember { id, node, voted: true, alive: true },
+                &Output::default(),
+                size,
+            );
         }
         if let Some(uid) = survey.stale_node(meant) {
             let (uid, node) = (uid.to_owned(), meant.name.clone());

@@ -55,6 +55,7 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
             .items(at!("spec.nodes"))
             .map(|node| machine(root, node, dir))
             .collect::<Option<_>>()?,
+        leaving: Vec::new(),
     })
 }
 

@@ -20,8 +20,8 @@ pub(super) const UNFINISHED: Check = Check {
     of: ALL,
     about: "The node is no whole member, and undoing what is there might cost the cluster: nobody \
             says that the node is no member, or it votes in etcd.",
-    todo: "mend the node by hand; or, if you know that the cluster can do without it, free it with \
-           `kubeadm reset`",
+    todo: "mend the node by hand; or, if you know that the cluster can do without it, take it out with \
+           `slipway node remove` and its name, and apply again",
 };
 pub(super) const STALE: Check = Check {
     name: "stale",
@@ -37,9 +37,8 @@ pub(super) const OTHERWISE: Check = Check {
     of: ALL,
     about: "The machine is a living member of this cluster, and the inventory gives it another name, \
             role or address. slipway cannot change these, and resets nothing that lives.",
-    todo: "write into the inventory what the machine is; or first take it out of the cluster yourself: \
-           `kubectl drain`, `kubectl delete node`, then `kubeadm reset` on it, one control plane at a \
-           time",
+    todo: "write into the inventory what the machine is; or write it, and take the machine out of the \
+           cluster with `slipway node remove` and its name, before it joins as another",
 };
 pub(super) const TAKEN: Check = Check {
     name: "name-taken",
@@ -47,7 +46,8 @@ pub(super) const TAKEN: Check = Check {
     of: ALL,
     about: "The machine is bare, and another machine, at another address, is a member of the cluster by \
             its name.",
-    todo: "give the new machine another name; or first take the old one out of the cluster yourself",
+    todo: "give the new machine another name; or first take the old one out of the cluster: \
+           `slipway node remove` and its name, without its line in the inventory",
 };
 pub(super) const BEYOND: Check = Check {
     name: "not-in-inventory",
@@ -55,8 +55,7 @@ pub(super) const BEYOND: Check = Check {
     of: "the living cluster",
     about: "A node is in the cluster and not in the inventory. It stays: nothing is removed unasked, \
             and a control plane keeps its place behind the endpoint.",
-    todo: "write it into the inventory; or take it out of the cluster yourself: `kubectl drain`, \
-           `kubectl delete node`, and `kubeadm reset` on the machine",
+    todo: "write it into the inventory; or take it out of the cluster: `slipway node remove` and its name",
 };
 pub(super) const LEARNER: Check = Check {
     name: "etcd-learner",
@@ -89,6 +88,7 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, surveyed) in &survey.nodes {
         match &surveyed.membership {
+            Membership::Partial(_) | Membership::Stale if cluster.leaves(name) => {}
             Membership::Foreign(theirs) => {
                 let ours = survey.identity.as_ref().map_or("new".to_owned(), ToString::to_string);
                 let own = &cluster.name;
@@ -105,7 +105,8 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
                 findings.push(STALE.on(name, what));
             }
             Membership::Otherwise(is) => {
-                let Some(meant) = cluster.node(name) else { continue };
+                let meant = cluster.machines().find(|node| node.name == *name);
+                let Some(meant) = meant else { continue };
                 let meant = match is {
                     Otherwise::Name(_) => meant.name.clone(),
                     Otherwise::Role(_) => meant.role.name().to_owned(),

@@ -83,8 +83,9 @@ impl Probe {
     /// Which evictions from `nodes` would be refused now, by a dry run of the API server's; `flags` are those of a
     /// drain. Nothing is evicted, nothing cordoned.
     #[must_use]
-    pub fn evictions(flags: [&str; 2], nodes: &[&str]) -> Self {
-        let words: Vec<&str> = flags.into_iter().chain(nodes.iter().copied()).collect();
+    pub fn evictions(flags: &[String; 2], nodes: &[&str]) -> Self {
+        let words: Vec<&str> =
+            flags.iter().map(String::as_str).chain(nodes.iter().copied()).collect();
         Self::new(concat!(admin!(), include_str!("evictions.sh")), &words).reading(&[ADMIN_CONF])
     }
 

@@ -124,7 +124,8 @@ last apply: 143 changes in 1 min 28 s, on 2026-11-21"
 
     #[test]
     fn a_dead_member_does_not_count() {
-        let leaves = disrupts("etcd without the stale member of cp-2", Disruption::VoterLeaves);
+        let leaves =
+            disrupts("etcd without the member of cp-2", Disruption::VoterLeaves { alive: false });
         let mut plan = plan(vec![("cp-1", vec![("control-plane/init", vec![leaves])])]);
         plan.voters = Some(Voters { count: 3, answering: 2 });
         assert_eq!(json(&plan)["etcd"], json!({"voters": 3, "voters_then": 2, "may_fail": 0}));

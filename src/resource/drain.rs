@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Change, Diff, Disruption, Drift, Resource};
+use crate::cluster::Drain;
 use crate::command::{Cmd, Output, admin};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
@@ -22,12 +23,8 @@ const RETURNS: Duration = Duration::from_secs(330);
 pub struct Drained {
     /// The node.
     pub node: String,
-    /// How long pods' budgets are waited for.
-    pub timeout: Duration,
-    /// Whether pods go that lose what is in their emptyDir.
-    pub empty_dirs: bool,
-    /// Whether pods go that nobody makes anew.
-    pub unowned: bool,
+    /// How its pods go.
+    pub drain: Drain,
 }
 
 /// The pods of nodes that will be drained may go. Nothing is done here: a plan says beforehand who would be in the
@@ -35,10 +32,8 @@ pub struct Drained {
 pub struct Evictions {
     /// The nodes.
     pub nodes: Vec<String>,
-    /// As [`Drained`] has it.
-    pub empty_dirs: bool,
-    /// As [`Drained`] has it.
-    pub unowned: bool,
+    /// How their pods go.
+    pub drain: Drain,
 }
 
 /// The node is Ready with its new kubelet, and takes pods again, unless a person keeps them away.
@@ -55,10 +50,10 @@ fn nothing() -> Probe {
 }
 
 /// kubectl's flags for pods that would lose something. Each is there, whether it is given or not.
-const fn flags(empty_dirs: bool, unowned: bool) -> [&'static str; 2] {
+fn flags(drain: &Drain) -> [String; 2] {
     [
-        if empty_dirs { "--delete-emptydir-data=true" } else { "--delete-emptydir-data=false" },
-        if unowned { "--force=true" } else { "--force=false" },
+        format!("--delete-emptydir-data={}", drain.delete_empty_dir_data),
+        format!("--force={}", drain.force),
     ]
 }
 
@@ -72,20 +67,20 @@ impl Resource for Drained {
     }
 
     fn compare(&self, _seen: &Output) -> Result<Drift> {
-        let limit = self.timeout.as_secs();
+        let limit = self.drain.timeout.as_secs();
         Ok(Drift::differs(format!("its pods go elsewhere, within {limit} s")))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let cmd = Cmd::shell(DRAIN)
-            .args([self.node.clone(), self.timeout.as_secs().to_string()])
-            .args(flags(self.empty_dirs, self.unowned))
-            .within(self.timeout + Duration::from_secs(120));
+            .args([self.node.clone(), self.drain.timeout.as_secs().to_string()])
+            .args(flags(&self.drain))
+            .within(self.drain.timeout + Duration::from_secs(120));
         vec![Change::new(format!("drain {}", self.node), cmd).repeatable()]
     }
 
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {
-        Some(Disruption::Drain)
+        Some(Disruption::Drain(self.node.clone()))
     }
 
     fn on_leader(&self) -> bool {
@@ -120,7 +115,7 @@ impl Resource for Evictions {
 
     fn probe(&self) -> Probe {
         let nodes: Vec<&str> = self.nodes.iter().map(String::as_str).collect();
-        Probe::evictions(flags(self.empty_dirs, self.unowned), &nodes)
+        Probe::evictions(&flags(&self.drain), &nodes)
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
@@ -175,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_plan_says_once_who_would_be_in_the_way() {
-        let evictions = Evictions { nodes: Vec::new(), empty_dirs: false, unowned: false };
+        let evictions = Evictions { nodes: Vec::new(), drain: Drain::default() };
         let compare = |text: &str| {
             let seen = Output { stdout: text.into(), ..Output::default() };
             match evictions.compare(&seen).unwrap() {

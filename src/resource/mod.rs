@@ -222,10 +222,13 @@ pub enum Disruption {
     Reset,
     /// etcd gets one more voting member.
     Voter,
-    /// etcd loses a voting member, which was dead already.
-    VoterLeaves,
-    /// The node's pods go elsewhere.
-    Drain,
+    /// etcd loses a voting member.
+    VoterLeaves {
+        /// Whether it still answers; else it was dead already.
+        alive: bool,
+    },
+    /// The pods of the node of this name go elsewhere.
+    Drain(String),
 }
 
 /// The last check before a change that could undo a living member. A kubelet may register its node between

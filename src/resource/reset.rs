@@ -1,13 +1,14 @@
-//! Undoes an unfinished membership, and refuses to where something lives.
+//! Undoes an unfinished membership, or that of a node which leaves, and refuses to where something lives.
 
 use super::kubernetes::kubeadm;
-use super::{Change, Disruption, Drift, Guard, Resource};
+use super::{Change, Diff, Disruption, Drift, Guard, Resource};
 use crate::command::{Cmd, Output};
 use crate::diagnostic::Result;
 use crate::probe::Probe;
 
-/// Nothing is left of a join or an init that did not finish. Only ever desired for what the survey
-/// proved to be no member; and the node is asked once more ([`Resource::guard`]) before it is undone.
+/// Nothing is left of a join or an init that did not finish, or of a member that a person takes out. Only ever desired
+/// for what the survey proved to be no member, or a person named; and the node is asked once more
+/// ([`Resource::guard`]) before it is undone.
 pub struct Reset {
     /// The node's name.
     pub node: String,
@@ -23,6 +24,8 @@ pub enum Undone {
     /// A join: the UID of the Node object that is known to run nothing of users even where it is Ready,
     /// if there is one: that of half a control plane.
     Join(Option<String>),
+    /// A member that a person takes out: its pods were moved, and it votes no more.
+    Member,
 }
 
 const LEFT: &[&str] = &[
@@ -36,11 +39,17 @@ const LEFT: &[&str] = &[
     "/var/lib/etcd/member",
 ];
 
+/// What Calico leaves on a machine, by which its pods would be known once more.
+const NETWORK: &str = "/etc/cni/net.d/10-calico.conflist";
+
 /// A kubelet that has stopped registers no node and starts no pod; those that run go on. There may be
 /// no such unit any more.
 const HOLD: &str =
     "systemctl stop kubelet.service || ! systemctl is-active --quiet kubelet.service";
 const RELEASE: &str = "systemctl start kubelet.service";
+
+const LEAVE: &str = include_str!("leave.sh");
+const LEAVE_NETWORK: &str = include_str!("leave_network.sh");
 
 /// kubeadm reference, "kubeadm reset": the folders themselves stay.
 pub(crate) const GONE: &[&str] = &[
@@ -64,22 +73,42 @@ impl Reset {
 
 impl Resource for Reset {
     fn id(&self) -> String {
-        "leftovers".to_owned()
+        match self.what {
+            Undone::Member => "membership".to_owned(),
+            _ => "leftovers".to_owned(),
+        }
     }
 
     fn probe(&self) -> Probe {
-        Probe::exist(LEFT)
+        let network = Some(NETWORK).filter(|_| self.what == Undone::Member);
+        Probe::exist(&LEFT.iter().copied().chain(network).collect::<Vec<_>>())
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
         let text = seen.text();
         let left: Vec<&str> = text.lines().collect();
-        let summary = format!("undo an unfinished join: {}", left.join(", "));
-        Ok(Drift::unless(left.is_empty(), summary))
+        let left = left.join(", ");
+        Ok(Drift::unless(
+            left.is_empty(),
+            match self.what {
+                Undone::Member => Diff::delete(format!("kubeadm reset: {left}")),
+                _ => Diff::update(format!("undo an unfinished join: {left}")),
+            },
+        ))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        vec![Change::new("kubeadm reset", kubeadm(&["reset", "--force"], None))]
+        let reset = Change::new("kubeadm reset", kubeadm(&["reset", "--force"], None));
+        if self.what != Undone::Member {
+            return vec![reset];
+        }
+        let units = "end keepalived, haproxy, the approver and the kubelet";
+        let network = "remove what is left of the pods' network";
+        vec![
+            Change::new(units, Cmd::shell(LEAVE)).repeatable(),
+            reset,
+            Change::new(network, Cmd::shell(LEAVE_NETWORK).arg(NETWORK)).repeatable(),
+        ]
     }
 
     fn guard(&self) -> Option<Guard> {
@@ -100,7 +129,7 @@ impl Resource for Reset {
         // `UID Ready`, as its own kubelet's credentials are told of it.
         let (uid, ready) = nodes.next()?.split_once(' ')?;
         match &self.what {
-            Undone::Init => None,
+            Undone::Init | Undone::Member => None,
             Undone::Join(Some(known)) if known == uid => None,
             Undone::Join(_) if ready == "True" => {
                 Some("the cluster has it as a Ready node, which may run pods".to_owned())
@@ -171,6 +200,9 @@ mod tests {
             (&known, "node=u1 True\n", &None),
             // Another one has come since.
             (&known, "node=u2 True\n", &works),
+            // A person says so of a node; of a voter nobody does.
+            (&Undone::Member, "node=u1 True\n", &None),
+            (&Undone::Member, "votes\nnode=u1 True\n", &votes),
         ] {
             assert_eq!(forbidden(what, seen), *expected, "{what:?}: {seen}");
         }

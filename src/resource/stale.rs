@@ -1,5 +1,5 @@
-//! Stale entries: what the cluster still lists of a node after that node was reinstalled or its join was
-//! aborted. A step removes only what is provably that node's.
+//! What the cluster lists of a node that is no more: it was reinstalled, its join was aborted, or a person takes it
+//! out. A step removes only what is provably that node's.
 
 use super::{Change, Diff, Disruption, Drift, Resource};
 use crate::command::{Cmd, Input, Output, admin, kubectl};
@@ -7,7 +7,7 @@ use crate::diagnostic::Result;
 use crate::etcd::MemberList;
 use crate::probe::Probe;
 
-/// Removes an etcd member that will never come back.
+/// etcd is without a member: one that will never come back, or whose node leaves.
 pub struct NoEtcdMember {
     /// The member's id, hexadecimal.
     pub id: String,
@@ -15,6 +15,8 @@ pub struct NoEtcdMember {
     pub node: String,
     /// Whether it voted.
     pub voted: bool,
+    /// Whether it still answers.
+    pub alive: bool,
 }
 
 /// It succeeds, too, where the member is gone already (`kubeadm reset` on the node removes its own).
@@ -23,7 +25,7 @@ const REMOVE: &str =
 
 impl Resource for NoEtcdMember {
     fn id(&self) -> String {
-        format!("etcd without the stale member of {}", self.node)
+        format!("etcd without the member of {}", self.node)
     }
 
     fn probe(&self) -> Probe {
@@ -37,16 +39,16 @@ impl Resource for NoEtcdMember {
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
-        let what = format!("remove the stale etcd member of {}", self.node);
+        let what = format!("remove the etcd member of {}", self.node);
         vec![Change::new(what, Cmd::shell(REMOVE).arg(&self.id)).repeatable()]
     }
 
     fn disruption(&self, _seen: &Output) -> Option<Disruption> {
-        self.voted.then_some(Disruption::VoterLeaves)
+        self.voted.then_some(Disruption::VoterLeaves { alive: self.alive })
     }
 }
 
-/// A Node object of a machine that was reinstalled is gone.
+/// The Node object of a machine that was reinstalled, or leaves, is gone.
 pub struct NoNode {
     /// The node.
     pub node: String,
@@ -56,7 +58,7 @@ pub struct NoNode {
 
 impl Resource for NoNode {
     fn id(&self) -> String {
-        format!("cluster without the stale node {}", self.node)
+        format!("cluster without the node {}", self.node)
     }
 
     fn probe(&self) -> Probe {
@@ -79,7 +81,7 @@ impl Resource for NoNode {
         let cmd = Cmd::shell(DELETE)
             .arg(&self.node)
             .stdin(Input::Bytes(options.to_string().into_bytes()));
-        vec![Change::new(format!("delete the stale Node object {}", self.node), cmd).repeatable()]
+        vec![Change::new(format!("delete the Node object {}", self.node), cmd).repeatable()]
     }
 }
 
@@ -128,7 +130,8 @@ mod tests {
 
     #[test]
     fn only_that_member_and_that_object_go() {
-        let member = NoEtcdMember { id: "a1".into(), node: "cp-2".into(), voted: true };
+        let member =
+            NoEtcdMember { id: "a1".into(), node: "cp-2".into(), voted: true, alive: false };
         let list = |id: &str| seen(&format!(r#"{{"members":[{{"ID":"{id}","name":"cp-2"}}]}}"#));
         assert_ne!(member.compare(&list("a1")).unwrap(), Drift::None);
         assert_eq!(member.compare(&list("a2")).unwrap(), Drift::None);

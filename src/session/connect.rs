@@ -11,20 +11,20 @@ use crate::diagnostic::{Error, Kind, Result};
 use crate::engine::Node;
 use crate::secret::Secret;
 
-/// Nodes that were reached, and workers that were not, and why.
+/// Nodes that were reached, and those that a run goes on without, and why.
 pub(super) type Connected<T> = (BTreeMap<String, Node<T>>, BTreeMap<String, Error>);
 
 /// Connects to all nodes at once. Whatever they print, `masked` is not shown.
 ///
 /// # Errors
-/// When a control plane cannot be reached, or any node for a reason that does not pass.
+/// When a control plane that stays cannot be reached, or any node for a reason that does not pass.
 pub(super) async fn connect<N: Network>(
     cluster: &Cluster,
     network: &Arc<N>,
     masked: &Arc<[Secret<String>]>,
 ) -> Result<Connected<N::Host>> {
     let mut connecting = JoinSet::new();
-    for node in cluster.nodes.clone() {
+    for node in cluster.machines().cloned() {
         let network = Arc::clone(network);
         connecting.spawn(async move {
             let host = network.connect(&node).await;
@@ -44,10 +44,11 @@ pub(super) async fn connect<N: Network>(
     }
     // A control plane's silence could hide the cluster; a machine that is not who it should be is
     // no accident.
-    if errors.iter().all(|(name, error)| cluster.is_worker(name) && error.is_passing()) {
+    let dispensable = |name: &str| cluster.is_worker(name) || cluster.leaves(name);
+    if errors.iter().all(|(name, error)| dispensable(name) && error.is_passing()) {
         return Ok((nodes, errors));
     }
-    all_of(errors, cluster.nodes.len(), "connect to").map(|()| (nodes, BTreeMap::new()))
+    all_of(errors, cluster.machines().count(), "connect to").map(|()| (nodes, BTreeMap::new()))
 }
 
 /// Who holds the lease, for those who come second.

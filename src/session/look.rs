@@ -58,9 +58,11 @@ async fn facts<H: Transport + 'static>(
     let mut there = cluster.clone();
     there.nodes.retain(|node| nodes.contains_key(&node.name));
     loop {
-        let questions = there.nodes.iter().map(|node| {
-            let probe = Probe::survey(&preflight::questions(&there, node));
-            (node.name.clone(), probe)
+        let questions = nodes.keys().map(|name| {
+            // Of one that leaves the cluster nothing is asked that matters before it joins.
+            let node = there.node(name);
+            let questions = node.map(|node| preflight::questions(&there, node));
+            (name.clone(), Probe::survey(&questions.unwrap_or_default()))
         });
         let facts = ask(nodes, questions.collect(), Answer::facts).await?;
         let mut quiet = true;

@@ -1,7 +1,7 @@
 //! What a run is for, and the steps that it goes through.
 
 use crate::diagnostic::{Error, Kind, Result};
-use crate::steps::{STEPS, Step};
+use crate::steps::{REMOVAL, STEPS, Step};
 
 /// What a run is for.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,9 @@ impl Purpose {
     pub const PLAN: Self = Self::of("plan", STEPS, false);
     /// To make the machines what the inventory means.
     pub const APPLY: Self = Self::of("apply", STEPS, true);
+
+    /// To take nodes out of the cluster: those of [`crate::cluster::Cluster::leaving`].
+    pub const REMOVE: Self = Self::of("remove", REMOVAL, true);
 
     const fn of(name: &'static str, steps: &'static [Step], changes: bool) -> Self {
         Self { name, steps, changes }

@@ -66,7 +66,7 @@ impl<T: Transport + 'static> Reached<T> {
         events: &Arc<dyn Sink>,
     ) -> Result<Self> {
         let cluster = &given.inventory.cluster;
-        let names = cluster.nodes.iter().map(|node| node.name.clone()).collect();
+        let names = cluster.machines().map(|node| node.name.clone()).collect();
         let (run, name) = (purpose.name, cluster.name.clone());
         events.take(Event::RunStarted { run, cluster: name, nodes: names });
         let (nodes, unreachable) = connect(cluster, network, masked).await?;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::effects::Effect;
 use super::unmodelled;
+use crate::cluster::Drain;
 use crate::command::{Cmd, Input, Output};
 use crate::resource::{
     APPLY, ApiServerCertificate, AtHub, CalicoConfig, Component, ControlPlaneJoin, DnsSpread,
@@ -23,6 +24,15 @@ use crate::secret::Secret;
 const TEACH: &str = "add the resource that gives it in src/simulation/commands.rs, and what it does to a \
     machine in src/simulation/effects.rs";
 
+/// What a machine that leaves its cluster ends.
+const LEAVE: &[&str] = &[
+    "keepalived.service",
+    "haproxy.service",
+    "slipway-approver.service",
+    "slipway-vrrp.service",
+    "kubelet.service",
+];
+
 /// Fixed shell texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Text {
@@ -33,6 +43,8 @@ enum Text {
     Settle,
     Import,
     Clock,
+    EndServices,
+    CleanNetwork,
     Kubeadm,
     AskAgain,
     Apply,
@@ -64,8 +76,10 @@ fn texts() -> &'static [(String, Text)] {
         let join = |resumed| {
             Box::new(ControlPlaneJoin { node: String::new(), config: nothing(), resumed })
         };
-        let member = NoEtcdMember { id: String::new(), node: String::new(), voted: true };
+        let member =
+            NoEtcdMember { id: String::new(), node: String::new(), voted: true, alive: true };
         let reset = Reset { node: String::new(), what: Undone::Join(None) };
+        let left = Reset { node: String::new(), what: Undone::Member };
         let node = NoNode { node: String::new(), uid: String::new() };
         let dry_run = DryRun { configuration: String::new(), objects: false };
         let pod = StaticPod { name: "etcd", node: String::new(), dry_run: dry_run.clone() };
@@ -75,8 +89,7 @@ fn texts() -> &'static [(String, Text)] {
             configuration: String::new(),
         };
         let [component, _] = Component::ALL;
-        let (node_name, timeout) = (String::new(), std::time::Duration::ZERO);
-        let drained = Drained { node: node_name, timeout, empty_dirs: false, unowned: false };
+        let drained = Drained { node: String::new(), drain: Drain::default() };
         let known: Vec<(Box<dyn Resource>, &[Text])> = vec![
             (Box::new(File::text("", "")), &[Text::Write]),
             (Box::new(Hostname(String::new())), &[Text::Hostname]),
@@ -92,6 +105,7 @@ fn texts() -> &'static [(String, Text)] {
             ),
             (Box::new(Synchronised), &[Text::Clock]),
             (Box::new(reset), &[Text::Kubeadm]),
+            (Box::new(left), &[Text::EndServices, Text::Kubeadm, Text::CleanNetwork]),
             (join(false), &[Text::AskAgain, Text::Kubeadm]),
             (join(true), &[Text::Kubeadm, Text::Kubeadm]),
             (Box::new(Manifest { name: "", text: String::new() }), &[Text::Apply]),
@@ -230,6 +244,8 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Effect> {
             let unless = Some(word(0)).filter(|certificate| certificate != "-");
             vec![Effect::Kubeadm { unless, words: words[1..].to_vec(), config: text_input() }]
         }
+        Text::EndServices => LEAVE.iter().map(|unit| Effect::Disable((*unit).to_owned())).collect(),
+        Text::CleanNetwork => vec![Effect::Remove(word(0))],
         Text::AskAgain => vec![Effect::AskAgain],
         Text::Apply | Text::ApplySecret => {
             documents(&text_input()).into_iter().map(Effect::Apply).collect()

@@ -26,6 +26,8 @@ pub(super) enum Effect {
     /// Starts a unit anew, or reloads it.
     Start(String),
     Stop(String),
+    /// Ends a unit for good.
+    Disable(String),
     Stamp(String, String),
     Import(String, String),
     WaitForClock,
@@ -262,6 +264,11 @@ impl Machine {
             Effect::Enable(unit) => self.units.entry(unit).or_default().enabled = true,
             Effect::Start(unit) => self.start(&unit)?,
             Effect::Stop(unit) => self.stop(&unit),
+            Effect::Disable(unit) => {
+                self.stop(&unit);
+                self.units.remove(&unit);
+                self.vrrp = self.vrrp.take().filter(|_| unit != "slipway-vrrp.service");
+            }
             Effect::Stamp(unit, stamp) => drop(self.stamps.insert(unit, stamp)),
             Effect::Import(..) if !self.active("containerd.service") => {
                 return Err("cannot dial /run/containerd/containerd.sock".to_owned());

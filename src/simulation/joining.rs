@@ -117,6 +117,7 @@ impl World {
         let votes = member.is_some_and(|(store, m)| !m.learner && self.stores[store].counts);
         // A kubelet that its cluster hears runs pods: those of users, but on half a control plane.
         let works = machine.registered && (machine.worker || machine.data.is_some());
+        let works = works && !self.leaving.contains(&machine.node);
         let pods = |objects: &Objects| {
             objects
                 .nodes
@@ -159,7 +160,8 @@ impl World {
             let member = self.member(machine).map(|(s, m)| (s, format!("{:x}", m.id), m.learner));
             member == Some((store, id.to_owned(), false)) && machine.pods.contains(&Pod::Etcd)
         };
-        let living = self.machines.values().find(|machine| lives(machine));
+        let stays = |machine: &&Machine| !self.leaving.contains(&machine.name);
+        let living = self.machines.values().filter(stays).find(|machine| lives(machine));
         if let Some(name) = living.map(|machine| machine.name.clone()) {
             self.faults.push(format!("the living member of {name} is removed"));
         }

@@ -30,6 +30,7 @@ mod probes;
 mod reaching;
 mod reads;
 mod recovery;
+mod removals;
 mod rng;
 mod run;
 mod stage;

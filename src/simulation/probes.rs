@@ -71,7 +71,7 @@ pub(super) fn probes() -> Vec<(Probe, ProbeKind)> {
         (Probe::component(0), Component),
         (Probe::dns("", ""), Dns),
         (Probe::etcd_members(), EtcdMembers),
-        (Probe::evictions(["", ""], &[]), Evictions),
+        (Probe::evictions(&Default::default(), &[]), Evictions),
         (Probe::exist(&[]), Exist),
         (Probe::file("", false), File),
         (Probe::health(""), Health),

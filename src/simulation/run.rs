@@ -155,11 +155,13 @@ impl Simulation {
 
     /// A session up to its plan.
     pub(super) async fn plan(self: &Arc<Self>, kept: Option<&Pki>) -> Result<Session<Host>> {
-        let (inventory, new) = {
+        let (inventory, purpose, new) = {
             let world = self.world();
             let mut inventory = (*world.file).clone();
             inventory.cluster = (*world.meant).clone();
-            (inventory, world.machines.values().all(|machine| ca(machine).is_none()))
+            let purpose = if world.leaving.is_empty() { Purpose::APPLY } else { Purpose::REMOVE };
+            inventory.cluster.take_out(&world.leaving, true);
+            (inventory, purpose, world.machines.values().all(|machine| ca(machine).is_none()))
         };
         // Keys made for a new cluster would be others each time, and no two clusters the same.
         let kept = kept.or(new.then_some(&stage().pki)).cloned();
@@ -167,7 +169,7 @@ impl Simulation {
         let events: Arc<dyn Sink> = Arc::new(Told::default());
         let bundle = Bundle::sample_of(&given.inventory.cluster.kubernetes.to_string());
         let network = Simulated(Arc::clone(self));
-        Session::begin(given, bundle, Purpose::APPLY, network, &events).await
+        Session::begin(given, bundle, purpose, network, &events).await
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct World {
     pub(super) file: Arc<Inventory>,
     /// What the inventory means since.
     pub(super) meant: Arc<Cluster>,
+    /// Nodes that a person takes out: runs are for that, as long as there are any.
+    pub(super) leaving: Vec<String>,
     /// Machines that are switched off, by name.
     pub(super) dark: BTreeSet<String>,
     /// Where clients find the cluster, whatever the inventory says since.
@@ -111,6 +113,7 @@ impl World {
             served: meant.endpoint.clone(),
             meant,
             file,
+            leaving: Vec::new(),
             dark: BTreeSet::new(),
             stores: Vec::new(),
             hub: None,
@@ -204,7 +207,8 @@ impl World {
 
     /// The machine that holds the virtual IP.
     pub(super) fn holder(&self) -> Option<&Machine> {
-        let holds = |m: &&Machine| m.active("haproxy.service") && m.active("keepalived.service");
+        let works = |m: &Machine| m.active("haproxy.service") && m.active("keepalived.service");
+        let holds = |m: &&Machine| works(m) && !self.dark.contains(&m.name);
         self.machines.values().find(holds)
     }
 

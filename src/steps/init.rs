@@ -37,7 +37,7 @@ fn desired(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     for node in &context.cluster.nodes {
         if let Some(member) = context.survey.stale_member(node) {
             let (id, node) = (member.id.clone(), node.name.clone());
-            wanted.push(boxed(NoEtcdMember { id, node, voted: member.votes() }));
+            wanted.push(boxed(NoEtcdMember { id, node, voted: member.votes(), alive: false }));
         }
         if let Some(uid) = context.survey.stale_node(node) {
             wanted.push(boxed(NoNode { node: node.name.clone(), uid: uid.to_owned() }));

@@ -35,6 +35,7 @@ mod network;
 mod os;
 mod programs;
 mod registration;
+mod removal;
 #[cfg(test)]
 mod sample;
 mod shared_keys;
@@ -75,6 +76,18 @@ pub const STEPS: &[Step] = &[
     health::STEP,
     network::DNS,
     registration::STEP,
+];
+
+/// The steps that take nodes out: those of their own, and of an apply those by which the others stop to count on them.
+pub const REMOVAL: &[Step] = &[
+    removal::DRAIN,
+    os::STEP,
+    endpoint::STEP,
+    certificates::APPROVER,
+    removal::ETCD,
+    removal::MACHINE,
+    removal::NODE,
+    health::STEP,
 ];
 
 /// Whether a run of `steps` leaves out some of [`STEPS`].
@@ -227,8 +240,13 @@ impl Context {
     /// # Errors
     /// When the bundle lacks something that the step needs.
     pub fn desired(&self, step: &Step, node: &str) -> Result<Vec<Box<dyn Resource>>> {
+        let leaving = || self.cluster.machines().find(|machine| machine.name == node);
         match self.cluster.node(node) {
             Some(node) => (step.desired)(self, node),
+            // Of what the others must have, a machine that leaves gets nothing.
+            None if step.name == removal::MACHINE.name => {
+                leaving().map_or(Ok(Vec::new()), |node| (step.desired)(self, node))
+            }
             None => Ok(Vec::new()),
         }
     }

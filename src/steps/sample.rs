@@ -37,6 +37,7 @@ impl Context {
             addons: Addons { calico: false, metrics_server: false, hub: false },
             registration: None,
             nodes,
+            leaving: Vec::new(),
         };
         let facts: BTreeMap<String, Facts> =
             names.iter().map(|name| ((*name).to_owned(), Facts::default())).collect();

@@ -58,9 +58,7 @@ fn objects(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let behind = context.cluster.nodes.iter().filter(|node| is_drained(context, node));
     let nodes: Vec<String> = behind.map(|node| node.name.clone()).collect();
     if !nodes.is_empty() {
-        let drain = context.cluster.drain;
-        let (empty_dirs, unowned) = (drain.delete_empty_dir_data, drain.force);
-        wanted.push(boxed(Evictions { nodes, empty_dirs, unowned }));
+        wanted.push(boxed(Evictions { nodes, drain: context.cluster.drain }));
     }
     Ok(wanted)
 }
@@ -86,13 +84,8 @@ fn kubelet(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let mut wanted: Vec<Box<dyn Resource>> = Vec::new();
     if context.is_behind(node) {
         if is_drained(context, node) {
-            let drain = context.cluster.drain;
-            wanted.push(boxed(Drained {
-                node: node.name.clone(),
-                timeout: drain.timeout,
-                empty_dirs: drain.delete_empty_dir_data,
-                unowned: drain.force,
-            }));
+            let (node, drain) = (node.name.clone(), context.cluster.drain);
+            wanted.push(boxed(Drained { node, drain }));
         }
         let files = kubernetes::kubelet(context)?;
         let unit = Unit::running("kubelet.service", &files);

@@ -35,7 +35,9 @@ pub(super) fn members(
             matches!(&node.membership, Membership::Otherwise(Otherwise::Name(is)) if is == name)
         })
     };
-    let ours = |name: &str| cluster.node(name).is_some() || renamed(name) || !is_name(name);
+    let ours = |name: &str| {
+        cluster.node(name).is_some() || cluster.leaves(name) || renamed(name) || !is_name(name)
+    };
     let mut members = BTreeMap::new();
     for (name, node) in listed.iter().filter(|(name, _)| !ours(name)) {
         let address = node.internal.iter().find_map(|address| address.parse().ok());

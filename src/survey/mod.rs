@@ -86,6 +86,9 @@ impl Survey {
         let control_planes = || cluster.with_role(Role::ControlPlane).map(|node| &node.name);
         let views: Vec<(&String, &Facts)> =
             control_planes().filter_map(|name| Some((name, facts.get(name)?))).collect();
+        // Those of control planes that leave, too, while they are there.
+        let voters = cluster.machines().filter(|node| node.role == Role::ControlPlane);
+        let voters: Vec<&Facts> = voters.filter_map(|node| facts.get(&node.name)).collect();
         let answers = |facts: &Facts| facts.api_nodes.is_some() && facts.identity == identity;
         let begun = unfinished_init(&facts);
         // An init that did not finish is no cluster: what answers there goes with it.
@@ -103,19 +106,19 @@ impl Survey {
         let taints = view.map(|(_, facts)| facts.taints.clone()).unwrap_or_default();
         let view = view.map(|(_, facts)| *facts);
         let ours = |facts: &Facts| facts.identity.is_some() && facts.identity == identity;
-        let etcd = views.iter().find_map(|(_, f)| f.etcd.clone().filter(|_| lives && ours(f)));
+        let etcd = voters.iter().find_map(|f| f.etcd.clone().filter(|_| lives && ours(f)));
         let traces = ["etcd-data", "manifests/etcd.yaml"];
         let seen = View {
             identity: identity.as_ref(),
             nodes: view.and_then(|view| view.api_nodes.as_ref()),
             etcd: etcd.as_deref(),
-            answering: views.iter().filter(|(_, f)| f.etcd.is_some() && ours(f)).count(),
+            answering: voters.iter().filter(|f| f.etcd.is_some() && ours(f)).count(),
             begun: begun.as_deref(),
-            nothing: !views.iter().any(|(_, f)| traces.iter().any(|trace| f.has(trace))),
+            nothing: !voters.iter().any(|f| traces.iter().any(|trace| f.has(trace))),
         };
         let listed = view.and_then(|view| view.api_nodes.clone()).unwrap_or_default();
         let mut nodes = BTreeMap::new();
-        for node in &cluster.nodes {
+        for node in cluster.machines() {
             // A node that did not answer is not judged.
             let Some(facts) = facts.get(&node.name).cloned() else { continue };
             let membership = membership::judge(node, &facts, &seen);
@@ -207,6 +210,13 @@ impl Survey {
         self.answering + self.beyond.iter().filter(ready).count()
     }
 
+    /// Whether that node's etcd answers.
+    #[must_use]
+    pub fn etcd_answers(&self, node: &str) -> bool {
+        let answers = |facts: &Facts| facts.etcd.is_some() && facts.identity == self.identity;
+        self.facts(node).is_some_and(answers)
+    }
+
     /// The version of that node's kubelet, as the cluster lists it.
     #[must_use]
     pub fn kubelet_version(&self, node: &str) -> Option<Version> {
@@ -218,6 +228,18 @@ impl Survey {
     pub(crate) fn list_kubelets(&mut self, version: &str, cordoned: bool) {
         let listed = Listed { version: version.to_owned(), cordoned, ..Listed::default() };
         self.listed = self.nodes.keys().map(|name| (name.clone(), listed.clone())).collect();
+    }
+
+    /// That node, as the cluster lists it.
+    #[must_use]
+    pub fn listed(&self, node: &str) -> Option<&Listed> {
+        self.listed.get(node)
+    }
+
+    /// The etcd member of that name.
+    #[must_use]
+    pub fn member_named(&self, node: &str) -> Option<&EtcdMember> {
+        self.etcd.iter().flatten().find(|member| member.name == node)
     }
 
     /// Whether slipway keeps pods away from that node.

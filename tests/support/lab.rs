@@ -166,6 +166,11 @@ impl Lab {
         self.slipway(&["apply", "--yes"], inventory)
     }
 
+    /// Takes nodes out of the cluster.
+    pub fn remove(&self, nodes: &[&str]) -> Run {
+        self.slipway(&[&["node", "remove", "--yes"], nodes].concat(), "slipway.yaml")
+    }
+
     /// Saves a plan in `file` beside the inventory; its exit code says whether there are changes.
     pub fn save_plan(&self, inventory: &str, file: &str) -> Run {
         let file = self.file(file).display().to_string();

@@ -19,6 +19,7 @@ pub mod lab;
 pub mod odd;
 pub mod pods;
 pub mod power;
+pub mod removal;
 pub mod rerun;
 pub mod secrets;
 pub mod snapshot;

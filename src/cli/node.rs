@@ -1,0 +1,94 @@
+//! `slipway node`: what is done to single nodes.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+
+use super::run::{self, Options};
+use super::say_error;
+use crate::cluster::Leaving;
+use crate::diagnostic::Result;
+use crate::event::Sink;
+use crate::session::{Given, Purpose, Session};
+
+/// Take nodes out of the cluster
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Remove(Remove),
+}
+
+/// Take nodes out of the cluster: move their pods, remove them from etcd and the cluster, reset their machines
+#[derive(Debug, clap::Args)]
+struct Remove {
+    /// The nodes' names
+    #[arg(value_name = "NODE", required = true)]
+    nodes: Vec<String>,
+    #[command(flatten)]
+    options: Options,
+    /// Also nodes that are not Ready, whose pods cannot be moved: only for machines that are off for good
+    #[arg(long)]
+    force: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask before changing anything
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode> {
+    match args.command {
+        Command::Remove(args) => remove(args).await,
+    }
+}
+
+async fn remove(args: Remove) -> Result<ExitCode> {
+    let recorder = args.options.events();
+    let events: Arc<dyn Sink> = recorder.clone();
+    let file = &args.options.inventory.inventory;
+    let mut given = Given::read(file)?;
+    given.inventory.cluster.take_out(&args.nodes, args.force);
+    let purpose = Purpose { changes: !args.dry_run, ..Purpose::REMOVE };
+    let mut session = Session::open(given, purpose, run::trust(), &events).await?;
+    if args.dry_run {
+        args.options.show_plan(&session.plan, None);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let unreachable: Vec<String> = session.unreachable.keys().cloned().collect();
+    let carried = args.options.carry_out(&mut session, &recorder, args.yes).await?;
+    if let Some(worst) = carried.failed {
+        return Ok(ExitCode::from(worst.exit_code()));
+    }
+    let cluster = &session.context.cluster;
+    for leaving in &cluster.leaving {
+        args.options.tell(format!("{} is no part of {} any more", leaving.name, cluster.name));
+        say_error(left_to_do(leaving, unreachable.contains(&leaving.name), file));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is left to a person.
+fn left_to_do(leaving: &Leaving, unreachable: bool, file: &Path) -> String {
+    let (name, file) = (&leaving.name, file.display());
+    let reset = "its machine was not reset: where it still runs, its pods go on, and its kubelet adds its node again \
+                 when it starts; `kubeadm reset` there ends that";
+    match &leaving.node {
+        None => format!("{name}: {reset}"),
+        Some(_) if unreachable => {
+            format!(
+                "{name}: {reset}. Remove its line from {file}, else the next apply waits for it"
+            )
+        }
+        Some(_) => {
+            format!("{name}: remove its line from {file}, else the next apply lets it join again")
+        }
+    }
+}

@@ -113,8 +113,10 @@ impl Resource for Reset {
 
     fn guard(&self) -> Option<Guard> {
         let [hold, release] = [HOLD, RELEASE].map(Cmd::shell);
+        // Of one that a person takes out, the node is Ready until now.
+        let node = if self.what == Undone::Member { "" } else { &self.node };
         Some(Guard {
-            probe: Probe::alive(&self.node),
+            probe: Probe::alive(node),
             hold: Change::new("stop the kubelet", hold),
             release: Change::new("start the kubelet again", release),
         })

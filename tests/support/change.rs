@@ -33,10 +33,8 @@ pub fn settings_change_in_place(lab: &Lab, kube: &Kube) {
     let run = lab.apply_plan(INVENTORY, "change.json");
     assert_eq!(run.ran.code, 0, "apply:\n{}", run.ran.both());
     figure(&format!("{}: settings changed in place", lab.name), shown(run.took));
-    let gap = client.longest_gap(began, Instant::now());
-    client.end();
-    let gap_said = format!("{:.2} s", gap.as_secs_f64());
-    figure(&format!("{}: longest gap while settings changed", lab.name), gap_said);
+    let what = format!("{}: longest gap while settings changed", lab.name);
+    let gap = client.end_with_gap(&what, began);
     assert!(gap < LONGEST, "the API was silent for {gap:?}");
 
     for node in lab.control_planes() {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::lab::Lab;
-use super::{pause, secs};
+use super::{figure, pause, secs};
 
 /// How often a client connects.
 pub const EVERY: Duration = Duration::from_millis(100);
@@ -64,6 +64,14 @@ impl Client {
         good.sort();
         let ends = [&[from], good.as_slice(), &[to]].concat();
         ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    }
+
+    /// Ends it, and prints the longest gap since `from`, as the figure `what`.
+    pub fn end_with_gap(self, what: &str, from: Instant) -> Duration {
+        let gap = self.longest_gap(from, Instant::now());
+        self.end();
+        figure(what, format!("{:.2} s", gap.as_secs_f64()));
+        gap
     }
 
     pub fn end(self) {

@@ -85,12 +85,10 @@ pub fn becomes_the_newest(lab: &Lab, version: &str) {
     let client = Client::start(lab, &lab.address(100));
     let began = Instant::now();
     let run = lab.apply_plan(INVENTORY, "upgrade.json");
-    let gap = client.longest_gap(began, Instant::now());
-    client.end();
+    let gap =
+        client.end_with_gap(&format!("{}: longest gap of the API meanwhile", lab.name), began);
     assert_eq!(run.ran.code, 0, "apply:\n{}", run.ran.both());
     figure(&format!("{}: {version} to {KUBERNETES}", lab.name), shown(run.took));
-    let gap_said = format!("{:.2} s", gap.as_secs_f64());
-    figure(&format!("{}: longest gap of the API meanwhile", lab.name), gap_said);
     let asked = lab.on(
         "cp-3",
         "systemctl stop shopper; grep -c ok /run/shopper; grep -c failed /run/shopper || :",

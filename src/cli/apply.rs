@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         ));
     }
     let agreed = args.yes || saved.is_some();
-    let carried = args.options.carry_out(&mut session, &recorder, agreed).await?;
+    let carried = args.options.carry_out(&mut session, &recorder, began, agreed).await?;
     if let Some(worst) = carried.failed {
         return Ok(ExitCode::from(worst.exit_code()));
     }

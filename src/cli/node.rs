@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::Subcommand;
 
@@ -51,6 +52,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
 }
 
 async fn remove(args: Remove) -> Result<ExitCode> {
+    let began = Instant::now();
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
     let file = &args.options.inventory.inventory;
@@ -59,11 +61,11 @@ async fn remove(args: Remove) -> Result<ExitCode> {
     let purpose = Purpose { changes: !args.dry_run, ..Purpose::REMOVE };
     let mut session = Session::open(given, purpose, run::trust(), &events).await?;
     if args.dry_run {
-        args.options.show_plan(&session.plan, None);
+        args.options.show_plan(&session.plan, session.last_apply().as_ref());
         return Ok(ExitCode::SUCCESS);
     }
     let unreachable: Vec<String> = session.unreachable.keys().cloned().collect();
-    let carried = args.options.carry_out(&mut session, &recorder, args.yes).await?;
+    let carried = args.options.carry_out(&mut session, &recorder, began, args.yes).await?;
     if let Some(worst) = carried.failed {
         return Ok(ExitCode::from(worst.exit_code()));
     }
@@ -78,8 +80,9 @@ async fn remove(args: Remove) -> Result<ExitCode> {
 /// What is left to a person.
 fn left_to_do(leaving: &Leaving, unreachable: bool, file: &Path) -> String {
     let (name, file) = (&leaving.name, file.display());
-    let reset = "its machine was not reset: where it still runs, its pods go on, and its kubelet adds its node again \
-                 when it starts; `kubeadm reset` there ends that";
+    let reset = "its machine was not reset: where it still runs, its pods go on, its keepalived may claim the virtual \
+                 IP, and its kubelet adds its node again when it starts; `systemctl disable --now keepalived haproxy \
+                 slipway-approver`, then `kubeadm reset` there end that";
     match &leaving.node {
         None => format!("{name}: {reset}"),
         Some(_) if unreachable => {

@@ -68,17 +68,16 @@ impl Options {
     }
 
     /// Shows the session's plan, asks a person unless that was `agreed` before, and carries it out. Shows what
-    /// failed.
+    /// failed, and how long the command took that `began` then.
     pub(super) async fn carry_out(
         &self,
         session: &mut Session,
         recorder: &Arc<Recorder>,
+        began: Instant,
         agreed: bool,
     ) -> Result<Carried> {
-        let began = Instant::now();
         let events: Arc<dyn Sink> = recorder.clone();
-        let last = session.last_apply().filter(|_| !session.plan.is_partial());
-        self.show_plan(&session.plan, last.as_ref());
+        self.show_plan(&session.plan, session.last_apply().as_ref());
         let agrees = |plan: &Plan| plan.changes() == 0 || agreed || agrees();
         let permit = session.plan.confirm(agrees).ok_or_else(|| {
             Error::new(Kind::Declined, "nothing was changed")

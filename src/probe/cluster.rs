@@ -16,8 +16,8 @@ impl Probe {
     }
 
     /// Whether a member lives on this machine, by the machine's own credentials: `votes`, if the etcd
-    /// member that answers here votes; `node=UID READY`, if the API knows the kubelet's `node`, unless that is empty. Nothing
-    /// where nobody answers.
+    /// member that answers here votes; `node=UID READY`, if the API knows the kubelet's `node`, unless
+    /// that is empty. Nothing where nobody answers.
     #[must_use]
     pub fn alive(node: &str) -> Self {
         Self::new(concat!(admin!(), include_str!("alive.sh")), &[node])

@@ -15,8 +15,8 @@ pub const DRAIN: Step = Step {
     desired: drain,
 };
 
-/// Nothing leads to their API servers any more; and etcd's members go while they live, so that no majority
-/// is needed of which one of them is a dead part.
+/// Nothing leads to their API servers any more. A member goes while it lives: a dead one would still count when
+/// a majority has to agree.
 pub const ETCD: Step = Step {
     name: "removal/etcd",
     title: "etcd members of nodes that leave",

@@ -109,7 +109,13 @@ pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Fi
     all.extend(holders::findings(cluster, survey));
     // What is wrong with a machine is no reason to keep it in the cluster; that it is another may be.
     let leaves = |one: &Finding| one.node.as_ref().is_some_and(|node| cluster.leaves(node));
-    let who = [membership::OTHER_CLUSTER.name, membership::OTHERWISE.name, membership::TAKEN.name];
+    let who = [
+        &membership::OTHER_CLUSTER,
+        &membership::UNFINISHED,
+        &membership::OTHERWISE,
+        &membership::TAKEN,
+    ]
+    .map(|check| check.name);
     all.retain(|one| !leaves(one) || who.contains(&one.check));
     sort(&mut all, cluster);
     all

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::run::{self, Options};
 use super::say_error;
@@ -30,7 +31,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Remove {
     /// The nodes' names
-    #[arg(value_name = "NODE", required = true)]
+    #[arg(value_name = "NODE", required = true, value_parser = NonEmptyStringValueParser::new())]
     nodes: Vec<String>,
     #[command(flatten)]
     options: Options,
@@ -60,21 +61,26 @@ async fn remove(args: Remove) -> Result<ExitCode> {
     given.inventory.cluster.take_out(&args.nodes, args.force);
     let purpose = Purpose { changes: !args.dry_run, ..Purpose::REMOVE };
     let mut session = Session::open(given, purpose, run::trust(), &events).await?;
+    let silent = |leaving: &&Leaving| {
+        leaving.node.is_none() || session.unreachable.contains_key(&leaving.name)
+    };
+    let cluster = &session.context.cluster;
+    let silent: Vec<String> =
+        cluster.leaving.iter().filter(silent).map(|leaving| leaving.name.clone()).collect();
+    for name in &silent {
+        say_error(format!("{name}: its machine is not reached, and will not be reset"));
+    }
     if args.dry_run {
         args.options.show_plan(&session.plan, session.last_apply().as_ref());
         return Ok(ExitCode::SUCCESS);
     }
-    let unreachable: Vec<String> = session.unreachable.keys().cloned().collect();
     let carried = args.options.carry_out(&mut session, &recorder, began, args.yes).await?;
-    if let Some(worst) = carried.failed {
-        return Ok(ExitCode::from(worst.exit_code()));
-    }
     let cluster = &session.context.cluster;
-    for leaving in &cluster.leaving {
+    for leaving in cluster.leaving.iter().filter(|_| carried.went) {
         args.options.tell(format!("{} is no part of {} any more", leaving.name, cluster.name));
-        say_error(left_to_do(leaving, unreachable.contains(&leaving.name), file));
+        say_error(left_to_do(leaving, silent.contains(&leaving.name), file));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(carried.failed.map_or(ExitCode::SUCCESS, |worst| ExitCode::from(worst.exit_code())))
 }
 
 /// What is left to a person.

@@ -94,7 +94,9 @@ impl Options {
             say_error(recorder.timeline(60).trim_end());
         }
         let failed = show_failures(&session.inventory, &outcome);
-        Ok(Carried { changed: outcome.changed, failed })
+        let connects = |(_, step, _): &(String, &str, Error)| *step == "connect";
+        let went = outcome.held_back.is_empty() && outcome.failures.iter().all(connects);
+        Ok(Carried { changed: outcome.changed, failed, went })
     }
 }
 
@@ -104,6 +106,8 @@ pub(super) struct Carried {
     pub(super) changed: usize,
     /// The kind of the first failure, if anything failed.
     pub(super) failed: Option<Kind>,
+    /// Whether all of it was carried out, but for nodes that were not reached.
+    pub(super) went: bool,
 }
 
 /// Shows every failure with its place in the inventory; gives the kind of the first.

@@ -15,7 +15,7 @@ use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
     Absent, ApiServer, ApiServerCertificate, AtHub, Block, CalicoConfig, ClusterDns, Component,
-    ControlPlaneJoin, Directory, DnsSpread, Drained, Drift, DryRun, EtcdJoin, EtcdSnapshot,
+    ControlPlaneJoin, Directory, DnsSpread, Drained, Drift, DryRun, Ended, EtcdJoin, EtcdSnapshot,
     Evictions, File, Healthy, Hostname, Image, Images, Init, Join, KubeletFiles, Manifest, Modules,
     NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens, Objects, Package, Packages, Reachable,
     Registration, Reset, Resource, Returned, ServerKey, ServingCertificate, StaticPod,
@@ -107,6 +107,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(Modules),
         boxed(Sysctls(BTreeMap::from([("net.ipv4.ip_forward", "1")]))),
         boxed(Unit::running("containerd.service", &[])),
+        boxed(Ended("keepalived.service")),
         boxed(Init { config: config() }),
         boxed(Reset { node: node.clone(), what: Undone::Join(None) }),
         boxed(Token { object: config(), nodes: Vec::new() }),
@@ -141,7 +142,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         }),
         boxed(KubeletFiles { dry_run: dry_run() }),
         boxed(EtcdSnapshot { before: "v1.36.5".to_owned() }),
-        boxed(Drained { node: node.clone(), drain: Drain::default() }),
+        boxed(Drained { node: node.clone(), drain: Drain::default(), later: vec![word("w-1")] }),
         boxed(Evictions { nodes: vec![node.clone()], drain: Drain::default() }),
         boxed(Returned { node: node.clone(), version: "v1.37.2".to_owned() }),
         boxed(Objects { dry_run: dry_run(), server: String::new(), ca: Vec::new() }),

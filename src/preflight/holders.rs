@@ -24,7 +24,8 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
             .iter()
             .any(|(_, own)| own.split('/').next() == Some(&address.to_string()))
     };
-    let names = cluster.with_role(Role::ControlPlane).map(|node| node.name.as_str());
+    let control_planes = cluster.machines().filter(|node| node.role == Role::ControlPlane);
+    let names = control_planes.map(|node| node.name.as_str());
     let holders: Vec<&str> = names.filter(holds).collect();
     if holders.len() < 2 {
         return Vec::new();

@@ -5,7 +5,7 @@ use crate::cluster::{Cluster, Network, Role};
 use crate::diagnostic::printable;
 use crate::etcd::EtcdMember;
 use crate::kubernetes::kubelet::{self, Fields};
-use crate::survey::{Membership, Otherwise, Partial, Remedy, Survey};
+use crate::survey::{Facts, Membership, Otherwise, Partial, Remedy, Survey};
 
 pub(super) const OTHER_CLUSTER: Check = Check {
     name: "other-cluster",
@@ -46,8 +46,8 @@ pub(super) const TAKEN: Check = Check {
     of: ALL,
     about: "The machine is bare, and another machine, at another address, is a member of the cluster by \
             its name.",
-    todo: "give the new machine another name; or first take the old one out of the cluster: \
-           `slipway node remove` and its name, without its line in the inventory",
+    todo: "give the new machine another name; or first take the old one out of the cluster: `slipway node \
+           remove` and its name, with the old address in its line, or with --force once that machine is off",
 };
 pub(super) const BEYOND: Check = Check {
     name: "not-in-inventory",
@@ -55,7 +55,8 @@ pub(super) const BEYOND: Check = Check {
     of: "the living cluster",
     about: "A node is in the cluster and not in the inventory. It stays: nothing is removed unasked, \
             and a control plane keeps its place behind the endpoint.",
-    todo: "write it into the inventory; or take it out of the cluster: `slipway node remove` and its name",
+    todo: "write it into the inventory; then `slipway node remove` and its name can take it out of the cluster, \
+           too, if it shall go",
 };
 pub(super) const LEARNER: Check = Check {
     name: "etcd-learner",
@@ -86,9 +87,15 @@ pub(super) const UNCHANGEABLE: Check = Check {
 
 pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
     let mut findings = Vec::new();
+    // What is left of a member that leaves: all of it is this cluster's, or `kubeadm reset` took most of it away.
+    let ours = |facts: &Facts| match facts.identity {
+        None => !facts.has("etcd-data") && facts.member.is_none() && facts.node.is_none(),
+        Some(_) => facts.identity == survey.identity,
+    };
     for (name, surveyed) in &survey.nodes {
         match &surveyed.membership {
-            Membership::Partial(_) | Membership::Stale if cluster.leaves(name) => {}
+            Membership::Stale if cluster.leaves(name) => {}
+            Membership::Partial(_) if cluster.leaves(name) && ours(&surveyed.facts) => {}
             Membership::Foreign(theirs) => {
                 let ours = survey.identity.as_ref().map_or("new".to_owned(), ToString::to_string);
                 let own = &cluster.name;

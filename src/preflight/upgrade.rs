@@ -29,7 +29,8 @@ pub(super) fn findings(cluster: &Cluster, survey: &Survey) -> Vec<Finding> {
     let to = format!("v{meant}");
     let mut found = Vec::new();
     found.extend(step(now, meant));
-    for (name, _) in survey.nodes.iter().filter(|(name, _)| !survey.is_member(name)) {
+    let yet_to_join = |name: &&String| !survey.is_member(name) && !cluster.leaves(name);
+    for name in survey.nodes.keys().filter(yet_to_join) {
         found.push(format!("{name} is no member yet: nodes join before an upgrade or after it"));
     }
     for member in &survey.beyond {

@@ -25,6 +25,8 @@ pub struct Drained {
     pub node: String,
     /// How its pods go.
     pub drain: Drain,
+    /// The nodes that are drained after it: what leaves it does not go there.
+    pub later: Vec<String>,
 }
 
 /// The pods of nodes that will be drained may go. Nothing is done here: a plan says beforehand who would be in the
@@ -75,6 +77,7 @@ impl Resource for Drained {
         let cmd = Cmd::shell(DRAIN)
             .args([self.node.clone(), self.drain.timeout.as_secs().to_string()])
             .args(flags(&self.drain))
+            .args(&self.later)
             .within(self.drain.timeout + Duration::from_secs(120));
         vec![Change::new(format!("drain {}", self.node), cmd).repeatable()]
     }

@@ -18,6 +18,7 @@ mod corefile;
 mod diff;
 mod dns;
 mod drain;
+mod ended;
 mod file;
 mod health;
 mod image;
@@ -42,6 +43,7 @@ pub use certificate::ApiServerCertificate;
 pub use corefile::Upstream;
 pub use dns::{ClusterDns, DnsSpread};
 pub use drain::{Drained, Evictions, Returned};
+pub use ended::Ended;
 pub use file::{Absent, Content, Directory, File, sha256};
 pub use health::Healthy;
 #[cfg(test)]

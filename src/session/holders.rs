@@ -26,7 +26,7 @@ pub async fn one_holder<T: Transport + 'static>(
     let began = tokio::time::Instant::now();
     loop {
         let mut holders = Vec::new();
-        for meant in cluster.with_role(Role::ControlPlane) {
+        for meant in cluster.machines().filter(|node| node.role == Role::ControlPlane) {
             let Some(node) = nodes.get(&meant.name) else { continue };
             let seen = node.look(&probe).await?;
             if seen.first().is_some_and(|seen| !seen.stdout.is_empty()) {

@@ -25,13 +25,7 @@ const TEACH: &str = "add the resource that gives it in src/simulation/commands.r
     machine in src/simulation/effects.rs";
 
 /// What a machine that leaves its cluster ends.
-const LEAVE: &[&str] = &[
-    "keepalived.service",
-    "haproxy.service",
-    "slipway-approver.service",
-    "slipway-vrrp.service",
-    "kubelet.service",
-];
+const LEAVE: &[&str] = &["slipway-approver.service", "slipway-vrrp.service", "kubelet.service"];
 
 /// Fixed shell texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +83,7 @@ fn texts() -> &'static [(String, Text)] {
             configuration: String::new(),
         };
         let [component, _] = Component::ALL;
-        let drained = Drained { node: String::new(), drain: Drain::default() };
+        let drained = Drained { node: String::new(), drain: Drain::default(), later: Vec::new() };
         let known: Vec<(Box<dyn Resource>, &[Text])> = vec![
             (Box::new(File::text("", "")), &[Text::Write]),
             (Box::new(Hostname(String::new())), &[Text::Hostname]),
@@ -168,6 +162,7 @@ pub(super) fn effects_of(cmd: &Cmd) -> Vec<Effect> {
             let (_, kind) = known.unwrap_or_else(|| unmodelled("shell text", TEACH, text));
             shell(*kind, &rest.iter().map(owned).collect::<Vec<_>>(), input(cmd))
         }
+        ["systemctl", "disable", "--now", "--quiet", unit] => vec![Effect::Disable(owned(unit))],
         ["true"] => vec![Effect::Nothing],
         ["rm", "-f", "--", path] => vec![Effect::Remove(owned(path))],
         ["mkdir", "-p", "--", path] => vec![Effect::Folder(owned(path))],
@@ -245,7 +240,7 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Effect> {
             vec![Effect::Kubeadm { unless, words: words[1..].to_vec(), config: text_input() }]
         }
         Text::EndServices => LEAVE.iter().map(|unit| Effect::Disable((*unit).to_owned())).collect(),
-        Text::CleanNetwork => vec![Effect::Remove(word(0))],
+        Text::CleanNetwork => vec![Effect::Remove(word(0)), Effect::Remove(word(1))],
         Text::AskAgain => vec![Effect::AskAgain],
         Text::Apply | Text::ApplySecret => {
             documents(&text_input()).into_iter().map(Effect::Apply).collect()
@@ -274,7 +269,7 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Effect> {
         Text::Certificate => vec![Effect::Certificate(documents(&text_input()).pop().unwrap())],
         Text::EndPods => vec![Effect::EndPods(word(1))],
         Text::MoveDns => vec![Effect::MoveDns],
-        Text::Drain => vec![Effect::Drain(word(0))],
+        Text::Drain => vec![Effect::Drain(word(0), words[4..].to_vec())],
         Text::Return => vec![Effect::Return(word(0), word(1))],
         Text::Snapshot => {
             let bytes = b"all that etcd holds".to_vec();

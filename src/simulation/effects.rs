@@ -49,8 +49,8 @@ pub(super) enum Effect {
     EndPods(String),
     /// A pod of CoreDNS is made on another node.
     MoveDns,
-    /// The node's pods are evicted, and no others come.
-    Drain(String),
+    /// The node's pods are evicted, and no others come, nor to those that are drained later.
+    Drain(String, Vec<String>),
     /// The node takes pods again, once its kubelet has that version.
     Return(String, String),
     /// Nothing that matters here.
@@ -95,7 +95,7 @@ impl World {
                 Some(store) => self.stores[store].objects.spread = true,
                 None => return Err(refused()),
             },
-            Effect::Drain(node) => return self.drain(name, &node),
+            Effect::Drain(node, later) => return self.drain(name, &node, &later),
             Effect::Return(node, version) => return self.return_node(name, &node, &version),
             Effect::RemoveMember(id) => return self.remove_member(name, &id),
             Effect::DeleteNode(node, options) => return self.delete_node(name, &node, &options),
@@ -159,15 +159,17 @@ impl World {
         Ok(())
     }
 
-    fn drain(&mut self, at: &str, node: &str) -> Result<(), String> {
+    fn drain(&mut self, at: &str, node: &str, later: &[String]) -> Result<(), String> {
         let Some(store) = self.admin(self.machine(at)) else { return Err(refused()) };
         let objects = &mut self.stores[store].objects;
-        let Some(object) = objects.nodes.get_mut(node) else {
-            return Err(format!("nodes {node:?} not found"));
-        };
-        object.by_us |= !object.cordoned;
-        object.cordoned = true;
-        object.drained += 1;
+        for name in std::iter::once(node).chain(later.iter().map(String::as_str)) {
+            let Some(object) = objects.nodes.get_mut(name) else {
+                return Err(format!("nodes {name:?} not found"));
+            };
+            object.by_us |= !object.cordoned;
+            object.cordoned = true;
+            object.drained += usize::from(name == node);
+        }
         Ok(())
     }
 

@@ -20,6 +20,7 @@ pub(super) const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
 pub(super) const CREDENTIALS: &str = client_certificate!();
 pub(super) const SERVING: &str = serving_certificate!();
 pub(super) const ETCD_DATA: &str = "/var/lib/etcd/member";
+const STAMPS: &str = "/var/lib/slipway/stamps/";
 
 /// Units that packages bring, and whether Debian starts them at once.
 const PACKAGED: &[(&str, &str, bool)] = &[
@@ -145,6 +146,7 @@ impl Machine {
         let below = format!("{path}/");
         self.has(path)
             || self.folders.contains(path)
+            || path.strip_prefix(STAMPS).is_some_and(|unit| self.stamps.contains_key(unit))
             || (path == ETCD_DATA && self.data.is_some())
             || self.files.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
     }
@@ -161,6 +163,7 @@ impl Machine {
 
     pub(super) fn remove(&mut self, path: &str) {
         self.files.remove(path);
+        path.strip_prefix(STAMPS).map(|unit| self.stamps.remove(unit));
     }
 
     /// Removes all that is below the folder `path`, which stays.

@@ -54,9 +54,19 @@ fn a_removal_goes_by_the_order_that_is_safe() {
             let found = moments.iter().position(|m| m.event.contains(what));
             found.unwrap_or_else(|| panic!("{node}: nothing {what}"))
         };
+        let first = |what: &str| moments.iter().position(|m| m.event.contains(what));
+        let end = |node: &str| first(&format!("{node} does Disable(\"keepalived.service\")"));
+        let ended = leaving.iter().filter_map(|node| end(node)).max();
+        let drains = leaving.iter().map(|node| at(node, &format!("does Drain({node:?},"))).max();
+        assert!(
+            first("/etc/hosts") > drains,
+            "{leaving:?}: somebody does not count on it any more"
+        );
+        assert_eq!(ended.is_some(), leaving.iter().any(|node| node.starts_with("cp")));
+        assert!(ended.is_none() || ended > drains && first("/etc/haproxy/haproxy.cfg") > ended);
         for node in leaving {
             let reset = at(node, &format!("{node} does Kubeadm"));
-            assert!(at(node, &format!("does Drain({node:?})")) < reset, "{node}");
+            assert!(at(node, &format!("does Drain({node:?},")) < reset, "{node}");
             assert!(reset < at(node, &format!("does DeleteNode({node:?}")), "{node}");
             assert!(!last.machine(node).has("/etc/kubernetes/kubelet.conf"), "{node}");
             assert!(!last.machine(node).active("keepalived.service"), "{node}");
@@ -121,11 +131,32 @@ fn a_machine_that_is_off_for_good_leaves_too() {
     world.dark.insert("cp-1".to_owned());
     world.still = false;
     while world.run_controller().is_some() {}
+    let living = refused(world.clone()).to_string();
+    assert!(living.contains("cp-1 is Ready, and its machine is not reached"), "{living}");
+    world.pass_a_minute();
     let simulation = Simulation::new(world, 1);
     let run = simulation.run(Some(&stage().pki)).unwrap();
     assert!(run.outcome.failures.is_empty(), "{:?}", run.outcome);
     let world = simulation.world();
     assert_eq!(listed(&world), (vec!["cp-2", "cp-3", "w-1", "w-2"], vec!["cp-2", "cp-3"]));
+}
+
+/// Its member counts for the majority, and adds nothing to it: it goes before one that lives.
+#[test]
+fn a_dead_member_goes_first() {
+    let mut world = without(&["cp-1", "cp-2"]);
+    world.machine_mut("cp-2").pods.clear();
+    world.machine_mut("cp-2").stop("kubelet.service");
+    world.dark.insert("cp-2".to_owned());
+    world.pass_a_minute();
+    let Undisturbed { moments, .. } = undisturbed(world, 1).unwrap();
+    let removed: Vec<&str> = moments
+        .iter()
+        .filter(|moment| moment.event.contains("does RemoveMember"))
+        .map(|moment| moment.event.as_str())
+        .collect();
+    assert_eq!(removed.len(), 2, "{removed:?}");
+    assert_eq!(listed(&moments.last().unwrap().world).1, ["cp-3"]);
 }
 
 #[test]

@@ -160,7 +160,7 @@ impl Simulation {
             let mut inventory = (*world.file).clone();
             inventory.cluster = (*world.meant).clone();
             let purpose = if world.leaving.is_empty() { Purpose::APPLY } else { Purpose::REMOVE };
-            inventory.cluster.take_out(&world.leaving, true);
+            inventory.cluster.take_out(&world.leaving, !world.dark.is_empty());
             (inventory, purpose, world.machines.values().all(|machine| ca(machine).is_none()))
         };
         // Keys made for a new cluster would be others each time, and no two clusters the same.

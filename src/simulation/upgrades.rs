@@ -89,7 +89,7 @@ fn an_upgrade_goes_by_the_order_that_is_safe() {
     let manifest = |node: &str| {
         at(&format!("{node} does Write {{ path: \"/etc/kubernetes/manifests/etcd.yaml\""))
     };
-    let drain = |node: &str| at(&format!("cp-1 does Drain(\"{node}\")"));
+    let drain = |node: &str| at(&format!("cp-1 does Drain(\"{node}\","));
     let order = [
         at("does Write { path: \"/var/lib/slipway/snapshots/"),
         manifest("cp-1"),

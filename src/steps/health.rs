@@ -88,7 +88,7 @@ fn given(context: &Context) -> String {
     let names = |node: &Node| meant(node).iter().map(Taints::name).collect::<Vec<_>>().join(" ");
     let mut given = context.survey.taints.clone();
     given.extend(context.present().map(|node| (node.name.clone(), names(node))));
-    given.retain(|_, names| !names.is_empty());
+    given.retain(|node, names| !names.is_empty() && !context.cluster.leaves(node));
     let object = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",

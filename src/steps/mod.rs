@@ -81,14 +81,19 @@ pub const STEPS: &[Step] = &[
 /// The steps that take nodes out: those of their own, and of an apply those by which the others stop to count on them.
 pub const REMOVAL: &[Step] = &[
     removal::DRAIN,
-    os::STEP,
-    endpoint::STEP,
-    certificates::APPROVER,
+    removal::ENDPOINT,
+    Step { after: DRAINED, ..os::STEP },
+    Step { after: &[Gate::Others("removal/endpoint")], ..endpoint::STEP },
+    Step { after: DRAINED, ..certificates::APPROVER },
     removal::ETCD,
     removal::MACHINE,
     removal::NODE,
     health::STEP,
+    network::DNS,
 ];
+
+/// A node whose pods cannot go stays, and the others count on it.
+const DRAINED: &[Gate] = &[Gate::Leader("removal/drain")];
 
 /// Whether a run of `steps` leaves out some of [`STEPS`].
 #[must_use]
@@ -244,7 +249,7 @@ impl Context {
         match self.cluster.node(node) {
             Some(node) => (step.desired)(self, node),
             // Of what the others must have, a machine that leaves gets nothing.
-            None if step.name == removal::MACHINE.name => {
+            None if [removal::ENDPOINT.name, removal::MACHINE.name].contains(&step.name) => {
                 leaving().map_or(Ok(Vec::new()), |node| (step.desired)(self, node))
             }
             None => Ok(Vec::new()),

@@ -4,7 +4,9 @@
 use super::{Context, Gate, Pace, Step};
 use crate::cluster::Node;
 use crate::diagnostic::Result;
-use crate::resource::{Drained, Evictions, NoEtcdMember, NoNode, Reset, Resource, Undone, boxed};
+use crate::resource::{
+    Drained, Ended, Evictions, NoEtcdMember, NoNode, Reset, Resource, Undone, boxed,
+};
 
 /// First, while everything works that pods go to.
 pub const DRAIN: Step = Step {
@@ -13,6 +15,21 @@ pub const DRAIN: Step = Step {
     after: &[],
     pace: Pace::Together,
     desired: drain,
+};
+
+/// Before the other control planes stop to count on them: a virtual IP that one of them holds goes to another, and
+/// none of them claims it again, wherever the run ends.
+pub const ENDPOINT: Step = Step {
+    name: "removal/endpoint",
+    title: "the virtual IP, given away by nodes that leave",
+    after: &[Gate::Leader("removal/drain")],
+    pace: Pace::Together,
+    desired: |context, node| {
+        let ended = |unit| boxed(Ended(unit));
+        let leaves = context.cluster.leaves(&node.name);
+        let units = ["keepalived.service", "haproxy.service"].into_iter().filter(|_| leaves);
+        Ok(units.map(ended).collect())
+    },
 };
 
 /// Nothing leads to their API servers any more. A member goes while it lives: a dead one would still count when
@@ -59,15 +76,9 @@ fn leaving<'a>(context: &'a Context, node: &Node) -> impl Iterator<Item = &'a St
     context.cluster.leaving.iter().filter(move |_| leader).map(|leaving| &leaving.name)
 }
 
-/// Whether its kubelet ends pods that are evicted. Of a machine that is off for good, the cluster hears so only after
-/// 40 s.
+/// Whether its kubelet ends pods that are evicted.
 fn runs_pods(context: &Context, name: &str) -> bool {
-    let ready = context.survey.listed(name).is_some_and(|listed| listed.ready);
-    let cluster = &context.cluster;
-    let off = cluster.leaving.iter().any(|leaving| {
-        leaving.name == name && leaving.even_silent && context.survey.facts(name).is_none()
-    });
-    ready && !off
+    context.survey.listed(name).is_some_and(|listed| listed.ready)
 }
 
 fn drain(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
@@ -78,7 +89,10 @@ fn drain(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if !nodes.is_empty() {
         wanted.push(boxed(Evictions { nodes: nodes.clone(), drain }));
     }
-    wanted.extend(nodes.into_iter().map(|node| boxed(Drained { node, drain })));
+    let mut later = nodes.into_iter();
+    while let Some(node) = later.next() {
+        wanted.push(boxed(Drained { node, drain, later: later.clone().collect() }));
+    }
     Ok(wanted)
 }
 
@@ -87,7 +101,10 @@ fn etcd(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
         let member = context.survey.member_named(name)?;
         let alive = context.survey.etcd_answers(name);
         let (id, node, voted) = (member.id.clone(), name.clone(), member.votes());
-        Some(boxed(NoEtcdMember { id, node, voted, alive }))
+        Some(NoEtcdMember { id, node, voted, alive })
     };
-    Ok(leaving(context, node).filter_map(member).collect())
+    let mut members: Vec<NoEtcdMember> = leaving(context, node).filter_map(member).collect();
+    // A dead one counts for the majority, and adds nothing to it.
+    members.sort_by_key(|member| member.alive);
+    Ok(members.into_iter().map(|member| boxed(member)).collect())
 }

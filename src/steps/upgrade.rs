@@ -85,7 +85,7 @@ fn kubelet(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     if context.is_behind(node) {
         if is_drained(context, node) {
             let (node, drain) = (node.name.clone(), context.cluster.drain);
-            wanted.push(boxed(Drained { node, drain }));
+            wanted.push(boxed(Drained { node, drain, later: Vec::new() }));
         }
         let files = kubernetes::kubelet(context)?;
         let unit = Unit::running("kubelet.service", &files);

@@ -230,6 +230,12 @@ impl Survey {
         self.listed = self.nodes.keys().map(|name| (name.clone(), listed.clone())).collect();
     }
 
+    /// Lets the cluster list a node.
+    #[cfg(test)]
+    pub(crate) fn list(&mut self, node: &str, listed: Listed) {
+        self.listed.insert(node.to_owned(), listed);
+    }
+
     /// That node, as the cluster lists it.
     #[must_use]
     pub fn listed(&self, node: &str) -> Option<&Listed> {

@@ -14,6 +14,7 @@ pub mod lab_cluster;
 mod membership;
 mod network;
 mod preflight;
+mod removal;
 mod report;
 mod running;
 mod settings;
@@ -50,6 +51,7 @@ const CASES: &[&[Case]] = &[
     preflight::CASES,
     interruptions::CASES,
     membership::CASES,
+    removal::CASES,
     edits::CASES,
     attacks::CASES,
     network::CASES,

@@ -17,9 +17,15 @@ pub struct Running {
 
 impl Running {
     pub fn start(cluster: &LabCluster) -> Self {
+        Self::of(cluster, &["apply", "--yes"])
+    }
+
+    /// Any run that changes nodes.
+    pub fn of(cluster: &LabCluster, command: &[&str]) -> Self {
         let inventory = cluster.lab.file(INVENTORY);
         let mut child = Command::new(env!("CARGO_BIN_EXE_slipway"))
-            .args(["apply", "--yes", "--output", "json", "-i"])
+            .args(command)
+            .args(["--output", "json", "-i"])
             .arg(inventory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

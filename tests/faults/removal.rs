@@ -89,7 +89,7 @@ fn kill_all_the_way(cluster: &LabCluster) -> String {
         "{killed:#?}"
     );
     let nodes = cluster.kube().get(&["get", "nodes", "-o", "name"]);
-    assert_eq!(nodes, "node/cp-1\nnode/cp-2\nnode/w-1");
+    assert_eq!(nodes.trim_end(), "node/cp-1\nnode/cp-2\nnode/w-1");
     cluster.apply_whole("an apply after a removal that was killed");
     format!("{} boundaries", killed.len())
 }

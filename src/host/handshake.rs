@@ -105,7 +105,8 @@ impl Refusal {
             Self::Ssh(russh::Error::IO(e)) => {
                 matches!(e.kind(), ConnectionReset | BrokenPipe | UnexpectedEof)
             }
-            Self::Ssh(russh::Error::HUP) => true,
+            // The stream ended before a version line, which sshd does not send to those whom it turns away.
+            Self::Ssh(russh::Error::HUP | russh::Error::Disconnect) => true,
             _ => false,
         }
     }

@@ -13,6 +13,8 @@ use slipway::host::ssh::SshHost;
 use slipway::host::trust::Refuse;
 use slipway::process::Process;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
 
 use crate::{keygen, public};
@@ -129,6 +131,34 @@ async fn many_connections_at_once_are_all_let_in() {
     for result in connecting.join_all().await {
         result.unwrap_or_else(|e| panic!("{e}"));
     }
+}
+
+/// As an sshd with too many at once does (`MaxStartups`), some by an end, some by a reset.
+#[tokio::test]
+async fn who_is_turned_away_comes_again() {
+    let sshd = Sshd::start("ed25519").await;
+    let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut ssh = sshd.ssh.clone();
+    let within = (ssh.host.clone(), ssh.port);
+    ssh.port = door.local_addr().unwrap().port();
+    let turned_away = tokio::spawn(async move {
+        for reset in [false, true, false] {
+            let (mut client, _) = door.accept().await.unwrap();
+            if reset {
+                continue;
+            }
+            client.write_all(b"Not allowed at this time\r\n").await.unwrap();
+            // What was heard does not reset the connection when it ends.
+            let _ = client.read(&mut [0; 4096]).await.unwrap();
+        }
+        let (mut client, _) = door.accept().await.unwrap();
+        let mut server = TcpStream::connect(within).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+    });
+    let host = SshHost::connect(&ssh, "cp-1", &Refuse).await.unwrap_or_else(|e| panic!("{e}"));
+    assert!(host.run(&Cmd::new("true")).await.unwrap().ok());
+    host.close().await;
+    turned_away.await.unwrap();
 }
 
 #[tokio::test]

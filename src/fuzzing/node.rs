@@ -15,11 +15,12 @@ use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
     Absent, ApiServer, ApiServerCertificate, AtHub, Block, CalicoConfig, ClusterDns, Component,
-    ControlPlaneJoin, Directory, DnsSpread, Drained, Drift, DryRun, Ended, EtcdJoin, EtcdSnapshot,
-    Evictions, File, Healthy, Hostname, Image, Images, Init, Join, KubeletFiles, Manifest, Modules,
-    NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens, Objects, Package, Packages, Reachable,
-    Registration, Reset, Resource, Returned, ServerKey, ServingCertificate, StaticPod,
-    Synchronised, Sysctls, Taints, Token, Undone, Unit, Upstream, Voter, VrrpFilter, boxed,
+    ControlPlaneJoin, DeprecatedApis, Directory, DnsSpread, Drained, Drift, DryRun, Ended,
+    EtcdJoin, EtcdSnapshot, Evictions, File, Healthy, Hostname, Image, Images, Init, Join,
+    KubeletFiles, Manifest, Modules, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens,
+    Objects, Package, Packages, Reachable, Registration, Reset, Resource, Returned, ServerKey,
+    ServingCertificate, StaticPod, Synchronised, Sysctls, Taints, Token, Undone, Unit, Upstream,
+    Voter, VrrpFilter, boxed,
 };
 use crate::secret::Secret;
 use crate::steps::STEPS;
@@ -144,6 +145,10 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(EtcdSnapshot { before: "v1.36.5".to_owned() }),
         boxed(Drained { node: node.clone(), drain: Drain::default(), later: vec![word("w-1")] }),
         boxed(Evictions { nodes: vec![node.clone()], drain: Drain::default() }),
+        boxed(DeprecatedApis {
+            address: Ipv4Addr::LOCALHOST,
+            version: semver::Version::new(1, 37, 2),
+        }),
         boxed(Returned { node: node.clone(), version: "v1.37.2".to_owned() }),
         boxed(Objects { dry_run: dry_run(), server: String::new(), ca: Vec::new() }),
         boxed(DnsSpread { nodes: vec![node.clone()] }),

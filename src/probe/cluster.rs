@@ -80,6 +80,13 @@ impl Probe {
         Self::new(concat!(admin!(), include_str!("health.sh")), &[template]).reading(&[ADMIN_CONF])
     }
 
+    /// Which deprecated APIs clients have asked the API server at `address` for, and how often: its own metrics.
+    #[must_use]
+    pub fn deprecated_apis(address: &str) -> Self {
+        Self::new(concat!(admin!(), include_str!("deprecated.sh")), &[address])
+            .reading(&[ADMIN_CONF])
+    }
+
     /// Which evictions from `nodes` would be refused now, by a dry run of the API server's; `flags` are those of a
     /// drain. Nothing is evicted, nothing cordoned.
     #[must_use]

@@ -75,7 +75,7 @@ impl World {
                 None => yes(false),
             },
             // Nobody's pods have budgets here.
-            ProbeKind::Evictions => yes(true),
+            ProbeKind::DeprecatedApis | ProbeKind::Evictions => yes(true),
             ProbeKind::EtcdMembers => self.members(machine),
             ProbeKind::Object => self.object(machine, &words[0]),
             ProbeKind::Alive => self.alive(machine, &words[0]),

@@ -63,6 +63,7 @@ pub const STEPS: &[Step] = &[
     join::ETCD,
     join::CONTROL_PLANES,
     join::WORKERS,
+    upgrade::APIS,
     static_pods::STEP,
     upgrade::OBJECTS,
     kubelet::STEP,

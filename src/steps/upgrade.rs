@@ -4,7 +4,24 @@
 use super::{Context, Gate, Pace, Step, init, kubeadm, kubernetes};
 use crate::cluster::{Node, Role};
 use crate::diagnostic::Result;
-use crate::resource::{Drained, Evictions, KubeletFiles, Resource, Returned, Unit, boxed};
+use crate::resource::{
+    DeprecatedApis, Drained, Evictions, KubeletFiles, Resource, Returned, Unit, boxed,
+};
+
+/// Before any API server becomes another: each counts what it was asked for since it started.
+pub const APIS: Step = Step {
+    name: "upgrade/apis",
+    title: "APIs that another version does not serve",
+    after: &[],
+    pace: Pace::Together,
+    desired: |context, node| {
+        let meant = &context.cluster.kubernetes;
+        let minor = context.upgrades_from().is_some_and(|now| now.minor != meant.minor);
+        let asked = minor && node.role == Role::ControlPlane;
+        let apis = DeprecatedApis { address: node.internal, version: meant.clone() };
+        Ok(if asked { vec![boxed(apis)] } else { Vec::new() })
+    },
+};
 
 /// kube-proxy and CoreDNS must not be newer than any API server (kubernetes.io, "Version Skew Policy"), and every
 /// node must have their images; and what `kubeadm-config` says tells a run that was cut short how far the one

@@ -7,6 +7,9 @@ SLIPWAY := $(or $(CARGO_TARGET_DIR),target)/release/slipway
 AGENT   := $(dir $(SLIPWAY))slipway-agent
 # The agent is one file that needs no other. Packed relocations make it 1 MB smaller; glibc reads them since 2.36.
 STATIC  := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs
+# Of a small one, nothing unwinds, and functions that do the same are one.
+SMALL   := $(STATIC) -C force-unwind-tables=no -C link-arg=-Wl,--icf=all
+TARGET  := x86_64-unknown-linux-gnu
 TOOLS   := $(HOME)/.cache/slipway/tools
 FUZZ    := 300
 DENY    := $(TOOLS)/bin/cargo-deny
@@ -26,6 +29,13 @@ build: ## build slipway, and the agent that its bundles hold
 	cargo build --release --locked --bin slipway
 	cargo rustc --release --locked --bin slipway-agent -- $(STATIC)
 	@install -T $(AGENT) $(AGENT)-amd64
+
+# It logs nothing below `info`, so nothing below is in it.
+small: ## build the agent as a release has it: half as large, in minutes
+	CFLAGS='-fno-asynchronous-unwind-tables -fno-unwind-tables' RUSTFLAGS='$(SMALL)' cargo rustc --profile small \
+	  --locked --target $(TARGET) --bin slipway-agent --features tracing/release_max_level_info \
+	  -- -C link-arg=-Wl,--no-eh-frame-hdr
+	@install -T $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/small/slipway-agent $(AGENT)-amd64
 
 demo: machine ## from nothing to a running cluster of five nodes on this machine
 	@SLIPWAY=$(SLIPWAY) scripts/demo
@@ -85,4 +95,4 @@ bench: machine build ## slipway against bare kubeadm commands, pyinfra and Ansib
 	SLIPWAY=$(SLIPWAY) bench/compare.sh
 	SLIPWAY=$(SLIPWAY) bench/look.sh
 
-.PHONY: help machine build demo quick bless check deny test all ci-report fuzz reproduce sweep release bench
+.PHONY: help machine build small demo quick bless check deny test all ci-report fuzz reproduce sweep release bench

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::lab_cluster::LabCluster;
+use super::lab_cluster::{INVENTORY, LabCluster};
 use super::running::Running;
+use super::support::kube::name;
 use super::support::{PREFLIGHT, eventually, pause, secs};
 use super::{Case, Start};
 
@@ -103,6 +104,15 @@ pub const CASES: &[Case] = &[
         false,
         Whole,
         |cluster| again(cluster, "w-1", "import", power)
+    ),
+    case!(
+        "cold start",
+        "all machines lose power at once; they come back workers first, and one control plane stays off",
+        "nothing: the API answers, pods run and the virtual IP has a holder without slipway; once the last one is \
+         on, an apply changes nothing",
+        false,
+        Whole,
+        cold_start
     ),
     case!(
         "apt's lock held",
@@ -217,6 +227,39 @@ fn again(
     fault(cluster, node, what)
 }
 
+/// Who held the virtual IP, and is first in the inventory, comes last.
+fn cold_start(cluster: &LabCluster) -> String {
+    let (lab, kube) = (&cluster.lab, cluster.kube());
+    for node in lab.names() {
+        lab.lab("kill", &[node]);
+    }
+    let began = Instant::now();
+    for node in ["w-2", "w-1", "cp-3", "cp-2"] {
+        lab.lab("start", &[node]);
+    }
+    let ready = || {
+        let nodes = kube.objects(&["nodes"])?;
+        let is = |node: &&serde_json::Value| {
+            node["status"]["conditions"].as_array().is_some_and(|all| {
+                all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
+            })
+        };
+        let mut ready: Vec<&str> = nodes.iter().filter(is).map(name).collect();
+        ready.sort_unstable();
+        if ready == ["cp-2", "cp-3", "w-1", "w-2"] {
+            Ok(())
+        } else {
+            Err(format!("Ready: {ready:?}"))
+        }
+    };
+    eventually("four of five nodes are Ready", secs(240), ready);
+    let apart = began.elapsed().as_secs();
+    lab.lab("start", &["cp-1"]);
+    cluster.whole();
+    lab.apply(INVENTORY).assert_nothing_to_do("an apply after a cold start");
+    format!("four nodes Ready after {apart} s, without slipway")
+}
+
 fn lock_held(cluster: &LabCluster) -> String {
     cluster.reinstall("w-1");
     cluster.lab.lab("hold", &["w-1", "--for", "20s"]);
@@ -227,7 +270,7 @@ fn lock_held(cluster: &LabCluster) -> String {
 fn disk_full(cluster: &LabCluster) -> String {
     cluster.reinstall("w-1");
     cluster.lab.lab("fill", &["w-1", "--leave", "60M"]);
-    let refused = cluster.lab.apply(super::lab_cluster::INVENTORY);
+    let refused = cluster.lab.apply(INVENTORY);
     refused.assert_refused(PREFLIGHT, &["w-1", "are free for /var/lib"], "a full disk");
     cluster.lab.lab("mend", &["w-1"]);
     let mut running = Running::start(cluster);

@@ -28,6 +28,22 @@ pub const CASES: &[Case] = &[
         run: kill_all_the_way,
     },
     Case {
+        name: "power cut while a control plane is taken out",
+        fault: "the control plane that is taken out loses power when its reset begins",
+        answer: "fails with its name; the same command goes on, without --force",
+        often: false,
+        start: Start::Whole,
+        run: |cluster| disturbed(cluster, "cp-3", "kubeadm reset", power),
+    },
+    Case {
+        name: "cut while a control plane is taken out",
+        fault: "the leader's network is cut for 15 s when it removes the member from etcd",
+        answer: "connects again and goes on; what it cannot do in that run, the same command does",
+        often: false,
+        start: Start::Whole,
+        run: |cluster| disturbed(cluster, "cp-1", "etcd", cut),
+    },
+    Case {
         name: "dead control plane taken out",
         fault: "a control plane is switched off for good",
         answer: "refuses while it is Ready, and then without --force; with it, removes its member and its node",
@@ -92,6 +108,36 @@ fn kill_all_the_way(cluster: &LabCluster) -> String {
     assert_eq!(nodes.trim_end(), "node/cp-1\nnode/cp-2\nnode/w-1");
     cluster.apply_whole("an apply after a removal that was killed");
     format!("{} boundaries", killed.len())
+}
+
+fn power(cluster: &LabCluster, node: &str) {
+    cluster.lab.lab("kill", &[node]);
+    cluster.lab.lab("start", &[node]);
+    eventually("the node answers", secs(60), || cluster.lab.try_on(node, "true", "").tried());
+}
+
+fn cut(cluster: &LabCluster, node: &str) {
+    cluster.lab.lab("cut", &[node, "--for", "15s"]);
+}
+
+/// cp-3 is taken out, and something happens to `node` when it begins `what`.
+fn disturbed(cluster: &LabCluster, node: &str, what: &str, fault: fn(&LabCluster, &str)) -> String {
+    let mut running = Running::of(cluster, &["node", "remove", "--yes", "cp-3"]);
+    assert!(running.until(node, what), "`{what}` never began on {node}");
+    fault(cluster, node);
+    let (code, said) = running.end();
+    println!("{said}");
+    cluster.lab.lab("mend", &[node]);
+    let (again, _) = eventually("nobody holds the nodes", secs(60), || {
+        let run = cluster.lab.remove(&["cp-3"]);
+        let held = run.ran.both().contains("another run holds");
+        if held { Err(run.ran.both()) } else { Ok(run) }
+    });
+    assert_eq!(again.ran.code, 0, "the first run ended with {code}\n{}", again.ran.both());
+    let nodes = cluster.kube().get(&["get", "nodes", "-o", "name"]);
+    assert!(nodes.lines().count() == 4 && !nodes.contains("cp-3"), "{nodes}");
+    cluster.apply_whole("an apply after a removal that was disturbed");
+    format!("the first run ended with {code}")
 }
 
 fn dead_control_plane(cluster: &LabCluster) -> String {

@@ -30,7 +30,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "power cut while a control plane is taken out",
         fault: "the control plane that is taken out loses power when its reset begins",
-        answer: "fails with its name; the same command goes on, without --force",
+        answer: "goes on where the machine is back soon, else fails with its name; the same command goes on, without --force",
         often: false,
         start: Start::Whole,
         run: |cluster| disturbed(cluster, "cp-3", "kubeadm reset", power),

@@ -29,9 +29,16 @@ pub const TEXT_LIMIT: usize = 65_536;
 /// Where a node remembers digests of large files that were written there: at a file's own path below this
 /// directory, its digest and who it was then ([`FILE_STATE`]).
 pub const DIGESTS: &str = "/var/lib/slipway/digests";
+/// [`FILE_STATE`], for `concat!`.
+macro_rules! file_state {
+    () => {
+        "%d:%i:%s:%.9Y:%.9Z"
+    };
+}
+
 /// By what `stat` prints for this, a file that nobody has touched is known: device, inode, size, and
 /// when content and inode last changed, in ns. The last one cannot be set by whoever changes a file.
-pub const FILE_STATE: &str = "%d:%i:%s:%.9Y:%.9Z";
+pub const FILE_STATE: &str = file_state!();
 
 impl Probe {
     fn new(text: &'static str, words: &[&str]) -> Self {
@@ -45,14 +52,16 @@ impl Probe {
         self
     }
 
-    /// A file's mode and owner, then, if `text`, up to [`TEXT_LIMIT`] bytes of it, else its SHA-256: the
-    /// one that was remembered of it below [`DIGESTS`], if nobody has touched the file since, else by
-    /// openssl where it is (three times as fast with large files). Exit code 1: not there; 2: something
-    /// else than a regular file.
+    /// A file's mode and owner, then, if `text`, up to [`TEXT_LIMIT`] bytes of it, else its SHA-256: of a
+    /// large one that which was remembered below [`DIGESTS`], if nobody has touched the file since, else by
+    /// openssl where it is (three times as fast). Exit code 1: not there; 2: something else than a regular
+    /// file; 3: its SHA-256 is `wanted`, and nothing of it is brought along.
     #[must_use]
-    pub fn file(path: &str, text: bool) -> Self {
+    pub fn file(path: &str, text: bool, wanted: Option<&str>) -> Self {
         let text = if text { TEXT_LIMIT.to_string() } else { "0".to_owned() };
-        Self::new(include_str!("probe/file.sh"), &[path, &text, DIGESTS, FILE_STATE])
+        let words = [path, &text, DIGESTS, wanted.unwrap_or_default()];
+        let first = concat!("state='", file_state!(), "'\n", include_str!("probe/files.sh"));
+        Self { first: Some(first), ..Self::new(include_str!("probe/file.sh"), &words) }
             .reading(&[path])
     }
 
@@ -79,11 +88,8 @@ impl Probe {
     /// lines come last.
     #[must_use]
     pub fn unit(name: &str) -> Self {
-        Self::new(
-            r#"systemctl show -p ActiveState -p UnitFileState "$1"
-            printf 'Stamp=%s\n' "$(cat "/var/lib/slipway/stamps/$1" 2>/dev/null)""#,
-            &[name],
-        )
+        let first = Some(include_str!("probe/units.sh"));
+        Self { first, ..Self::new(include_str!("probe/unit.sh"), &[name]) }
     }
 
     /// `key=value` of each kernel parameter that exists; `key (read-only)` where root may not set
@@ -91,9 +97,11 @@ impl Probe {
     #[must_use]
     pub fn sysctls(keys: &[&str]) -> Self {
         Self::new(
-            r#"for k; do IFS=.; set -- $k; IFS=/; f="/proc/sys/$*"; unset IFS; [ -e "$f" ] || continue
-            if [ -w "$f" ]; then printf '%s=%s\n' "$k" "$(cat "$f")"
-            else printf '%s (read-only)\n' "$k"; fi; done"#,
+            // Each value in one read: another one finds nothing more.
+            r#"list=
+            for k; do IFS=.; set -- $k; IFS=/; f="/proc/sys/$*"; unset IFS; [ -e "$f" ] || continue
+            if [ -w "$f" ]; then list="$list k=$k $f"; else printf '%s (read-only)\n' "$k"; fi; done
+            [ -z "$list" ] || awk '{ print k "=" $0 }' $list"#,
             keys,
         )
     }
@@ -110,7 +118,7 @@ impl Probe {
     /// The host name: the kernel's, then the file's.
     #[must_use]
     pub fn hostname() -> Self {
-        Self::new("cat /proc/sys/kernel/hostname; cat /etc/hostname 2>/dev/null; :", &[])
+        Self::new("cat /proc/sys/kernel/hostname /etc/hostname 2>/dev/null; :", &[])
     }
 
     /// Whether these kernel features are there; prints the names of those that are not. A feature
@@ -265,7 +273,7 @@ impl Probe {
         self.text
     }
 
-    /// What comes first in a look that has it, once for all of its kind.
+    /// What comes first in a look that has it, once for all of its kind, with the first word of each.
     #[must_use]
     pub fn first(&self) -> Option<&'static str> {
         self.first

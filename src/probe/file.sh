@@ -1,7 +1,17 @@
-[ -e "$1" ] || [ -L "$1" ] || exit 1
-[ -f "$1" ] && [ ! -L "$1" ] || exit 2
-set -- "$1" "$2" "$3$1" $(stat -c "%a %U:%G %s $4" "$1")
-echo "$4 $5"
+case $files in *":$1$n"*) ;; *) exit 1 ;; esac
+seen=${files%%":$1$n"*}
+seen=${seen##*"$n"}
+case $seen in *' regular file' | *' regular empty file') ;; *) exit 2 ;; esac
+digest=
+case $digests in *"  $1$n"*)
+  digest=${digests%%"  $1$n"*}
+  digest=${digest##*"$n"}
+  ;;
+esac
+set -- "$1" "$2" "$3$1" "$4" $seen
+echo "$5 $6"
+[ -z "$digest" ] || [ "$digest" != "$4" ] || exit 3
 [ "$2" = 0 ] || { head -c "$2" "$1"; exit; }
-[ -e "$3" ] && read -r state digest <"$3" && [ "$state" = "$7" ] && { echo "$digest"; exit; }
-[ "$6" -ge 1048576 ] && openssl dgst -sha256 -r <"$1" || sha256sum <"$1"
+[ -z "$digest" ] || { echo "$digest"; exit; }
+[ -e "$3" ] && read -r state digest <"$3" && [ "$state" = "$8" ] && { echo "$digest"; exit; }
+[ "$7" -ge 1048576 ] && openssl dgst -sha256 -r <"$1" || sha256sum <"$1"

@@ -13,9 +13,15 @@ pub const GO: &str = "export GOGC=off GOMEMLIMIT=256MiB\n";
 #[must_use]
 pub fn script(probes: &[Probe], nonce: &str) -> String {
     let mut text = format!("printf '\\n{nonce}\\n'\n{GO}");
-    let mut first: Vec<&str> = probes.iter().filter_map(|probe| probe.first).collect();
-    first.dedup();
-    text.extend(first);
+    let mut firsts: Vec<(&str, String)> = Vec::new();
+    for (probe, first) in probes.iter().filter_map(|probe| Some((probe, probe.first?))) {
+        let word = quote(probe.words.first().map_or("", String::as_str));
+        match firsts.iter_mut().find(|(text, _)| *text == first) {
+            Some((_, words)) => words.extend([" ", &word]),
+            None => firsts.push((first, word)),
+        }
+    }
+    text.extend(firsts.iter().map(|(first, words)| format!("set -- {words}\n{first}")));
     for probe in probes {
         let words: Vec<String> = probe.words.iter().map(|word| quote(word)).collect();
         text.push_str(&format!("(set -- {}\n{}\n) 2>/dev/null ", words.join(" "), probe.text));
@@ -86,17 +92,33 @@ mod tests {
         let path = dir.path().join("it's a file");
         std::fs::write(&path, "no newline at the end\nn0nce").unwrap();
         let path = path.to_str().unwrap();
+        let digest = "7075bcd4e08c5e7af06618982c1740daae1168058d66ee8727ee64af3a184865";
         let seen = ask(&[
-            Probe::file(path, true),
-            Probe::file("/nonexistent", true),
-            Probe::file("/etc", true),
+            Probe::file(path, true, None),
+            Probe::file("/nonexistent", true, None),
+            Probe::file("/etc", true, None),
+            Probe::file(path, true, Some(digest)),
+            Probe::file(path, true, Some("another")),
+            Probe::file(path, false, None),
             Probe::exist(&["/nonexistent", "/etc"]),
             Probe::hostname(),
         ]);
         assert!(seen[0].text().ends_with("\nno newline at the end\nn0nce"), "{:?}", seen[0].text());
-        assert_eq!((seen[1].code, seen[2].code), (1, 2));
-        assert_eq!(seen[3].text(), "/etc\n");
-        assert!(seen[4].ok());
+        assert_eq!([1, 2, 3, 4].map(|at: usize| seen[at].code), [1, 2, 3, 0]);
+        assert_eq!(seen[3].text().lines().count(), 1, "nothing of a file that is as wanted");
+        assert_eq!(seen[4], seen[0]);
+        assert_eq!(seen[5].text().lines().nth(1), Some(digest));
+        assert_eq!(seen[6].text(), "/etc\n");
+        assert!(seen[7].ok());
+    }
+
+    /// Of many of them, a second read finds nothing: they are not read byte by byte.
+    #[test]
+    fn a_kernel_parameter_is_read_whole() {
+        let value = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap();
+        let seen = ask(&[Probe::sysctls(&["kernel.pid_max", "no.such.one"])]);
+        let whole = [format!("kernel.pid_max={value}"), "kernel.pid_max (read-only)\n".to_owned()];
+        assert!(whole.contains(&seen[0].text()), "{}", seen[0].text());
     }
 
     #[test]

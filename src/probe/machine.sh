@@ -1,9 +1,11 @@
 # The machine: facts as `key=value` lines, for all that comes after. Reads only.
 p() { printf '%s=%s\n' "$1" "$2"; }
+# KEY FILE: a file's first line.
+line() { v=; IFS= read -r v <"$2"; p "$1" "$v"; }
 p clock "$(date +%s%N)"
-p hostname "$(cat /proc/sys/kernel/hostname)"
-p machine_id "$(cat /etc/machine-id)"
-p product_uuid "$(cat /sys/class/dmi/id/product_uuid)"
+line hostname /proc/sys/kernel/hostname
+line machine_id /etc/machine-id
+line product_uuid /sys/class/dmi/id/product_uuid
 command -v ip >/dev/null || p missing ip
 ip -o link show | awk '$2 !~ /^cali/ {
   mtu = mac = ""
@@ -11,7 +13,9 @@ ip -o link show | awk '$2 !~ /^cali/ {
   sub(/[@:].*/, "", $2)
   print "link=" $2 " " mtu " " mac
 }'
-systemctl is-active --quiet chrony && p chrony running
+# A line each: of chrony, of systemd-resolved.
+states=$(systemctl is-active chrony systemd-resolved)
+case $states in active*) p chrony running ;; esac
 # Chains that drop what the node forwards, by policy or by their last rule; a verdict of another table
 # does not save a packet (nft(8)). Calico and kube-proxy put their own rules into iptables' tables.
 nft list tables | while read -r _ family table; do

@@ -4,8 +4,8 @@ p os "$ID-${VERSION_ID:-}"
 p os_name "${PRETTY_NAME:-}"
 p arch "$(uname -m)"
 p libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
-p init "$(cat /proc/1/comm)"
-p boot_id "$(cat /proc/sys/kernel/random/boot_id)"
+line init /proc/1/comm
+line boot_id /proc/sys/kernel/random/boot_id
 p cap_bnd "$(awk '/^CapBnd/ { print $2 }' /proc/self/status)"
 p cgroup "$(stat -fc %T /sys/fs/cgroup)"
 ip -o -4 addr show 2>/dev/null | awk '{ print "address=" $2 " " $4 }'
@@ -18,10 +18,15 @@ done
 [ -e $client_certificate ] && if s=$(openssl x509 -noout -subject -nameopt RFC2253 -checkend 0 -in $client_certificate 2>/dev/null); then p credentials "valid $s"; else p credentials "expired $s"; fi
 m=/etc/kubernetes/manifests/etcd.yaml
 [ -e $m ] && awk '/--name=/ { sub(/.*--name=/, ""); print "etcd_name=" $0 } /--initial-advertise-peer-urls=/ { sub(/.*urls=/, ""); print "etcd_peer=" $0 }' $m
-systemctl list-units --plain --no-legend --state=active,activating 'slipway-run-*' 2>/dev/null | awk '{ print "running=" $1 }'
+for unit in /run/systemd/transient/slipway-run-*; do
+  [ -e "$unit" ] || continue
+  systemctl list-units --plain --no-legend --state=active,activating 'slipway-run-*' 2>/dev/null | awk '{ print "running=" $1 }'
+  break
+done
 # Where pods look for other names: kubeadm lets kubelets read systemd-resolved's own list.
 r=/etc/resolv.conf
-systemctl is-active --quiet systemd-resolved && r=/run/systemd/resolve/resolv.conf
+case $states in *'
+active') r=/run/systemd/resolve/resolv.conf ;; esac
 # In a pod, a loopback address is the pod itself.
 p name_server "$(awk '$1 == "nameserver" && $2 !~ /^(127\.|::1$)/ { print $2; exit }' $r)"
 # By which MAC address VRRP is heard from a peer.

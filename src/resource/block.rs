@@ -68,7 +68,7 @@ impl Resource for Block {
     }
 
     fn probe(&self) -> Probe {
-        Probe::file(self.path, true)
+        Probe::file(self.path, true, None)
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {

@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn what_a_reset_takes_away() {
         let gone = [
-            Probe::file("/etc/kubernetes/pki/sa.key", false),
+            Probe::file("/etc/kubernetes/pki/sa.key", false, None),
             Probe::exist(&["/etc/kubernetes/kubelet.conf"]),
             Probe::exist(&["/etc/kubernetes/manifests/etcd.yaml"]),
             Probe::etcd_members(),
@@ -179,7 +179,7 @@ mod tests {
         ];
         assert!(gone.iter().all(Reset::takes_away));
         let stays = [
-            Probe::file("/etc/slipway/patches/kube-apiserver+json.json", true),
+            Probe::file("/etc/slipway/patches/kube-apiserver+json.json", true, None),
             Probe::exist(&["/etc/kubernetes/manifests"]),
             Probe::images(),
             Probe::unit("kubelet.service"),

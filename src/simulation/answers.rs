@@ -212,6 +212,9 @@ fn file(machine: &Machine, words: &[String]) -> Answer {
     let Some(file) = machine.files.get(&words[0]) else {
         return (if machine.exists(&words[0]) { 2 } else { 1 }, String::new());
     };
+    if *file.digest == *words[3] {
+        return (3, format!("{:o} root:root\n", file.mode));
+    }
     let limit: usize = words[1].parse().unwrap();
     let shown = file.bytes.get(..limit.min(file.bytes.len())).unwrap();
     let brought = match limit {

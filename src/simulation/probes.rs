@@ -75,7 +75,7 @@ pub(super) fn probes() -> Vec<(Probe, ProbeKind)> {
         (Probe::etcd_members(), EtcdMembers),
         (Probe::evictions(&Default::default(), &[]), Evictions),
         (Probe::exist(&[]), Exist),
-        (Probe::file("", false), File),
+        (Probe::file("", false, None), File),
         (Probe::health(""), Health),
         (Probe::hostname(), Hostname),
         (Probe::images(), Images),
@@ -108,8 +108,10 @@ fn texts() -> &'static [(&'static str, ProbeKind)] {
 pub(super) fn read(script: &str) -> (Vec<RecognisedProbe>, String) {
     let (_, mut rest) = script.split_once('\n').unwrap();
     rest = rest.strip_prefix(GO).unwrap_or(rest);
-    for first in probes().iter().filter_map(|(probe, _)| probe.first()) {
-        rest = rest.strip_prefix(first).unwrap_or(rest);
+    while let Some((_, after)) = rest.strip_prefix("set -- ").and_then(|set| set.split_once('\n')) {
+        let probes = probes();
+        let mut firsts = probes.iter().filter_map(|(probe, _)| probe.first());
+        rest = firsts.find_map(|first| after.strip_prefix(first)).unwrap();
     }
     let mut probes = Vec::new();
     let mut mark = "";

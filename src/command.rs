@@ -15,7 +15,7 @@ mod shell;
 
 pub use shell::ADMIN_CONF;
 pub(crate) use shell::{
-    admin, admin_conf, applied, client_certificate, kubectl, serving_certificate,
+    admin, admin_conf, api, applied, client_certificate, kubectl, serving_certificate,
 };
 
 /// How long a command may take unless it says otherwise.

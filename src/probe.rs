@@ -4,7 +4,7 @@
 //! look that mutates cannot be written in another module. Probes are data: [`script`] bundles those of a
 //! whole host into one text for one command, [`frames()`] takes the answers apart again.
 
-use crate::command::{admin, client_certificate, serving_certificate};
+use crate::command::{admin, api, client_certificate, serving_certificate};
 
 mod cluster;
 mod frames;
@@ -236,6 +236,7 @@ impl Probe {
         Self::new(
             concat!(
                 admin!(),
+                api!(),
                 concat!("client_certificate=", client_certificate!(), "\n"),
                 include_str!("probe/machine.sh"),
                 include_str!("probe/before.sh"),

@@ -33,6 +33,41 @@ macro_rules! admin {
     };
 }
 
+/// Sets `api PATH...`, which prints what the API answers to each, as the administrator: the body, of JSON one
+/// line, and on a line after it the status of HTTP; 000 where nobody answers, which is the last. It asks
+/// `$server`, or the cluster's endpoint, for `$limit` seconds, or ten. A `kubectl` costs three times as much.
+/// The keys are in no argument.
+macro_rules! api {
+    () => {
+        concat!(
+            "admin_conf=",
+            $crate::command::admin_conf!(),
+            r#"
+api() {
+  pem=$(awk '$1 == "client-certificate-data:" && !c { c = $2 } $1 == "client-key-data:" && !k { k = $2 }
+    $1 == "certificate-authority-data:" && !a { a = $2 } END { print c "\n" k "\n" a }' $admin_conf | base64 -d)
+  at=${server:-$(awk '$1 == "server:" { print $2; exit }' $admin_conf)}
+  for path; do shift; set -- "$@" "$at$path"; done
+  curl -q --silent --globoff --noproxy '*' --max-time "${limit:-10}" --fail-early --user-agent slipway \
+    --write-out '\n%{http_code}\n' --cacert /dev/fd/3 --cert /dev/fd/4 --key /dev/fd/5 "$@" 3<<CA 4<<CERTIFICATE 5<<KEY
+$pem
+CA
+$pem
+CERTIFICATE
+$pem
+KEY
+}
+# The body of the answer `api PATH` gives; exit code 1 where it is no object.
+object() {
+  said=$(api "$1")
+  case $said in *'
+200') printf '%s\n' "${said%?200}" ;; *) return 1 ;; esac
+}
+"#
+        )
+    };
+}
+
 /// Sets `$applied`, where a control plane remembers what it applied; and `$state`, a template of kubectl's that
 /// prints a line for each object: what it is, its UID, its generation, its labels and annotations, and what field
 /// manager `slipway` has of it, and since when. Whoever changes a field takes it from the manager that applied it
@@ -63,4 +98,6 @@ macro_rules! serving_certificate {
     };
 }
 
-pub(crate) use {admin, admin_conf, applied, client_certificate, kubectl, serving_certificate};
+pub(crate) use {
+    admin, admin_conf, api, applied, client_certificate, kubectl, serving_certificate,
+};

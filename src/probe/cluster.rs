@@ -1,7 +1,7 @@
 //! Probes of the cluster as a control plane sees it: its API and etcd, asked with keys on the machine.
 
 use super::Probe;
-use crate::command::{ADMIN_CONF, admin, applied, kubectl};
+use crate::command::{ADMIN_CONF, admin, api, applied, kubectl};
 
 const ETCD_CLIENT: &str = "/etc/kubernetes/pki/etcd/healthcheck-client.crt";
 
@@ -27,8 +27,7 @@ impl Probe {
     /// An object of the cluster as JSON, by its path in the API; or exit code 1.
     #[must_use]
     pub fn object(path: &str) -> Self {
-        Self::new(concat!(kubectl!(), r#" --request-timeout=10s get --raw "$1""#), &[path])
-            .reading(&[ADMIN_CONF])
+        Self::new(concat!(api!(), r#"object "$1" || exit 1"#), &[path]).reading(&[ADMIN_CONF])
     }
 
     /// Bootstrap tokens: each Secret's name, and its description in base64. Never the token itself.
@@ -44,7 +43,14 @@ impl Probe {
     #[must_use]
     pub fn cluster_role_binding(name: &str) -> Self {
         Self::new(
-            concat!(kubectl!(), r#" --request-timeout=10s get clusterrolebinding --ignore-not-found --output name -- "$1""#),
+            concat!(
+                api!(),
+                r#"case $(api "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/$1" | tail -n 1) in
+                200) printf '%s\n' "$1" ;;
+                404) ;;
+                *) exit 1 ;;
+                esac"#
+            ),
             &[name],
         ).reading(&[ADMIN_CONF])
     }
@@ -67,7 +73,7 @@ impl Probe {
     #[must_use]
     pub fn server_certificate(secret: &str) -> Self {
         Self::new(
-            concat!("c=$(", kubectl!(), r#" --request-timeout=10s -n kube-system get secret "$1" -o 'jsonpath={.data.tls\.crt}' | base64 -d) && [ -n "$c" ] || exit 1
+            concat!(api!(), r#"c=$(object "/api/v1/namespaces/kube-system/secrets/$1" | sed -n 's/.*"tls\.crt":"\([^"]*\)".*/\1/p' | base64 -d) && [ -n "$c" ] || exit 1
             printf '%s\n' "$c" | openssl verify -CAfile /etc/kubernetes/pki/ca.crt >/dev/null && printf '%s\n' "$c" | openssl x509 -noout -checkend 2592000 >/dev/null"#),
             &[secret],
         ).reading(&[ADMIN_CONF])

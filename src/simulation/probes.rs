@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use super::unmodelled;
-use crate::probe::{GO, Probe};
+use crate::probe::{GO, Probe, script};
 use crate::resource::{GONE, Reset};
 
 /// How the simulation learns a new probe.
@@ -150,6 +150,14 @@ fn a_probe_declares_what_its_text_reads_of_what_a_reset_takes_away() {
         let named = GONE.iter().any(|path| texts.iter().any(|text| text.contains(path)));
         assert!(!named || Reset::takes_away(&probe), "{kind:?}: {}", probe.text());
     }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "asks a real shell")]
+fn a_shell_understands_every_probe() {
+    let all: Vec<Probe> = probes().into_iter().map(|(probe, _)| probe).collect();
+    let said = std::process::Command::new("sh").args(["-nc", &script(&all, "n0nce")]).output();
+    assert_eq!(String::from_utf8(said.unwrap().stderr).unwrap(), "");
 }
 
 #[test]

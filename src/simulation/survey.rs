@@ -6,13 +6,13 @@ use std::net::Ipv4Addr;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::answers::running;
+use super::answers::{node_object, running};
 use super::kubeadm::key;
 use super::machine::Machine;
 use super::machine::{API_MANIFEST, CREDENTIALS, ETCD_DATA, ETCD_MANIFEST, KUBELET_CONF};
 use super::pod::Pod;
+use super::unmodelled;
 use super::world::{NodeObject, World};
-use super::{MARK, unmodelled};
 use crate::cluster::{ALIVE_PORT, API_PORT, Endpoint};
 use crate::template;
 
@@ -117,30 +117,17 @@ impl World {
         let store = self.own_admin(machine).filter(|_| machine.has(API_MANIFEST));
         let objects = store.map(|store| &self.stores[store].objects);
         if let Some(objects) = objects {
-            let node = |(name, node): (&String, &NodeObject)| {
-                let held = if node.by_us { "drain" } else { "" };
-                let ready = if node.ready { "True" } else { "Unknown" };
-                let labels =
-                    node.own.as_ref().and_then(|own| own["metadata"]["labels"].as_object());
-                let fields = labels.filter(|labels| !labels.is_empty());
-                let fields = fields.map_or("", |_| r#"{"f:labels":{"f:a":{}}}"#);
-                format!(
-                    "{name}\tuid-{}\tv{}\t{ready}\t{}\t{fields}\t{held}\n",
-                    node.uid, node.version, node.address
-                )
-            };
-            let mut nodes: String = objects.nodes.iter().map(node).collect();
-            let marked = objects.nodes.iter().filter(|(_, node)| node.labels.contains(MARK));
-            nodes.extend(marked.map(|(name, _)| format!("/\t{name}\n")));
-            facts.base64("nodes", nodes.as_bytes());
-            let names = [("kubeadm-config", "ClusterConfiguration"), ("kubelet-config", "kubelet")];
-            let config = |(name, key): (&str, &str)| {
-                let text = objects.configs.get(name)?;
-                Some(json!({"metadata": {"name": name}, "data": {key: text}}))
-            };
-            let taints = objects.applied.get("ConfigMap/kube-system/slipway-taints").cloned();
-            let configs: Vec<Value> = names.into_iter().filter_map(config).chain(taints).collect();
-            facts.base64("configs", json!({"items": configs}).to_string().as_bytes());
+            let nodes: Vec<Value> = objects.nodes.iter().map(listed).collect();
+            facts.print("nodes", json!({"items": nodes}));
+            for (name, key) in
+                [("kubeadm-config", "ClusterConfiguration"), ("kubelet-config", "kubelet")]
+            {
+                if let Some(text) = objects.configs.get(name) {
+                    facts.print("config", json!({"metadata": {"name": name}, "data": {key: text}}));
+                }
+            }
+            let taints = objects.applied.get("ConfigMap/kube-system/slipway-taints");
+            taints.iter().for_each(|taints| facts.print("config", taints));
         }
         if machine.has("/etc/kubernetes/super-admin.conf") {
             let early = matches!(machine.text(KUBELET_CONF).as_str(), "" | "embedded")
@@ -153,6 +140,22 @@ impl World {
             facts.base64("etcd", members.as_bytes());
         }
     }
+}
+
+/// A node, as the API lists it.
+fn listed((name, node): (&String, &NodeObject)) -> Value {
+    let mut object = node_object(name, node);
+    let labels = node.own.as_ref().and_then(|own| own["metadata"]["labels"].as_object());
+    if labels.is_some_and(|labels| !labels.is_empty()) {
+        let fields = json!({"f:metadata": {"f:labels": {"f:a": {}}}});
+        object["metadata"]["managedFields"] = json!([{"manager": "slipway", "fieldsV1": fields}]);
+    }
+    if node.by_us {
+        object["metadata"]["annotations"] = json!({"slipway.dev/cordoned": "drain"});
+    }
+    object["status"]["nodeInfo"] = json!({"kubeletVersion": format!("v{}", node.version)});
+    object["status"]["addresses"] = json!([{"type": "InternalIP", "address": node.address}]);
+    object
 }
 
 fn mac(machine: &Machine) -> String {

@@ -178,14 +178,19 @@ impl Facts {
             "begun" => self.begun = value == "init",
             "ca" => self.identity = Some(identity_of(&decode(key, value)?)?),
             "nodes" => {
-                self.api_nodes = Some(listed(&String::from_utf8_lossy(&decode(key, value)?)));
+                self.api_nodes = serde_json::from_str(value).ok().map(|list| listed(&list));
             }
-            "configs" => {
-                let list = decode(key, value)?;
-                let list = serde_json::from_slice(&list).unwrap_or_default();
-                self.configuration = data(&list, "kubeadm-config").remove("ClusterConfiguration");
-                self.kubelet = data(&list, "kubelet-config").remove("kubelet");
-                self.taints = data(&list, TAINTS);
+            "config" => {
+                let config: Value = serde_json::from_str(value).unwrap_or_default();
+                let mut data = data(&config);
+                match config.pointer("/metadata/name").and_then(Value::as_str) {
+                    Some("kubeadm-config") => {
+                        self.configuration = data.remove("ClusterConfiguration");
+                    }
+                    Some("kubelet-config") => self.kubelet = data.remove("kubelet"),
+                    Some(TAINTS) => self.taints = data,
+                    _ => {}
+                }
             }
             "etcd" => {
                 let json = serde_json::from_slice(&decode(key, value)?).ok();
@@ -222,11 +227,9 @@ fn certificate((file, base64): (&str, &str)) -> Option<(String, i64)> {
     Some((file.to_owned(), end_of(&STANDARD.decode(base64).ok()?)?))
 }
 
-/// What the ConfigMap `name` of a list says, without what is empty.
-fn data(list: &Value, name: &str) -> BTreeMap<String, String> {
-    let is = |config: &&Value| config.pointer("/metadata/name").is_some_and(|is| is == name);
-    let config = list.get("items").and_then(Value::as_array).and_then(|all| all.iter().find(is));
-    let data = config.and_then(|config| config.get("data")?.as_object());
+/// What a ConfigMap says, without what is empty.
+fn data(config: &Value) -> BTreeMap<String, String> {
+    let data = config.get("data").and_then(Value::as_object);
     let text = |(key, text): (&String, &Value)| {
         Some((key.clone(), text.as_str().filter(|text| !text.is_empty())?.to_owned()))
     };
@@ -278,8 +281,17 @@ mod tests {
 
     #[test]
     fn api_and_etcd_are_read_back() {
-        let nodes = "cp-1\tuid-1\tv1.37.2\tTrue\t10.0.0.1\t{\"f:metadata\":{\"f:labels\":{\"f:a\":{}}}}\tdrain\nw-1\tuid-2\t\tUnknown\t\n/\tcp-1\n";
-        let nodes = STANDARD.encode(nodes);
+        let nodes = r#"{"kind":"NodeList","items":[{"metadata":{"name":"cp-1","uid":"uid-1",
+            "labels":{"node-role.kubernetes.io/control-plane":""},"annotations":{"slipway.dev/cordoned":"drain"},
+            "managedFields":[{"manager":"kubelet","fieldsV1":{}},
+            {"manager":"slipway","fieldsV1":{"f:metadata":{"f:labels":{"f:a":{}}}}}]},
+            "status":{"nodeInfo":{"kubeletVersion":"v1.37.2"},"conditions":[{"type":"DiskPressure","status":"False"},
+            {"type":"Ready","status":"True"}],"addresses":[{"type":"Hostname","address":"cp-1"},
+            {"type":"InternalIP","address":"10.0.0.1"}]}},
+            {"metadata":{"name":"w-1","uid":"uid-2","annotations":{"slipway.dev/cordoned":""},
+            "managedFields":[{"manager":"kubectl","fieldsV1":{"f:metadata":{"f:labels":{"f:a":{}}}}}]},
+            "status":{"conditions":[{"type":"Ready","status":"Unknown"}]}},{"metadata":{"uid":"uid-3"}}]}"#;
+        let nodes = nodes.replace('\n', "");
         let etcd = STANDARD.encode(
             r#"{"header":{"member_id":"a1"},"members":[{"ID":"a1","name":"cp-1","peerURLs":["https://10.0.0.1:2380"]},
             {"ID":"ff","peerURLs":["https://10.0.0.2:2380"],"isLearner":true},{"ID":"; rm"}]}"#,

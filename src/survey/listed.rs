@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 /// A Node object, as the API lists it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listed {
@@ -21,31 +23,48 @@ pub struct Listed {
     pub cordoned: bool,
 }
 
-/// Lines of `name UID version Ready addresses fields cordoned` with tabs between: the fields those that slipway
-/// applied, the last one its annotation. The names of those that are marked as control planes follow, each after
-/// a slash.
-pub(super) fn listed(text: &str) -> BTreeMap<String, Listed> {
-    let mut nodes = BTreeMap::new();
-    for line in text.lines() {
-        let mut fields = line.split('\t');
-        let mut next = || fields.next().unwrap_or_default().to_owned();
-        match (next(), next()) {
-            (mark, name) if mark == "/" => {
-                nodes.entry(name).and_modify(|node: &mut Listed| node.control_plane = true);
-            }
-            (name, uid) => {
-                let version = next();
-                let ready = next() == "True";
-                let internal = next().split_whitespace().map(str::to_owned).collect();
-                let labelled = next().contains(r#""f:labels":{"f:"#);
-                let cordoned = !next().is_empty();
-                let control_plane = false;
-                let node =
-                    Listed { uid, version, ready, internal, control_plane, labelled, cordoned };
-                nodes.insert(name, node);
-            }
+/// Those of a `NodeList`.
+pub(super) fn listed(list: &Value) -> BTreeMap<String, Listed> {
+    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
+    let named = |node: &Value| Some((text(node, "/metadata/name")?, Listed::of(node)));
+    items.filter_map(named).collect()
+}
+
+fn text(object: &Value, path: &str) -> Option<String> {
+    let text = object.pointer(path)?.as_str().filter(|text| !text.is_empty())?;
+    Some(text.to_owned())
+}
+
+/// The objects of an array whose `key` is `value`.
+fn with<'a>(
+    object: &'a Value,
+    array: &str,
+    key: &'a str,
+    value: &'a str,
+) -> impl Iterator<Item = &'a Value> {
+    let all = object.pointer(array).and_then(Value::as_array).into_iter().flatten();
+    all.filter(move |one| one.get(key).is_some_and(|is| is == value))
+}
+
+impl Listed {
+    fn of(node: &Value) -> Self {
+        let mut ready = with(node, "/status/conditions", "type", "Ready");
+        let internal = with(node, "/status/addresses", "type", "InternalIP");
+        let labels = |fields: &Value| {
+            let labels = fields.pointer("/fieldsV1/f:metadata/f:labels").and_then(Value::as_object);
+            labels.is_some_and(|labels| !labels.is_empty())
+        };
+        Self {
+            uid: text(node, "/metadata/uid").unwrap_or_default(),
+            version: text(node, "/status/nodeInfo/kubeletVersion").unwrap_or_default(),
+            ready: ready.any(|condition| condition.get("status").is_some_and(|is| is == "True")),
+            internal: internal.filter_map(|address| text(address, "/address")).collect(),
+            // A slash in a key is `~1` (RFC 6901, §3).
+            control_plane: node
+                .pointer("/metadata/labels/node-role.kubernetes.io~1control-plane")
+                .is_some(),
+            labelled: with(node, "/metadata/managedFields", "manager", "slipway").any(labels),
+            cordoned: text(node, "/metadata/annotations/slipway.dev~1cordoned").is_some(),
         }
     }
-    nodes.retain(|name, _| !name.is_empty());
-    nodes
 }

@@ -32,12 +32,13 @@ pub const DIGESTS: &str = "/var/lib/slipway/digests";
 /// [`FILE_STATE`], for `concat!`.
 macro_rules! file_state {
     () => {
-        "%d:%i:%s:%.9Y:%.9Z"
+        "%i:%s:%.9Y:%.9Z"
     };
 }
 
-/// By what `stat` prints for this, a file that nobody has touched is known: device, inode, size, and
-/// when content and inode last changed, in ns. The last one cannot be set by whoever changes a file.
+/// By what `stat` prints for this, a file that nobody has touched is known: inode, size, and
+/// when content and inode last changed, in ns. The last one cannot be set by whoever changes a file. A device has
+/// another number after a reboot.
 pub const FILE_STATE: &str = file_state!();
 
 impl Probe {

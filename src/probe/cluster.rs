@@ -79,11 +79,11 @@ impl Probe {
         ).reading(&[ADMIN_CONF])
     }
 
-    /// The whole cluster as its API sees it: of each object the fields that `template` (a JSONPath of
-    /// kubectl's) prints; etcd's members and what was warned of.
+    /// The whole cluster as its API sees it: all objects that health is judged by, etcd's members and what
+    /// was warned of, each a line of JSON.
     #[must_use]
-    pub fn health(template: &str) -> Self {
-        Self::new(concat!(admin!(), include_str!("health.sh")), &[template]).reading(&[ADMIN_CONF])
+    pub fn health() -> Self {
+        Self::new(concat!(admin!(), api!(), include_str!("health.sh")), &[]).reading(&[ADMIN_CONF])
     }
 
     /// Which deprecated APIs clients have asked the API server at `address` for, and how often: its own metrics.
@@ -135,7 +135,7 @@ impl Probe {
     #[must_use]
     pub fn written(configuration: &str, objects: bool) -> Self {
         let what = if objects { "objects" } else { "files" };
-        let mut probe = Self::new(concat!(admin!(), include_str!("kubeadm.sh")), &[what])
+        let mut probe = Self::new(concat!(api!(), include_str!("kubeadm.sh")), &[what])
             .reading(&["/etc/kubernetes/manifests/", "/var/lib/kubelet/"]);
         probe.input = Some(configuration.to_owned());
         probe

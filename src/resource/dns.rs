@@ -176,7 +176,7 @@ impl Resource for DnsSpread {
     }
 
     fn probe(&self) -> Probe {
-        health::probe()
+        Probe::health()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Diff, Drift, Resource, STATIC_PODS};
 use crate::command::Output;
@@ -30,44 +30,18 @@ pub struct Healthy {
     pub within: Duration,
 }
 
-/// The fields of objects that health is judged by, in the order in which a look prints them.
-const FIELDS: &[&str] = &[
-    "/kind",
-    "/metadata/name",
-    "/metadata/namespace",
-    "/metadata/generation",
-    "/metadata/labels",
-    "/spec/nodeName",
-    "/spec/replicas",
-    "/spec/selector",
-    "/spec/taints",
-    "/status/conditions",
-    "/status/observedGeneration",
-    "/status/readyReplicas",
-    "/status/desiredNumberScheduled",
-    "/status/numberReady",
-    "/status/initContainerStatuses",
-    "/status/containerStatuses",
-];
-
-/// Those that are names, whatever they look like: a node may be called `1`.
-const NAMES: &[&str] = &["/kind", "/metadata/name", "/metadata/namespace", "/spec/nodeName"];
-
-/// Asks for [`FIELDS`] of everything that health is judged by.
-pub(super) fn probe() -> Probe {
-    let fields = FIELDS.iter().map(|field| format!("{{{}}}", field.replace('/', ".")));
-    let fields: Vec<String> = fields.collect();
-    Probe::health(&format!(r#"{{range .items[*]}}{}{{"\n"}}{{end}}"#, fields.join(r#"{"\t"}"#)))
-}
-
-/// The objects of a look, a line each; kubectl prints what has parts as JSON.
-pub(super) fn objects(seen: &Output) -> Vec<Value> {
+fn documents(seen: &Output) -> Vec<Value> {
     let text = seen.text();
-    let lines = text.lines().filter(|line| line.contains('\t') && seen.ok());
-    lines.map(object).collect()
+    let lines = text.lines().filter(|_| seen.ok());
+    lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-/// The taints of a node, in a look of [`probe`].
+/// The objects of a look at [`Probe::health`].
+pub(super) fn objects(seen: &Output) -> Vec<Value> {
+    Seen::read(seen).unwrap_or_default().items
+}
+
+/// The taints of a node, in such a look.
 pub(super) fn taints(seen: &Output, node: &str) -> Vec<Value> {
     let objects = objects(seen);
     let node = objects.iter().find(|object| (kind(object), name_of(object)) == ("Node", node));
@@ -75,35 +49,10 @@ pub(super) fn taints(seen: &Output, node: &str) -> Vec<Value> {
     taints.cloned().unwrap_or_default()
 }
 
-fn object(line: &str) -> Value {
-    let mut object = json!({"metadata": {}, "spec": {}, "status": {}});
-    for (field, text) in FIELDS.iter().zip(line.split('\t')).filter(|(_, text)| !text.is_empty()) {
-        let name = || Value::from(text);
-        let value = match NAMES.contains(field) {
-            true => name(),
-            false => serde_json::from_str(text).unwrap_or_else(|_| name()),
-        };
-        let (parent, name) = field.rsplit_once('/').unwrap_or_default();
-        if let Some(Value::Object(parent)) = object.pointer_mut(parent) {
-            parent.insert(name.to_owned(), value);
-        }
-    }
-    object
-}
-
 /// As a look prints `objects`.
 #[cfg(test)]
 pub fn lines(objects: &[Value]) -> String {
-    let field = |object: &Value, field: &&str| match object.pointer(field) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(value) => value.to_string(),
-    };
-    let line = |object: &Value| {
-        let fields: Vec<String> = FIELDS.iter().map(|name| field(object, name)).collect();
-        format!("{}\n", fields.join("\t"))
-    };
-    objects.iter().map(line).collect()
+    objects.iter().map(|object| format!("{object}\n")).collect()
 }
 
 /// What a look at the whole cluster brings.
@@ -117,16 +66,12 @@ struct Seen {
 impl Seen {
     /// `None` where no API answers.
     fn read(seen: &Output) -> Option<Self> {
-        let mut read = Self { items: objects(seen), ..Self::default() };
-        let text = seen.text();
-        let rest: Vec<&str> = text.lines().filter(|line| !line.contains('\t')).collect();
-        let rest = rest.join("\n");
-        let documents = serde_json::Deserializer::from_str(&rest).into_iter::<Value>();
-        for mut document in documents.map_while(std::result::Result::ok) {
-            if let Some(list) = MemberList::read(&document) {
-                read.etcd = Some(list);
-            } else if let Some(Value::Array(events)) = document.get_mut("items").map(Value::take) {
-                read.events = events;
+        let mut read = Self::default();
+        for document in documents(seen) {
+            match kind(&document) {
+                "" => read.etcd = MemberList::read(&document).or(read.etcd),
+                "Event" => read.events.push(document),
+                _ => read.items.push(document),
             }
         }
         (!read.items.is_empty()).then_some(read)
@@ -248,7 +193,7 @@ impl Resource for Healthy {
     }
 
     fn probe(&self) -> Probe {
-        probe()
+        Probe::health()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {

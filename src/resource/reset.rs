@@ -169,7 +169,7 @@ mod tests {
             Probe::manifest("x", "", "kind: X"),
             Probe::server_certificate("x"),
             Probe::serving_certificate(),
-            Probe::health(""),
+            Probe::health(),
             Probe::written("", true),
             Probe::written("", false),
             Probe::tokens(),

@@ -50,7 +50,7 @@ impl Resource for Taints {
     }
 
     fn probe(&self) -> Probe {
-        health::probe()
+        Probe::health()
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {

@@ -76,7 +76,7 @@ pub(super) fn probes() -> Vec<(Probe, ProbeKind)> {
         (Probe::evictions(&Default::default(), &[]), Evictions),
         (Probe::exist(&[]), Exist),
         (Probe::file("", false, None), File),
-        (Probe::health(""), Health),
+        (Probe::health(), Health),
         (Probe::hostname(), Hostname),
         (Probe::images(), Images),
         (Probe::keys(&[]), Keys),

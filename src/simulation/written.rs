@@ -227,7 +227,7 @@ impl World {
         };
         let configs = CONFIGS.iter().filter_map(config);
         let made = objects.made.iter().map(|name| object(name));
-        json!({"kind": "List", "items": configs.chain(made).collect::<Vec<_>>()}).to_string()
+        configs.chain(made).map(|object| format!("{object}\n")).collect()
     }
 
     /// Whether `object` is one of kubeadm's; it is kept then.

@@ -5,8 +5,9 @@ use crate::cluster::Node;
 use crate::diagnostic::Result;
 use crate::resource::{KubeletFiles, Resource, boxed};
 
-/// One node after the other, each healthy before the next: a configuration that no kubelet takes
-/// stops one of them.
+/// Before static pods, which need a kubelet. One that starts less than 10 s after a container takes it for a new
+/// one (`kubeletRestartGracePeriod` in its `prober_manager.go`): it calls it ready, then for up to 20 s not.
+/// One node after the other, each healthy before the next: a configuration that no kubelet takes stops one of them.
 pub const STEP: Step = Step {
     name: "kubelet",
     title: "kubelet, as kubeadm configures it",

@@ -111,17 +111,9 @@ impl Objects {
     }
 }
 
-/// The live objects; `None` where they could not be had.
+/// The live objects, a line each; `None` where they could not be had.
 fn live(said: &str) -> Option<Vec<Value>> {
-    let said = said.trim();
-    if said.is_empty() {
-        return Some(Vec::new());
-    }
-    let mut one: Value = serde_json::from_str(said).ok()?;
-    match one.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) => Some(items),
-        _ => Some(vec![one]),
-    }
+    said.trim().lines().map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// How many replicas there are, and what the Corefile says, is for people to decide.

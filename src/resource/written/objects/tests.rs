@@ -141,9 +141,8 @@ fn wants() -> Objects {
 }
 
 fn answer(live: &[Value]) -> Output {
-    let live = json!({"kind": "List", "items": live});
-    let text =
-        format!("==> etcd.yaml <==\na: 1\n\n==> objects <==\n{SAID}\n==> live <==\n{live}\n");
+    let live: String = live.iter().map(|object| format!("{object}\n")).collect();
+    let text = format!("==> etcd.yaml <==\na: 1\n\n==> objects <==\n{SAID}\n==> live <==\n{live}");
     Output { stdout: text.into(), ..Output::default() }
 }
 

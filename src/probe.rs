@@ -164,10 +164,10 @@ impl Probe {
         .reading(&[serving_certificate!()])
     }
 
-    /// Whom a certificate names, as openssl prints it: `DNS:cp-1, IP Address:10.0.0.1`.
+    /// A certificate, up to [`TEXT_LIMIT`] bytes of it.
     #[must_use]
-    pub fn certificate_names(path: &str) -> Self {
-        Self::new(r#"openssl x509 -noout -ext subjectAltName -in "$1""#, &[path]).reading(&[path])
+    pub fn certificate(path: &str) -> Self {
+        Self::new(r#"head -c "$2" "$1""#, &[path, &TEXT_LIMIT.to_string()]).reading(&[path])
     }
 
     /// Whether the unit of the packet filter for VRRP is enabled; the digest of what it loaded; how nft

@@ -4,12 +4,15 @@
 //! (`app/phases/certs/certs.go`), and a cluster that was started so is broken in ways that are hard
 //! to read; hence it is checked here.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use rcgen::{KeyPair, PublicKeyData as _};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use time::OffsetDateTime;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::{MAX_BYTES, Names, Pair};
 use crate::diagnostic::{Error, Kind, Result};
@@ -60,6 +63,22 @@ pub(super) fn end_of(certificate: &[u8]) -> Option<i64> {
     let der = pem.as_ref().map_or(certificate, AsRef::as_ref);
     let (_, read) = X509Certificate::from_der(der).ok()?;
     Some(read.validity().not_after.timestamp())
+}
+
+/// Whom the first certificate of a PEM file names: host names, in small letters, and addresses.
+pub(super) fn names_of(pem: &[u8]) -> Option<BTreeSet<String>> {
+    let der = CertificateDer::from_pem_slice(pem).ok()?;
+    let (_, read) = X509Certificate::from_der(&der).ok()?;
+    let names = read.subject_alternative_name().ok()??;
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some(name.to_lowercase()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => Some(IpAddr::from(<[u8; 4]>::try_from(*bytes).ok()?).to_string()),
+            _ => Some(IpAddr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string()),
+        },
+        _ => None,
+    };
+    Some(names.value.general_names.iter().filter_map(name).collect())
 }
 
 /// The public key of a CA certificate, valid now or not.

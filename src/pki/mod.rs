@@ -7,6 +7,7 @@
 //!
 //! Where keys rest is [`crate::state`]'s business, and how they reach a node the steps'.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -228,6 +229,13 @@ pub fn identity_of(ca_pem: &[u8]) -> Result<Identity> {
 #[must_use]
 pub fn end_of(certificate: &[u8]) -> Option<i64> {
     check::end_of(certificate)
+}
+
+/// Whom the first certificate of a PEM file names: host names, in small letters, and addresses. Nothing where
+/// it is none, or names nobody.
+#[must_use]
+pub fn names_of(pem: &[u8]) -> BTreeSet<String> {
+    check::names_of(pem).unwrap_or_default()
 }
 
 impl Pair {

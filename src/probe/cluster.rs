@@ -33,10 +33,7 @@ impl Probe {
     /// Bootstrap tokens: each Secret's name, and its description in base64. Never the token itself.
     #[must_use]
     pub fn tokens() -> Self {
-        Self::new(
-            concat!(kubectl!(), r#" --request-timeout=10s --namespace kube-system get secrets --field-selector type=bootstrap.kubernetes.io/token --output 'jsonpath={range .items[*]}{.metadata.name} {.data.description}{"\n"}{end}'"#),
-            &[],
-        ).reading(&[ADMIN_CONF])
+        Self::new(concat!(api!(), include_str!("tokens.sh")), &[]).reading(&[ADMIN_CONF])
     }
 
     /// The name of a ClusterRoleBinding, if there is one; exit code 1: no answer.
@@ -74,7 +71,7 @@ impl Probe {
     pub fn server_certificate(secret: &str) -> Self {
         Self::new(
             concat!(api!(), r#"c=$(object "/api/v1/namespaces/kube-system/secrets/$1" | sed -n 's/.*"tls\.crt":"\([^"]*\)".*/\1/p' | base64 -d) && [ -n "$c" ] || exit 1
-            printf '%s\n' "$c" | openssl verify -CAfile /etc/kubernetes/pki/ca.crt >/dev/null && printf '%s\n' "$c" | openssl x509 -noout -checkend 2592000 >/dev/null"#),
+            printf '%s\n' "$c" | openssl verify -attime $(($(date +%s) + 2592000)) -CAfile /etc/kubernetes/pki/ca.crt >/dev/null"#),
             &[secret],
         ).reading(&[ADMIN_CONF])
     }
@@ -107,12 +104,7 @@ impl Probe {
     /// one. Never the credential itself.
     #[must_use]
     pub fn registration() -> Self {
-        Self::new(
-            concat!("k='", kubectl!(), r#" --request-timeout=10s'
-            $k get namespace kube-system -o 'jsonpath={.metadata.uid}{"\n"}' || exit 1
-            $k --namespace mcp-agent get secret mcp-hub --ignore-not-found -o 'go-template={{with .data}}{{index . "cluster"}} {{index . "server"}} {{index . "ca.crt"}}{{if or (index . "tls.crt") (index . "token")}} credential{{end}}{{end}}'"#),
-            &[],
-        ).reading(&[ADMIN_CONF])
+        Self::new(concat!(api!(), include_str!("registration.sh")), &[]).reading(&[ADMIN_CONF])
     }
 
     /// What applying `manifest` would change, as the API server itself says (a server-side dry

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Change, Diff, Drift, Resource};
 use crate::command::{Cmd, Input, Output};
 use crate::diagnostic::Result;
+use crate::pki::names_of;
 use crate::probe::Probe;
 
 /// The certificate, where kubeadm puts it.
@@ -32,18 +33,6 @@ const ISSUE: &str = include_str!("certificate.sh");
 impl ApiServerCertificate {
     /// Where kubeadm issues it.
     pub const WORK: &str = "/run/slipway/certificate";
-
-    /// Whom the certificate names, as openssl prints it: `DNS:cp-1, IP Address:10.0.0.1`.
-    fn named(seen: &Output) -> BTreeSet<String> {
-        let text = seen.text();
-        let names = text.lines().flat_map(|line| line.split(','));
-        let name = |name: &str| {
-            let name = name.trim();
-            let name = name.strip_prefix("DNS:").or_else(|| name.strip_prefix("IP Address:"))?;
-            Some(name.to_lowercase())
-        };
-        names.filter_map(name).collect()
-    }
 }
 
 impl Resource for ApiServerCertificate {
@@ -52,11 +41,11 @@ impl Resource for ApiServerCertificate {
     }
 
     fn probe(&self) -> Probe {
-        Probe::certificate_names(CERTIFICATE)
+        Probe::certificate(CERTIFICATE)
     }
 
     fn compare(&self, seen: &Output) -> Result<Drift> {
-        let now = Self::named(seen);
+        let now = names_of(&seen.stdout);
         let list = |sign: &str, some: &BTreeSet<String>, others: &BTreeSet<String>| {
             let more = some.difference(others).map(|name| format!("{sign}{name}"));
             more.collect::<Vec<_>>()
@@ -77,12 +66,14 @@ impl Resource for ApiServerCertificate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pki::Pki;
 
     #[test]
     fn other_names_are_a_drift() {
-        let seen =
-            "X509v3 Subject Alternative Name: \n    DNS:API.prod, DNS:cp-1, IP Address:10.0.0.1\n";
-        let seen = Output { stdout: seen.into(), ..Output::default() };
+        let pki = Pki::generate().unwrap();
+        let hosts = ["API.prod", "cp-1"].map(str::to_owned);
+        let leaf = pki.serving_certificate(&hosts, &["10.0.0.1".parse().unwrap()]).unwrap();
+        let seen = Output { stdout: leaf.certificate, ..Output::default() };
         let names = |names: &[&str]| ApiServerCertificate {
             names: names.iter().map(|&name| name.to_owned()).collect(),
             address: SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 6443),

@@ -70,7 +70,7 @@ impl World {
             ProbeKind::ServingCertificate => {
                 yes(machine.has(SERVING) && machine.has(&key("ca.crt")))
             }
-            ProbeKind::CertificateNames => match machine.files.get(&words[0]) {
+            ProbeKind::Certificate => match machine.files.get(&words[0]) {
                 Some(file) => (0, String::from_utf8(file.bytes.to_vec()).unwrap()),
                 None => yes(false),
             },

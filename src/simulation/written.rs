@@ -1,6 +1,8 @@
 //! What kubeadm writes, in the model: manifests, the kubelet's files, objects; at a join or an `init`,
 //! and as the answer to what it would write.
 
+use std::sync::OnceLock;
+
 use base64::Engine as _;
 use serde_json::{Value, json};
 
@@ -85,8 +87,11 @@ pub(super) fn manifest(name: &str, machine: &Machine, cluster: &Value, joins: bo
     pod.to_string()
 }
 
+/// Of all certificates here: nobody checks it.
+static KEY: OnceLock<rcgen::KeyPair> = OnceLock::new();
+
 impl World {
-    /// The API server's certificate, as openssl tells whom it names.
+    /// The API server's certificate, which names them all.
     pub(super) fn issue(&mut self, name: &str, cluster: &Value) {
         let machine = self.machine_mut(name);
         let text = |pointer: &str| cluster.pointer(pointer).and_then(Value::as_str).unwrap();
@@ -101,12 +106,9 @@ impl World {
         names.push(services.hosts().next().unwrap().to_string());
         let more = cluster["apiServer"]["certSANs"].as_array().unwrap().iter();
         names.extend(more.map(|name| name.as_str().unwrap().to_owned()));
-        let said = |name: &String| match name.parse::<std::net::IpAddr>() {
-            Ok(address) => format!("IP Address:{address}"),
-            Err(_) => format!("DNS:{name}"),
-        };
-        let names: Vec<String> = names.iter().map(said).collect();
-        machine.write(&key("apiserver.crt"), 0o644, names.join(", ").as_bytes());
+        let key_pair = KEY.get_or_init(|| rcgen::KeyPair::generate().unwrap());
+        let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(key_pair);
+        machine.write(&key("apiserver.crt"), 0o644, certificate.unwrap().pem().as_bytes());
     }
 }
 

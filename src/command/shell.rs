@@ -35,7 +35,7 @@ macro_rules! admin {
 
 /// Sets `api PATH...`, which prints what the API answers to each, as the administrator: the body, of JSON one
 /// line, and on a line after it the status of HTTP; 000 where nobody answers, which is the last. It asks
-/// `$server`, or the cluster's endpoint, for `$limit` seconds, or ten. A `kubectl` costs three times as much.
+/// `$server`, or the cluster's endpoint, for `$limit` seconds, or ten, and for `$accept`, or whole objects. A `kubectl` costs three times as much.
 /// The keys are in no argument.
 macro_rules! api {
     () => {
@@ -49,7 +49,7 @@ api() {
   at=${server:-$(awk '$1 == "server:" { print $2; exit }' $admin_conf)}
   for path; do shift; set -- "$@" "$at$path"; done
   curl -q --silent --globoff --noproxy '*' --max-time "${limit:-10}" --fail-early --user-agent slipway \
-    --write-out '\n%{http_code}\n' --cacert /dev/fd/3 --cert /dev/fd/4 --key /dev/fd/5 "$@" 3<<CA 4<<CERTIFICATE 5<<KEY
+    ${accept:+"-HAccept: $accept"} --write-out '\n%{http_code}\n' --cacert /dev/fd/3 --cert /dev/fd/4 --key /dev/fd/5 "$@" 3<<CA 4<<CERTIFICATE 5<<KEY
 $pem
 CA
 $pem
@@ -68,19 +68,16 @@ object() {
     };
 }
 
-/// Sets `$applied`, where a control plane remembers what it applied; and `$state`, a template of kubectl's that
-/// prints a line for each object: what it is, its UID, its generation, its labels and annotations, and what field
-/// manager `slipway` has of it, and since when. Whoever changes a field takes it from the manager that applied it
-/// (kubernetes.io, "Server-Side Apply"); but a webhook that changes what another wrote takes nothing, and who
-/// writes to the API may write what managers have. Nobody can set a generation back. Objects without one have a
-/// version, but for those two whose state is written all the time; nor do annotations count where controllers
-/// write them.
+/// Sets `$applied`, where a control plane remembers what it applied, and brings `state PATH...`, which prints a
+/// line for each of these objects that is there: its path in the API; then its UID, its generation, its labels and
+/// annotations, what field manager `slipway` has of it, and since when. Whoever changes a field takes it from the
+/// manager that applied it (kubernetes.io, "Server-Side Apply"); but a webhook that changes what another wrote takes
+/// nothing, and who writes to the API may write what managers have. Nobody can set a generation back. Objects without
+/// one have a version, but for those two whose state is written all the time, of which one has a `spec`; nor do
+/// annotations count where controllers write them. Needs [`api`].
 macro_rules! applied {
     () => {
-        r#"applied=/var/lib/slipway/applied
-state='{{define "state"}}{{.apiVersion}} {{.kind}} {{or .metadata.namespace "-"}} {{.metadata.name}} {{.metadata.uid}} {{if .metadata.generation}}{{.metadata.generation}}{{else if eq .kind "APIService"}}{{.spec}}{{else if ne .kind "Node"}}{{.metadata.resourceVersion}}{{end}} {{.metadata.labels}}{{if not (or (eq .kind "Node") (eq .kind "Deployment") (eq .kind "DaemonSet"))}} {{.metadata.annotations}}{{end}}{{range .metadata.managedFields}}{{if eq .manager "slipway"}} {{.}}{{end}}{{end}}
-{{end}}{{if .items}}{{range .items}}{{template "state" .}}{{end}}{{else}}{{template "state" .}}{{end}}'
-"#
+        concat!("applied=/var/lib/slipway/applied\n", include_str!("../command/state.sh"))
     };
 }
 

@@ -113,7 +113,7 @@ impl Probe {
     /// gets those of all manifests of a look.
     #[must_use]
     pub fn manifest(name: &str, digest: &str, manifest: &str) -> Self {
-        let first = concat!(admin!(), applied!(), include_str!("applied.sh"));
+        let first = concat!(admin!(), api!(), applied!(), include_str!("applied.sh"));
         let mut probe =
             Self::new(include_str!("manifest.sh"), &[name, digest]).reading(&[ADMIN_CONF]);
         probe.first = Some(first);

@@ -63,20 +63,23 @@ else
   ca=$(cat /etc/kubernetes/*.conf 2>/dev/null | awk '/certificate-authority-data:/ { print $2; exit }')
   [ -n "$ca" ] && p ca "$ca"
 fi
+said=
 if [ -f /etc/kubernetes/admin.conf ]; then
   server=https://$(awk '/advertise-address=/ { sub(/.*=/, ""); print; exit }' /etc/kubernetes/manifests/kube-apiserver.yaml):6443
   configs=/api/v1/namespaces/kube-system/configmaps limit=5
+  said=$(api /api/v1/nodes "$configs/kubeadm-config" "$configs/kubelet-config" "$configs/slipway-taints" "$configs/kube-proxy")
   # What is an object: not an error. Of a node's images nobody asks, and they are most of it.
-  api /api/v1/nodes "$configs/kubeadm-config" "$configs/kubelet-config" "$configs/slipway-taints" |
-    sed 's/{"names":\[[^]]*\],"sizeBytes":[0-9]*},\{0,1\}//g' |
-    awk '/^{/ { said = $0 } /^[0-9]/ { n++; if ($1 == 200) print (n == 1 ? "nodes=" : "config=") said }'
+  printf '%s\n' "$said" | sed 's/{"names":\[[^]]*\],"sizeBytes":[0-9]*},\{0,1\}//g' |
+    awk '/^{/ { said = $0 } /^[0-9]/ && n++ < 4 { if ($1 == 200) print (n == 1 ? "nodes=" : "config=") said }'
 fi
 if [ -e /etc/kubernetes/super-admin.conf ]; then
   # kubeadm init's last phase makes kube-proxy; one before it takes the certificate itself out of kubelet.conf.
   # 200 and 404 are answers.
-  case $([ -z "${configs:-}" ] || api "$configs/kube-proxy" | tail -n 1) in
-    200) ;;
-    404) p begun init ;;
+  case $said in
+    *'
+200') ;;
+    *'
+404') p begun init ;;
     # Without etcd's data it was being undone.
     *) { grep -qs 'client-certificate: ' /etc/kubernetes/kubelet.conf && [ -e /var/lib/etcd/member ]; } || p begun init ;;
   esac

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::diff::lasting;
 use super::{Change, Diff, Drift, Resource, sha256};
-use crate::command::{Cmd, Input, Output, admin, applied, kubectl};
+use crate::command::{Cmd, Input, Output, admin, api, applied, kubectl};
 use crate::diagnostic::Result;
 use crate::pki::Leaf;
 use crate::probe::Probe;
@@ -27,7 +27,7 @@ pub(crate) const APPLY: &str = concat!(
 );
 
 /// [`APPLY`] of manifest `$1` with digest `$2`, which is remembered.
-const APPLY_AND_REMEMBER: &str = concat!(admin!(), applied!(), include_str!("manifest.sh"));
+const APPLY_AND_REMEMBER: &str = concat!(admin!(), api!(), applied!(), include_str!("manifest.sh"));
 
 /// Applies what must not be shown, not even in an error.
 pub(super) const APPLY_SECRET: &str = concat!(
@@ -111,79 +111,4 @@ impl Resource for ServerKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a manifest's probe says, and what the commands were that it gave to kubectl, which says of the cluster's
-    /// objects what is in the file `objects`.
-    #[expect(clippy::disallowed_methods, reason = "asks a real shell")]
-    fn shell(dir: &std::path::Path, text: &str, words: &[&str]) -> (bool, String) {
-        use std::process::{Command, Stdio};
-        let kubectl = "#!/bin/sh\ncat >/dev/null\nwhile [ \"$1\" != get ] && [ \"$1\" != apply ] && [ \"$1\" != diff ]; do shift; done\n\
-            echo $1 >>asked\n[ $1 = diff ] || cat objects\n";
-        let program = dir.join("kubectl");
-        std::fs::write(&program, kubectl).unwrap();
-        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .unwrap();
-        let _ = std::fs::remove_file(dir.join("asked"));
-        let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap());
-        let text = text.replace("/var/lib/slipway/applied", "applied");
-        let mut command = Command::new("sh");
-        command.args(["-c", &text, "sh"]).args(words).current_dir(dir).env("PATH", path);
-        let ok = command.stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap().success();
-        (ok, std::fs::read_to_string(dir.join("asked")).unwrap_or_default().replace('\n', " "))
-    }
-
-    #[test]
-    fn what_was_applied_is_not_asked_for_again_until_somebody_touches_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path();
-        let cluster = |objects: &str| std::fs::write(dir.join("objects"), objects).unwrap();
-        let probe = Probe::manifest("a's name", "digest", "");
-        let look = |digest: &str| {
-            shell(
-                dir,
-                &format!("{}{}", probe.first().unwrap(), probe.text()),
-                &["a's name", digest],
-            )
-        };
-        let apply = || shell(dir, APPLY_AND_REMEMBER, &["a's name", "digest"]);
-        let one = "v1 ConfigMap kube-system a uid 1 map[manager:slipway]\n";
-        let two = "v1 ServiceAccount - b uid 2\n";
-
-        cluster(&format!("{one}{two}"));
-        assert_eq!(look("digest"), (true, "get diff ".to_owned()), "it was never applied");
-        assert_eq!(apply(), (true, "apply ".to_owned()));
-        assert_eq!(look("digest"), (true, "get ".to_owned()));
-        cluster(&format!("v1 Secret - other uid 3\n{two}{one}"));
-        assert_eq!(look("digest"), (true, "get ".to_owned()), "others are there, too");
-        assert_eq!(look("another"), (true, "get diff ".to_owned()), "another manifest is meant");
-        let other = two.replace("uid 2", "uid 3");
-        for touched in
-            [one.to_owned(), format!("{one}{one}"), format!("{one}{other}"), String::new()]
-        {
-            cluster(&touched);
-            assert_eq!(look("digest"), (true, "get diff ".to_owned()), "{touched}");
-        }
-        cluster(&format!("{one}{two}"));
-        let memory = dir.join("applied/a's name");
-        let whole = std::fs::read_to_string(&memory).unwrap();
-        // Cut by a power cut, at the end of a line.
-        std::fs::write(
-            &memory,
-            whole.lines().take(2).map(|line| format!("{line}\n")).collect::<String>(),
-        )
-        .unwrap();
-        assert_eq!(look("digest"), (true, "get diff ".to_owned()));
-        // An apply that fails remembers nothing, and lets nothing be forgotten.
-        std::fs::write(&memory, &whole).unwrap();
-        std::fs::remove_file(dir.join("objects")).unwrap();
-        assert!(!apply().0);
-        assert_eq!(std::fs::read_to_string(&memory).unwrap(), whole);
-        assert_eq!(
-            std::fs::read_dir(dir.join("applied")).unwrap().count(),
-            1,
-            "nothing is left over"
-        );
-    }
-}
+mod tests;

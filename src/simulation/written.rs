@@ -87,7 +87,7 @@ pub(super) fn manifest(name: &str, machine: &Machine, cluster: &Value, joins: bo
     pod.to_string()
 }
 
-/// Of all certificates here: nobody checks it.
+/// Of all certificates here: nobody checks it. It signs alike each time.
 static KEY: OnceLock<rcgen::KeyPair> = OnceLock::new();
 
 impl World {
@@ -106,7 +106,8 @@ impl World {
         names.push(services.hosts().next().unwrap().to_string());
         let more = cluster["apiServer"]["certSANs"].as_array().unwrap().iter();
         names.extend(more.map(|name| name.as_str().unwrap().to_owned()));
-        let key_pair = KEY.get_or_init(|| rcgen::KeyPair::generate().unwrap());
+        let key_pair =
+            KEY.get_or_init(|| rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap());
         let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(key_pair);
         machine.write(&key("apiserver.crt"), 0o644, certificate.unwrap().pem().as_bytes());
     }

@@ -49,6 +49,8 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// Nodes that are taken out of it, and are none of these any more.
     pub leaving: Vec<Leaving>,
+    /// The names of nodes that a person has cordoned, drained or uncordoned by this run.
+    pub maintained: Vec<String>,
 }
 
 /// Where clients reach the Kubernetes API.

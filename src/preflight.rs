@@ -10,6 +10,7 @@ mod finding;
 mod forward;
 mod holders;
 mod left;
+mod maintenance;
 mod membership;
 mod mounts;
 mod network;
@@ -84,6 +85,7 @@ pub const CHECKS: &[&Check] = &[
     &membership::NO_API,
     &membership::UNCHANGEABLE,
     &removal::REMOVAL,
+    &maintenance::MAINTENANCE,
     &upgrade::UPGRADE,
     &certificates::ENDING,
     &certificates::ENDED,
@@ -96,6 +98,7 @@ pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Fi
     let mut all = system::findings(cluster, survey, glibc);
     all.extend(membership::findings(cluster, survey));
     all.extend(removal::findings(cluster, survey));
+    all.extend(maintenance::findings(cluster, survey));
     all.extend(upgrade::findings(cluster, survey));
     all.extend(ports::findings(cluster, survey));
     all.extend(unique::findings(cluster, survey));
@@ -117,6 +120,11 @@ pub fn findings(cluster: &Cluster, survey: &Survey, glibc: (u32, u32)) -> Vec<Fi
     ]
     .map(|check| check.name);
     all.retain(|one| !leaves(one) || who.contains(&one.check));
+    // Who works at a machine may well know what is wrong with it, and changes nothing of what the inventory means.
+    let cluster_is_there =
+        [&maintenance::MAINTENANCE, &membership::OTHER_CLUSTER, &membership::NO_API]
+            .map(|check| check.name);
+    all.retain(|one| cluster.maintained.is_empty() || cluster_is_there.contains(&one.check));
     sort(&mut all, cluster);
     all
 }

@@ -145,13 +145,16 @@ impl<T: Transport + 'static> Session<T> {
         reached.tell(events.as_ref());
         let Reached { given, nodes, unreachable, survey, .. } = reached;
         let Given { inventory, kept, program } = given;
-        if !survey.any_member() {
-            inventory.check_new()?;
-        }
-        refuse_unsaid(&inventory, &survey)?;
         let cluster = inventory.cluster.clone();
-        if is_partial(purpose.steps) {
-            refuse_joins(&cluster, &survey)?;
+        // What is done to nodes at a person's word makes nothing of what the inventory means.
+        if cluster.maintained.is_empty() {
+            if !survey.any_member() {
+                inventory.check_new()?;
+            }
+            refuse_unsaid(&inventory, &survey)?;
+            if is_partial(purpose.steps) {
+                refuse_joins(&cluster, &survey)?;
+            }
         }
         let pki = match kept {
             Some(pki) => pki,
@@ -202,7 +205,7 @@ impl<T: Transport + 'static> Session<T> {
     }
 
     /// Carries the plan out. Workers that could not be reached, and a virtual IP that not exactly one
-    /// control plane holds, are among the failures.
+    /// control plane holds, are among the failures, unless the run is at nodes that need neither.
     pub async fn apply(&mut self, permit: Permit, events: &Arc<dyn Sink>) -> Outcome {
         let mut outcome = if self.plan.changes() == 0 {
             Outcome::default()
@@ -211,6 +214,9 @@ impl<T: Transport + 'static> Session<T> {
             engine::apply(&self.context, plan, permit, &self.nodes, events).await
         };
         let (cluster, survey) = (&self.context.cluster, &self.context.survey);
+        if !cluster.maintained.is_empty() {
+            return outcome;
+        }
         let well = outcome.failures.is_empty() && outcome.held_back.is_empty();
         // Where nothing was changed, the survey has just said who holds it.
         if well && (outcome.changed > 0 || preflight::disputed(cluster, survey)) {

@@ -23,8 +23,8 @@ use support::hub::{self, Hub};
 use support::lab::{Lab, SLIPWAY};
 use support::secrets::Sampler;
 use support::{
-    CHANGES, KUBERNETES, Turn, bare, change, drift, figure, kube, kubelets, odd, part, pods, power,
-    removal, rerun, run, secrets, secs, shown, upgrade,
+    CHANGES, KUBERNETES, Turn, bare, change, drift, figure, kube, kubelets, maintenance, odd, part,
+    pods, power, removal, rerun, run, secrets, secs, shown, upgrade,
 };
 
 const INVENTORY: &str = "slipway.yaml";
@@ -102,6 +102,7 @@ fn five_machines(cluster: &LabCluster) -> String {
     });
     part("drift is put back", || drift::is_shown_and_put_back(lab, &kube));
     part("settings change in place", || change::settings_change_in_place(lab, &kube));
+    part("a node is drained", || maintenance::a_node_is_drained_and_takes_pods_again(lab, &kube));
     part("nodes leave and come back", || removal::nodes_leave_and_come_back(lab, &kube));
     part("power cuts", || {
         power::any_control_plane_may_lose_power(lab, &kube, |silent| {

@@ -154,10 +154,11 @@ fn findings_of(name: &str) -> Vec<Finding> {
     let mut cluster = cluster(name);
     let leaving = printed.remove("leaving").unwrap_or_default();
     cluster.take_out(&leaving, false);
+    cluster.maintained = printed.remove("maintained").unwrap_or_default();
     judge(&cluster, &printed)
 }
 
-const CASES: &[&str] = &["bare", "outside", "living", "silent", "used", "aged", "leaving"];
+const CASES: &[&str] = &["bare", "outside", "living", "silent", "used", "aged", "leaving", "maintained"];
 
 /// What `slipway preflight` prints, then how `slipway apply` refuses.
 #[test]

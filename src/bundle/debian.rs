@@ -19,8 +19,8 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const PRESENT: &[&str] = &["?essential", "apt", "usr-is-merged"];
 
 /// What every node needs. Besides what Kubernetes and containers use, this is what slipway's own probes
-/// and changes do: dbus (`systemd-run --wait`), iproute2, kmod, openssl, procps (`sysctl`); and curl, by
-/// which people look at what does not answer.
+/// and changes do: dbus (`systemd-run --wait`), iproute2, kmod, openssl, procps (`sysctl`); and curl, which
+/// asks the API.
 const NODE: &[&str] = &[
     "ca-certificates",
     "chrony",

@@ -15,7 +15,7 @@ use crate::diagnostic::Result;
 use crate::event::Sink;
 use crate::session::{Given, Purpose, Session};
 
-/// Take nodes out of the cluster
+/// Take nodes out of the cluster, or pods off them
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -24,20 +24,20 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Cordon(Cordon),
+    Drain(Drain),
+    Uncordon(Uncordon),
     Remove(Remove),
 }
 
-/// Take nodes out of the cluster: move their pods, remove them from etcd and the cluster, reset their machines
+/// The nodes, and how far to go with them.
 #[derive(Debug, clap::Args)]
-struct Remove {
+struct Nodes {
     /// The nodes' names
     #[arg(value_name = "NODE", required = true, value_parser = NonEmptyStringValueParser::new())]
     nodes: Vec<String>,
     #[command(flatten)]
     options: Options,
-    /// Also nodes that are not Ready, whose pods cannot be moved: only for machines that are off for good
-    #[arg(long)]
-    force: bool,
     /// Show what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -46,19 +46,77 @@ struct Remove {
     yes: bool,
 }
 
+/// Let no new pods come to nodes; those that are there stay
+#[derive(Debug, clap::Args)]
+struct Cordon {
+    #[command(flatten)]
+    of: Nodes,
+}
+
+/// Let the pods of nodes go elsewhere, and no new ones come, until they are uncordoned
+#[derive(Debug, clap::Args)]
+struct Drain {
+    #[command(flatten)]
+    of: Nodes,
+}
+
+/// Let pods come to nodes again
+#[derive(Debug, clap::Args)]
+struct Uncordon {
+    #[command(flatten)]
+    of: Nodes,
+}
+
+/// Take nodes out of the cluster: move their pods, remove them from etcd and the cluster, reset their machines
+#[derive(Debug, clap::Args)]
+struct Remove {
+    #[command(flatten)]
+    of: Nodes,
+    /// Also nodes that are not Ready, whose pods cannot be moved: only for machines that are off for good
+    #[arg(long)]
+    force: bool,
+}
+
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     match args.command {
+        Command::Cordon(args) => maintain(args.of, Purpose::CORDON, "takes no new pods").await,
+        Command::Drain(args) => {
+            maintain(args.of, Purpose::DRAIN, "has no pods but its own, and takes no new ones")
+                .await
+        }
+        Command::Uncordon(args) => maintain(args.of, Purpose::UNCORDON, "takes pods").await,
         Command::Remove(args) => remove(args).await,
     }
 }
 
+/// Carries out `purpose` at nodes of which `then` is true afterwards.
+async fn maintain(args: Nodes, purpose: Purpose, then: &str) -> Result<ExitCode> {
+    let began = Instant::now();
+    let recorder = args.options.events();
+    let events: Arc<dyn Sink> = recorder.clone();
+    let mut given = Given::read(&args.options.inventory.inventory)?;
+    given.inventory.cluster.maintained.clone_from(&args.nodes);
+    let purpose = Purpose { changes: !args.dry_run, ..purpose };
+    let mut session = Session::open(given, purpose, run::trust(), &events).await?;
+    if args.dry_run {
+        args.options.show_plan(&session.plan, None);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let carried = args.options.carry_out(&mut session, &recorder, began, args.yes).await?;
+    for node in args.nodes.iter().filter(|_| carried.went) {
+        args.options.tell(format!("{node} {then}"));
+    }
+    Ok(carried.failed.map_or(ExitCode::SUCCESS, |worst| ExitCode::from(worst.exit_code())))
+}
+
 async fn remove(args: Remove) -> Result<ExitCode> {
+    let Remove { of: args, force } = args;
     let began = Instant::now();
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
     let file = &args.options.inventory.inventory;
     let mut given = Given::read(file)?;
-    given.inventory.cluster.take_out(&args.nodes, args.force);
+    given.inventory.cluster.take_out(&args.nodes, force);
     let purpose = Purpose { changes: !args.dry_run, ..Purpose::REMOVE };
     let mut session = Session::open(given, purpose, run::trust(), &events).await?;
     let silent = |leaving: &&Leaving| {

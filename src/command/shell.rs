@@ -33,51 +33,35 @@ macro_rules! admin {
     };
 }
 
-/// Sets `api PATH...`, which prints what the API answers to each, as the administrator: the body, of JSON one
-/// line, and on a line after it the status of HTTP; 000 where nobody answers, which is the last. It asks
-/// `$server`, or the cluster's endpoint, for `$limit` seconds, or ten, and for `$accept`, or whole objects. A `kubectl` costs three times as much.
-/// The keys are in no argument.
+/// Brings `api PATH...`, which prints what the API answers to each, as the administrator: the body, of JSON one line,
+/// and on a line after it the status of HTTP, a dot, and curl's exit code, which is not 0 where the answer is not whole;
+/// 000 where there is none, which is the last. It asks `$server`, or the cluster's endpoint, for `$limit` seconds each,
+/// or ten, and for `$accept`, or whole objects. A `kubectl` costs three times as much, and is asked where curl is gone.
+/// The keys are in no argument. `object PATH` prints the body alone; exit code 1 where it is no object.
 macro_rules! api {
     () => {
         concat!(
             "admin_conf=",
             $crate::command::admin_conf!(),
-            r#"
-api() {
-  pem=$(awk '$1 == "client-certificate-data:" && !c { c = $2 } $1 == "client-key-data:" && !k { k = $2 }
-    $1 == "certificate-authority-data:" && !a { a = $2 } END { print c "\n" k "\n" a }' $admin_conf | base64 -d)
-  at=${server:-$(awk '$1 == "server:" { print $2; exit }' $admin_conf)}
-  for path; do shift; set -- "$@" "$at$path"; done
-  curl -q --silent --globoff --noproxy '*' --max-time "${limit:-10}" --fail-early --user-agent slipway \
-    ${accept:+"-HAccept: $accept"} --write-out '\n%{http_code}\n' --cacert /dev/fd/3 --cert /dev/fd/4 --key /dev/fd/5 "$@" 3<<CA 4<<CERTIFICATE 5<<KEY
-$pem
-CA
-$pem
-CERTIFICATE
-$pem
-KEY
-}
-# The body of the answer `api PATH` gives; exit code 1 where it is no object.
-object() {
-  said=$(api "$1")
-  case $said in *'
-200') printf '%s\n' "${said%?200}" ;; *) return 1 ;; esac
-}
-"#
+            "\n",
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/command/api.sh"))
         )
     };
 }
 
 /// Sets `$applied`, where a control plane remembers what it applied, and brings `state PATH...`, which prints a
-/// line for each of these objects that is there: its path in the API; then its UID, its generation, its labels and
-/// annotations, what field manager `slipway` has of it, and since when. Whoever changes a field takes it from the
+/// line for each of these objects that is there: its path in the API; then its metadata, but of its managers only what
+/// `slipway` has of it, and since when. Whoever changes a field takes it from the
 /// manager that applied it (kubernetes.io, "Server-Side Apply"); but a webhook that changes what another wrote takes
 /// nothing, and who writes to the API may write what managers have. Nobody can set a generation back. Objects without
 /// one have a version, but for those two whose state is written all the time, of which one has a `spec`; nor do
 /// annotations count where controllers write them. Needs [`api`].
 macro_rules! applied {
     () => {
-        concat!("applied=/var/lib/slipway/applied\n", include_str!("../command/state.sh"))
+        concat!(
+            "applied=/var/lib/slipway/applied\n",
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/command/state.sh"))
+        )
     };
 }
 
@@ -98,3 +82,6 @@ macro_rules! serving_certificate {
 pub(crate) use {
     admin, admin_conf, api, applied, client_certificate, kubectl, serving_certificate,
 };
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::probe::TEXT_LIMIT;
 use crate::report::{View, plan_json, plan_text};
 use crate::resource::{
     Absent, ApiServer, ApiServerCertificate, AtHub, Block, CalicoConfig, ClusterDns, Component,
-    ControlPlaneJoin, DeprecatedApis, Directory, DnsSpread, Drained, Drift, DryRun, Ended,
+    ControlPlaneJoin, Cordon, DeprecatedApis, Directory, DnsSpread, Drained, Drift, DryRun, Ended,
     EtcdJoin, EtcdSnapshot, Evictions, File, Healthy, Hostname, Image, Images, Init, Join,
     KubeletFiles, Manifest, Modules, NoAutoApproval, NoEtcdMember, NoNode, NoSwap, NoTokens,
     Objects, Package, Packages, Reachable, Registration, Reset, Resource, Returned, ServerKey,
@@ -104,6 +104,7 @@ fn resources() -> Vec<Box<dyn Resource>> {
         boxed(Images::new("pods", vec![image], Arc::new(|_| Arc::new(Vec::new())))),
         boxed(Packages::new(vec![package], Arc::new(|_| Arc::new(Vec::new())))),
         boxed(Hostname(node.clone())),
+        boxed(Cordon { node: node.clone(), cordoned: true }),
         boxed(NoSwap),
         boxed(Modules),
         boxed(Sysctls(BTreeMap::from([("net.ipv4.ip_forward", "1")]))),

@@ -56,6 +56,7 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
             .map(|node| machine(root, node, dir))
             .collect::<Option<_>>()?,
         leaving: Vec::new(),
+        maintained: Vec::new(),
     })
 }
 

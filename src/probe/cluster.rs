@@ -43,8 +43,8 @@ impl Probe {
             concat!(
                 api!(),
                 r#"case $(api "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/$1" | tail -n 1) in
-                200) printf '%s\n' "$1" ;;
-                404) ;;
+                200.0) printf '%s\n' "$1" ;;
+                404.0) ;;
                 *) exit 1 ;;
                 esac"#
             ),

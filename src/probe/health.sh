@@ -11,7 +11,7 @@ objects() {
       sub(/\]}$/, "")
       count = split($0, objects, /[[,][{]"metadata":[{]"name":"/)
       for (i = 2; i <= count; i++) {
-        if (kind == "Node") gsub(/[{]"names":\[[^]]*\],"sizeBytes":[0-9]*},?/, "", objects[i])
+        if (kind == "Node") gsub(/[{]"names":\[[^]]*\],"sizeBytes":[0-9]*}/, "0", objects[i])
         if (kind == "Pod" && objects[i] ~ /"type":"Ready",("observedGeneration":[0-9]+,)?"status":"True"/ &&
             objects[i] !~ /^(etcd|kube-apiserver|kube-controller-manager|kube-scheduler)-|"k8s-app":"kube-dns"/) continue
         print "{\"kind\":\"" kind "\",\"metadata\":{\"name\":\"" objects[i]

@@ -35,5 +35,5 @@ printf '\n'
 tail -v -n +1 objects
 printf '\n==> live <==\n'
 api $paths /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/kubeadm:cluster-admins |
-  awk '/^{/ { said = $0 } $0 == 200 { print said } /^[0-9]/ && $0 != 200 && $0 != 404 { print "failed" }'
+  awk '/^{/ { said = $0 } $0 == 200 { print said } /^[0-9]/ && $0 != 200 && $0 != 404 { print "failed" } /^[0-9]/ { said = "failed" }'
 exit 0

@@ -5,7 +5,7 @@ api /api/v1/namespaces/kube-system /api/v1/namespaces/mcp-agent/secrets/mcp-hub 
     return match(data, "\"" name "\":\"[^\"]*\"") ? substr(data, RSTART + length(name) + 4, RLENGTH - length(name) - 5) : ""
   }
   /^[{]/ { said = $0 }
-  /^[0-9]/ { code[++n] = $0; body[n] = said }
+  /^[0-9]/ { code[++n] = $0; body[n] = said; said = "" }
   END {
     if (code[1] != 200 || code[2] != 200 && code[2] != 404) exit 1
     data = body[1]; print field("uid")

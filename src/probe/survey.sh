@@ -69,17 +69,24 @@ if [ -f /etc/kubernetes/admin.conf ]; then
   configs=/api/v1/namespaces/kube-system/configmaps limit=5
   said=$(api /api/v1/nodes "$configs/kubeadm-config" "$configs/kubelet-config" "$configs/slipway-taints" "$configs/kube-proxy")
   # What is an object: not an error. Of a node's images nobody asks, and they are most of it.
-  printf '%s\n' "$said" | sed 's/{"names":\[[^]]*\],"sizeBytes":[0-9]*},\{0,1\}//g' |
-    awk '/^{/ { said = $0 } /^[0-9]/ && n++ < 4 { if ($1 == 200) print (n == 1 ? "nodes=" : "config=") said }'
+  # One that cannot be had is not taken for one that is not there.
+  printf '%s\n' "$said" | sed 's/{"names":\[[^]]*\],"sizeBytes":[0-9]*}/0/g' | awk '
+    /^{/ { said = $0 }
+    /^[0-9]/ { code[++n] = $0; body[n] = said; said = "" }
+    END {
+      if (code[1] == 200) print "nodes=" body[1]
+      for (i = 2; i <= 4; i++) if (code[i] != 200 && code[i] != 404) exit
+      for (i = 2; i <= 4; i++) if (code[i] == 200) print "config=" body[i]
+    }'
 fi
 if [ -e /etc/kubernetes/super-admin.conf ]; then
   # kubeadm init's last phase makes kube-proxy; one before it takes the certificate itself out of kubelet.conf.
   # 200 and 404 are answers.
   case $said in
     *'
-200') ;;
+200.0') ;;
     *'
-404') p begun init ;;
+404.0') p begun init ;;
     # Without etcd's data it was being undone.
     *) { grep -qs 'client-certificate: ' /etc/kubernetes/kubelet.conf && [ -e /var/lib/etcd/member ]; } || p begun init ;;
   esac

@@ -41,12 +41,9 @@ pub(super) fn objects(seen: &Output) -> Vec<Value> {
     Seen::read(seen).unwrap_or_default().items
 }
 
-/// The taints of a node, in such a look.
-pub(super) fn taints(seen: &Output, node: &str) -> Vec<Value> {
-    let objects = objects(seen);
-    let node = objects.iter().find(|object| (kind(object), name_of(object)) == ("Node", node));
-    let taints = node.and_then(|node| node.pointer("/spec/taints")).and_then(Value::as_array);
-    taints.cloned().unwrap_or_default()
+/// A node, in such a look.
+pub(super) fn node(seen: &Output, name: &str) -> Option<Value> {
+    objects(seen).into_iter().find(|object| (kind(object), name_of(object)) == ("Node", name))
 }
 
 /// As a look prints `objects`.

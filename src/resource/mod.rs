@@ -14,6 +14,7 @@ use crate::secret::Secret;
 
 mod block;
 mod certificate;
+mod cordon;
 mod corefile;
 mod deprecated;
 mod diff;
@@ -41,6 +42,7 @@ mod written;
 
 pub use block::Block;
 pub use certificate::ApiServerCertificate;
+pub use cordon::Cordon;
 pub use corefile::Upstream;
 pub use deprecated::DeprecatedApis;
 pub use dns::{ClusterDns, DnsSpread};

@@ -27,14 +27,15 @@ impl Taints {
     }
 
     fn live(&self, seen: &Output) -> Vec<Taint> {
-        let live = health::taints(seen, &self.node);
+        let live = health::node(seen, &self.node);
+        let live = live.as_ref().and_then(|node| node.pointer("/spec/taints")?.as_array());
         let field = |taint: &serde_json::Value, name: &str| {
             taint.get(name).and_then(|field| field.as_str()).unwrap_or_default().to_owned()
         };
         let taint = |taint: &serde_json::Value| {
             (field(taint, "key"), field(taint, "value"), field(taint, "effect"))
         };
-        live.iter().map(taint).collect()
+        live.into_iter().flatten().map(taint).collect()
     }
 
     /// Those of the dropped ones that the node still has.

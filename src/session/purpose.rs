@@ -1,7 +1,7 @@
 //! What a run is for, and the steps that it goes through.
 
 use crate::diagnostic::{Error, Kind, Result};
-use crate::steps::{REMOVAL, STEPS, Step};
+use crate::steps::{CORDON, DRAIN, REMOVAL, STEPS, Step, UNCORDON};
 
 /// What a run is for.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,13 @@ impl Purpose {
 
     /// To take nodes out of the cluster: those of [`crate::cluster::Cluster::leaving`].
     pub const REMOVE: Self = Self::of("remove", REMOVAL, true);
+
+    /// That nodes take no new pods: those of [`crate::cluster::Cluster::maintained`], as below.
+    pub const CORDON: Self = Self::of("cordon", CORDON, true);
+    /// That their pods go elsewhere.
+    pub const DRAIN: Self = Self::of("drain", DRAIN, true);
+    /// That they take pods again.
+    pub const UNCORDON: Self = Self::of("uncordon", UNCORDON, true);
 
     const fn of(name: &'static str, steps: &'static [Step], changes: bool) -> Self {
         Self { name, steps, changes }

@@ -257,9 +257,15 @@ pub(super) fn node_object(name: &str, node: &NodeObject) -> Value {
     let labels: serde_json::Map<String, Value> =
         node.labels.iter().map(|label| (label.clone(), Value::from(""))).collect();
     let ready = if node.ready { "True" } else { "False" };
+    let marks = if node.by_us { json!({"slipway.dev/cordoned": "drain"}) } else { Value::Null };
     json!({
-        "metadata": {"name": name, "uid": format!("uid-{}", node.uid), "labels": labels},
-        "spec": {"taints": node.taints.iter().map(taint).collect::<Vec<_>>()},
+        "metadata": {
+            "name": name, "uid": format!("uid-{}", node.uid), "labels": labels, "annotations": marks,
+        },
+        "spec": {
+            "taints": node.taints.iter().map(taint).collect::<Vec<_>>(),
+            "unschedulable": node.cordoned,
+        },
         "status": {"conditions": [{"type": "Ready", "status": ready}]},
     })
 }

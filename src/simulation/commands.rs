@@ -176,6 +176,21 @@ pub(super) fn effects_of(cmd: &Cmd) -> Vec<Effect> {
         ["kubectl", "--kubeconfig", _, "taint", "--overwrite", "nodes", node, taints @ ..] => {
             vec![Effect::Taint(owned(node), taints.iter().map(owned).collect())]
         }
+        [
+            "kubectl",
+            "--kubeconfig",
+            _,
+            _,
+            "patch",
+            "node",
+            node,
+            "--type=merge",
+            "--patch",
+            patch,
+        ] => {
+            let patch: Value = serde_json::from_str(patch).unwrap();
+            vec![Effect::Cordon(owned(node), patch["spec"]["unschedulable"].as_bool().unwrap())]
+        }
         ["kubectl", .., "rollout", "restart", "daemonset/kube-proxy"] => vec![Effect::Nothing],
         _ => unmodelled("command", TEACH, cmd),
     }

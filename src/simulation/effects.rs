@@ -51,6 +51,8 @@ pub(super) enum Effect {
     MoveDns,
     /// The node's pods are evicted, and no others come, nor to those that are drained later.
     Drain(String, Vec<String>),
+    /// A person keeps pods away from the node, or lets them come.
+    Cordon(String, bool),
     /// The node takes pods again, once its kubelet has that version.
     Return(String, String),
     /// Nothing that matters here.
@@ -96,6 +98,7 @@ impl World {
                 None => return Err(refused()),
             },
             Effect::Drain(node, later) => return self.drain(name, &node, &later),
+            Effect::Cordon(node, cordoned) => return self.cordon(name, &node, cordoned),
             Effect::Return(node, version) => return self.return_node(name, &node, &version),
             Effect::RemoveMember(id) => return self.remove_member(name, &id),
             Effect::DeleteNode(node, options) => return self.delete_node(name, &node, &options),
@@ -170,6 +173,16 @@ impl World {
             object.cordoned = true;
             object.drained += usize::from(name == node);
         }
+        Ok(())
+    }
+
+    fn cordon(&mut self, at: &str, node: &str, cordoned: bool) -> Result<(), String> {
+        let Some(store) = self.admin(self.machine(at)) else { return Err(refused()) };
+        let Some(object) = self.stores[store].objects.nodes.get_mut(node) else {
+            return Err(format!("nodes {node:?} not found"));
+        };
+        object.cordoned = cordoned;
+        object.by_us = false;
         Ok(())
     }
 

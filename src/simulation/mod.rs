@@ -24,6 +24,7 @@ mod joining;
 mod kills;
 mod kubeadm;
 mod machine;
+mod maintenance;
 mod plans;
 mod pod;
 mod probes;

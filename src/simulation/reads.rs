@@ -73,10 +73,18 @@ fn changes(line: &str) -> Option<String> {
 /// What kubeadm would write is written, into memory, and is gone afterwards; ARCHITECTURE.md says why.
 const WRITES: ProbeKind = ProbeKind::Written;
 
+/// While the API is asked, the administrator's keys are in a file of its own in memory.
+const KEYS: &[&str] = &[
+    "pem=$(mktemp /run/slipway-api.XXXXXX) || exit",
+    "trap 'rm -f \"$pem\"' EXIT",
+    "}\" | base64 -d >\"$pem\"",
+];
+
 #[test]
 fn no_probe_has_a_changing_command() {
     for (probe, kind) in probes().into_iter().filter(|(_, kind)| *kind != WRITES) {
-        for line in probe.first().into_iter().chain([probe.text()]).flat_map(str::lines) {
+        let lines = probe.first().into_iter().chain([probe.text()]).flat_map(str::lines);
+        for line in lines.filter(|line| !KEYS.contains(&line.trim())) {
             assert_eq!(changes(line.trim()), None, "{kind:?}: {line}");
         }
     }

@@ -159,8 +159,10 @@ impl Simulation {
             let world = self.world();
             let mut inventory = (*world.file).clone();
             inventory.cluster = (*world.meant).clone();
-            let purpose = if world.leaving.is_empty() { Purpose::APPLY } else { Purpose::REMOVE };
+            let apply = if world.leaving.is_empty() { Purpose::APPLY } else { Purpose::REMOVE };
             inventory.cluster.take_out(&world.leaving, !world.dark.is_empty());
+            let (purpose, names) = world.maintained.clone().unwrap_or((apply, Vec::new()));
+            inventory.cluster.maintained = names;
             (inventory, purpose, world.machines.values().all(|machine| ca(machine).is_none()))
         };
         // Keys made for a new cluster would be others each time, and no two clusters the same.

@@ -150,9 +150,6 @@ fn listed((name, node): (&String, &NodeObject)) -> Value {
         let fields = json!({"f:metadata": {"f:labels": {"f:a": {}}}});
         object["metadata"]["managedFields"] = json!([{"manager": "slipway", "fieldsV1": fields}]);
     }
-    if node.by_us {
-        object["metadata"]["annotations"] = json!({"slipway.dev/cordoned": "drain"});
-    }
     object["status"]["nodeInfo"] = json!({"kubeletVersion": format!("v{}", node.version)});
     object["status"]["addresses"] = json!([{"type": "InternalIP", "address": node.address}]);
     object

@@ -11,6 +11,7 @@ use super::machine::Machine;
 use super::pod::Pod;
 use crate::cluster::{Cluster, Endpoint};
 use crate::inventory::Inventory;
+use crate::session::Purpose;
 
 /// Everything that there is.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(super) struct World {
     pub(super) meant: Arc<Cluster>,
     /// Nodes that a person takes out: runs are for that, as long as there are any.
     pub(super) leaving: Vec<String>,
+    /// What a person has done to nodes, and to which.
+    pub(super) maintained: Option<(Purpose, Vec<String>)>,
     /// Machines that are switched off, by name.
     pub(super) dark: BTreeSet<String>,
     /// Where clients find the cluster, whatever the inventory says since.
@@ -114,6 +117,7 @@ impl World {
             meant,
             file,
             leaving: Vec::new(),
+            maintained: None,
             dark: BTreeSet::new(),
             stores: Vec::new(),
             hub: None,

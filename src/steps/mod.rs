@@ -31,6 +31,7 @@ mod kubeadm;
 mod kubelet;
 mod kubernetes;
 mod leftovers;
+mod maintenance;
 mod network;
 mod os;
 mod programs;
@@ -63,10 +64,11 @@ pub const STEPS: &[Step] = &[
     join::ETCD,
     join::CONTROL_PLANES,
     join::WORKERS,
-    kubelet::STEP,
+    kubelet::CONTROL_PLANES,
     upgrade::APIS,
     static_pods::STEP,
     upgrade::OBJECTS,
+    kubelet::WORKERS,
     upgrade::RESUMED,
     upgrade::CONTROL_PLANES,
     upgrade::WORKERS,
@@ -95,6 +97,15 @@ pub const REMOVAL: &[Step] = &[
 
 /// A node whose pods cannot go stays, and the others count on it.
 const DRAINED: &[Gate] = &[Gate::Leader("removal/drain")];
+
+/// The steps by which nodes take no new pods.
+pub const CORDON: &[Step] = &[maintenance::CORDON];
+
+/// The steps by which pods go elsewhere.
+pub const DRAIN: &[Step] = &[maintenance::CORDON, maintenance::DRAIN];
+
+/// The steps by which nodes take pods again.
+pub const UNCORDON: &[Step] = &[maintenance::UNCORDON];
 
 /// Whether a run of `steps` leaves out some of [`STEPS`].
 #[must_use]

@@ -38,6 +38,7 @@ impl Context {
             registration: None,
             nodes,
             leaving: Vec::new(),
+            maintained: Vec::new(),
         };
         let facts: BTreeMap<String, Facts> =
             names.iter().map(|name| ((*name).to_owned(), Facts::default())).collect();

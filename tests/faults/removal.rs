@@ -65,7 +65,7 @@ fn first_control_plane(cluster: &LabCluster) -> String {
     let lab = &cluster.lab;
     let client = Client::start(lab, &lab.address(100));
     let began = Instant::now();
-    let run = lab.remove(&["cp-1"]);
+    let run = lab.node("remove", &["cp-1"]);
     assert_eq!(run.ran.code, 0, "{}", run.ran.both());
     let left = run.took.as_secs();
     let nodes = cluster.kube().get(&["get", "nodes", "-o", "name"]);
@@ -129,7 +129,7 @@ fn disturbed(cluster: &LabCluster, node: &str, what: &str, fault: fn(&LabCluster
     println!("{said}");
     cluster.lab.lab("mend", &[node]);
     let (again, _) = eventually("nobody holds the nodes", secs(60), || {
-        let run = cluster.lab.remove(&["cp-3"]);
+        let run = cluster.lab.node("remove", &["cp-3"]);
         let held = run.ran.both().contains("another run holds");
         if held { Err(run.ran.both()) } else { Ok(run) }
     });
@@ -143,7 +143,7 @@ fn disturbed(cluster: &LabCluster, node: &str, what: &str, fault: fn(&LabCluster
 fn dead_control_plane(cluster: &LabCluster) -> String {
     let (lab, kube) = (&cluster.lab, cluster.kube());
     lab.lab("kill", &["cp-2"]);
-    lab.remove(&["cp-2", "--force"]).assert_refused(
+    lab.node("remove", &["cp-2", "--force"]).assert_refused(
         PREFLIGHT,
         &["cp-2 is Ready, and its machine is not reached"],
         "one that was Ready a moment ago",
@@ -154,12 +154,12 @@ fn dead_control_plane(cluster: &LabCluster) -> String {
         "True" => Err("Ready".to_owned()),
         _ => Ok(()),
     });
-    lab.remove(&["cp-2"]).assert_refused(
+    lab.node("remove", &["cp-2"]).assert_refused(
         PREFLIGHT,
         &["cp-2 is not Ready", "--force"],
         "without --force",
     );
-    let run = lab.remove(&["cp-2", "--force"]);
+    let run = lab.node("remove", &["cp-2", "--force"]);
     assert_eq!(run.ran.code, 0, "{}", run.ran.both());
     figure("a dead control plane left", format!("{} s", run.took.as_secs()));
     let nodes = kube.get(&["get", "nodes", "-o", "name"]);
@@ -208,7 +208,7 @@ fn budget(cluster: &LabCluster) -> String {
         "w-1" => Ok(()),
         other => Err(other.to_owned()),
     });
-    let run = lab.remove(&["w-1", "w-2"]);
+    let run = lab.node("remove", &["w-1", "w-2"]);
     assert_ne!(run.ran.code, 0, "{}", run.ran.both());
     assert!(run.ran.both().contains("disruption budget"), "{}", run.ran.both());
     let cordoned = kube.get(&["get", "nodes", "-o", "jsonpath={.items[*].spec.unschedulable}"]);

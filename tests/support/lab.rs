@@ -166,9 +166,9 @@ impl Lab {
         self.slipway(&["apply", "--yes"], inventory)
     }
 
-    /// Takes nodes out of the cluster.
-    pub fn remove(&self, nodes: &[&str]) -> Run {
-        self.slipway(&[&["node", "remove", "--yes"], nodes].concat(), "slipway.yaml")
+    /// Does something to nodes: `remove`, `drain`.
+    pub fn node(&self, verb: &str, nodes: &[&str]) -> Run {
+        self.slipway(&[&["node", verb, "--yes"], nodes].concat(), "slipway.yaml")
     }
 
     /// Saves a plan in `file` beside the inventory; its exit code says whether there are changes.

@@ -16,6 +16,7 @@ pub mod hub;
 pub mod kube;
 pub mod kubelets;
 pub mod lab;
+pub mod maintenance;
 pub mod odd;
 pub mod pods;
 pub mod power;

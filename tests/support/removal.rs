@@ -19,14 +19,14 @@ const OF_THE_CLUSTER: &str = "ls -d /etc/kubernetes/*.conf /etc/kubernetes/manif
 
 /// A control plane and a worker leave at once; then the next apply lets them join again.
 pub fn nodes_leave_and_come_back(lab: &Lab, kube: &Kube) {
-    lab.remove(&["w-9"]).assert_refused(
+    lab.node("remove", &["w-9"]).assert_refused(
         PREFLIGHT,
         &["w-9 is no node of the inventory"],
         "nobody's name",
     );
     let client = Client::start(lab, &lab.address(100));
     let began = Instant::now();
-    let run = lab.remove(&LEAVE);
+    let run = lab.node("remove", &LEAVE);
     assert_eq!(run.ran.code, 0, "node remove:\n{}", run.ran.both());
     figure(&format!("{}: a control plane and a worker left", lab.name), shown(run.took));
     let names = kube.get(&["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"]);

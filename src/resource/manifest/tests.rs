@@ -10,7 +10,7 @@ use super::*;
 const CURL: &str = r#"#!/bin/sh
 echo state >>asked
 for word; do
-  case $word in */api/* | */apis/*) cat "api/${word##*/}" 2>/dev/null && code=200 || code=404; printf '\n%s\n' $code ;; esac
+  case $word in */api/* | */apis/*) cat "api/${word##*/}" 2>/dev/null && code=200 || code=404; printf '\n%s.0\n' $code ;; esac
 done
 "#;
 
@@ -65,6 +65,7 @@ impl Node {
         let dir = self.dir.path();
         let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap());
         let text = text.replace("/var/lib/slipway/applied", "applied");
+        let text = text.replace("/run/slipway-api", "./api-");
         let mut command = Command::new("sh");
         command.args(["-c", &text, "sh"]).args(words).current_dir(dir).env("PATH", path);
         let ok = command.stdin(Stdio::null()).stderr(Stdio::null()).status().unwrap().success();

@@ -8,6 +8,8 @@ use crate::command::{admin, api, client_certificate, serving_certificate};
 
 mod cluster;
 mod frames;
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 pub(crate) use frames::GO;

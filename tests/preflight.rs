@@ -158,7 +158,8 @@ fn findings_of(name: &str) -> Vec<Finding> {
     judge(&cluster, &printed)
 }
 
-const CASES: &[&str] = &["bare", "outside", "living", "silent", "used", "aged", "leaving", "maintained"];
+const CASES: &[&str] =
+    &["bare", "outside", "living", "silent", "used", "aged", "leaving", "maintained"];
 
 /// What `slipway preflight` prints, then how `slipway apply` refuses.
 #[test]

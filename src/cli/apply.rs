@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::run::{self, Options, Selection};
+use super::run::{self, Consent, Options, Selection};
 use super::say_error;
 use crate::diagnostic::Result;
 use crate::event::Sink;
-use crate::session::{Given, Purpose, Session};
+use crate::session::{Purpose, Session};
 use crate::state::{LastApply, Saved};
 
 /// Bring the machines to the state that the inventory describes
@@ -19,6 +19,8 @@ pub(super) struct Args {
     options: Options,
     #[command(flatten)]
     steps: Selection,
+    #[command(flatten)]
+    consent: Consent,
     /// A plan saved by `slipway plan --out`: carry out exactly that plan, without asking
     #[arg(value_name = "FILE")]
     plan: Option<PathBuf>,
@@ -40,7 +42,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let purpose = args.steps.of(Purpose::APPLY)?;
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
-    let given = Given::read(args.inventory())?;
+    let given = args.consent.given(&args.options.inventory.inventory)?;
     let mut session = Session::open(given, purpose, run::trust(), &events).await?;
     if let Some(saved) = &saved {
         let done = saved.check(&session.saved())?;

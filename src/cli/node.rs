@@ -8,12 +8,12 @@ use std::time::Instant;
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::run::{self, Options};
+use super::run::{self, Consent, Options};
 use super::say_error;
 use crate::cluster::Leaving;
 use crate::diagnostic::Result;
 use crate::event::Sink;
-use crate::session::{Given, Purpose, Session};
+use crate::session::{Purpose, Session};
 
 /// Take nodes out of the cluster, or pods off them
 #[derive(Debug, clap::Args)]
@@ -24,9 +24,11 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Cordon(Cordon),
+    /// Let no new pods come to nodes; those that are there stay
+    Cordon(Nodes),
     Drain(Drain),
-    Uncordon(Uncordon),
+    /// Let pods come to nodes again
+    Uncordon(Nodes),
     Remove(Remove),
 }
 
@@ -46,25 +48,13 @@ struct Nodes {
     yes: bool,
 }
 
-/// Let no new pods come to nodes; those that are there stay
-#[derive(Debug, clap::Args)]
-struct Cordon {
-    #[command(flatten)]
-    of: Nodes,
-}
-
 /// Let the pods of nodes go elsewhere, and no new ones come, until they are uncordoned
 #[derive(Debug, clap::Args)]
 struct Drain {
     #[command(flatten)]
     of: Nodes,
-}
-
-/// Let pods come to nodes again
-#[derive(Debug, clap::Args)]
-struct Uncordon {
     #[command(flatten)]
-    of: Nodes,
+    consent: Consent,
 }
 
 /// Take nodes out of the cluster: move their pods, remove them from etcd and the cluster, reset their machines
@@ -72,6 +62,8 @@ struct Uncordon {
 struct Remove {
     #[command(flatten)]
     of: Nodes,
+    #[command(flatten)]
+    consent: Consent,
     /// Also nodes that are not Ready, whose pods cannot be moved: only for machines that are off for good
     #[arg(long)]
     force: bool,
@@ -79,22 +71,26 @@ struct Remove {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Command::Cordon(args) => maintain(args.of, Purpose::CORDON, "takes no new pods").await,
-        Command::Drain(args) => {
-            maintain(args.of, Purpose::DRAIN, "has no pods but its own, and takes no new ones")
-                .await
+        Command::Cordon(nodes) => {
+            maintain(nodes, Consent::default(), Purpose::CORDON, "takes no new pods").await
         }
-        Command::Uncordon(args) => maintain(args.of, Purpose::UNCORDON, "takes pods").await,
+        Command::Drain(Drain { of, consent }) => {
+            let then = "has no pods but its own, and takes no new ones";
+            maintain(of, consent, Purpose::DRAIN, then).await
+        }
+        Command::Uncordon(nodes) => {
+            maintain(nodes, Consent::default(), Purpose::UNCORDON, "takes pods").await
+        }
         Command::Remove(args) => remove(args).await,
     }
 }
 
 /// Carries out `purpose` at nodes of which `then` is true afterwards.
-async fn maintain(args: Nodes, purpose: Purpose, then: &str) -> Result<ExitCode> {
+async fn maintain(args: Nodes, consent: Consent, purpose: Purpose, then: &str) -> Result<ExitCode> {
     let began = Instant::now();
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
-    let mut given = Given::read(&args.options.inventory.inventory)?;
+    let mut given = consent.given(&args.options.inventory.inventory)?;
     given.inventory.cluster.maintained.clone_from(&args.nodes);
     let purpose = Purpose { changes: !args.dry_run, ..purpose };
     let mut session = Session::open(given, purpose, run::trust(), &events).await?;
@@ -110,12 +106,12 @@ async fn maintain(args: Nodes, purpose: Purpose, then: &str) -> Result<ExitCode>
 }
 
 async fn remove(args: Remove) -> Result<ExitCode> {
-    let Remove { of: args, force } = args;
+    let Remove { of: args, consent, force } = args;
     let began = Instant::now();
     let recorder = args.options.events();
     let events: Arc<dyn Sink> = recorder.clone();
     let file = &args.options.inventory.inventory;
-    let mut given = Given::read(file)?;
+    let mut given = consent.given(file)?;
     given.inventory.cluster.take_out(&args.nodes, force);
     let purpose = Purpose { changes: !args.dry_run, ..Purpose::REMOVE };
     let mut session = Session::open(given, purpose, run::trust(), &events).await?;

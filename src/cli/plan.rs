@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::run::{self, Options, Selection};
+use super::run::{self, Consent, Options, Selection};
 use super::{say_error, tell_unreachable};
 use crate::diagnostic::Result;
 use crate::event::Sink;
-use crate::session::{Given, Purpose, Session};
+use crate::session::{Purpose, Session};
 
 /// The exit code of `--exit-code` for a plan with changes.
 const CHANGES: u8 = 2;
@@ -20,6 +20,8 @@ pub(super) struct Args {
     options: Options,
     #[command(flatten)]
     steps: Selection,
+    #[command(flatten)]
+    consent: Consent,
     /// Save the plan in this file (0600), for `slipway apply FILE`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -31,7 +33,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let events: Arc<dyn Sink> = args.options.events();
     let purpose = args.steps.of(Purpose::PLAN)?;
-    let given = Given::read(&args.options.inventory.inventory)?;
+    let given = args.consent.given(&args.options.inventory.inventory)?;
     let session = Session::open(given, purpose, run::trust(), &events).await?;
     args.options.show_plan(&session.plan, session.last_apply().as_ref());
     if let Some(path) = &args.out {

@@ -11,7 +11,7 @@ use crate::event::{Event, Sink};
 use crate::host::{Ask, Refuse, Trust};
 use crate::inventory::Inventory;
 use crate::report::{self, Format, Recorder, View};
-use crate::session::{Purpose, Session};
+use crate::session::{Given, Purpose, Session};
 use crate::state::LastApply;
 
 #[derive(Debug, clap::Args)]
@@ -24,6 +24,34 @@ pub(super) struct Options {
     /// Show diffs in full
     #[arg(long)]
     full: bool,
+}
+
+/// What a person agrees to beforehand.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Consent {
+    /// Drain past this disruption budget: its pods are deleted, not evicted, so that it is not asked
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = budget)]
+    past_budget: Vec<String>,
+}
+
+impl Consent {
+    /// The inventory, with what was agreed to.
+    pub(super) fn given(self, file: &std::path::Path) -> Result<Given> {
+        let mut given = Given::read(file)?;
+        given.inventory.cluster.drain.past = self.past_budget;
+        Ok(given)
+    }
+}
+
+/// A namespace and a name, as Kubernetes writes them.
+fn budget(text: &str) -> std::result::Result<String, String> {
+    let of_a_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    let name =
+        |name: &str| !name.is_empty() && name.chars().all(of_a_name) && !name.starts_with('-');
+    match text.split_once('/') {
+        Some((namespace, budget)) if name(namespace) && name(budget) => Ok(text.to_owned()),
+        _ => Err("write NAMESPACE/NAME, as `kubectl get poddisruptionbudgets --all-namespaces` shows them".to_owned()),
+    }
 }
 
 /// Which steps a run goes through.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How pods are taken off a node, and off how many at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(any(test, fuzzing), derive(Default))]
 pub struct Drain {
     /// How many workers may be without pods at a time.
@@ -14,6 +14,8 @@ pub struct Drain {
     pub delete_empty_dir_data: bool,
     /// Whether pods go that nobody makes anew.
     pub force: bool,
+    /// Disruption budgets that a person goes past in this run, `NAMESPACE/NAME`: nobody asks them.
+    pub past: Vec<String>,
 }
 
 impl Drain {

@@ -41,6 +41,7 @@ pub(super) fn cluster(root: &Node, second: Option<&Node>, dir: &Path) -> Option<
             timeout: syntax::interval(&text(root, at!("spec.drain.timeout"))?)?,
             delete_empty_dir_data: flag(root, at!("spec.drain.deleteEmptyDirData"))?,
             force: flag(root, at!("spec.drain.force"))?,
+            past: Vec::new(),
         },
         addons: Addons {
             calico: flag(root, at!("spec.addons.calico"))?,

@@ -70,13 +70,18 @@ impl Resource for Drained {
 
     fn compare(&self, _seen: &Output) -> Result<Drift> {
         let limit = self.drain.timeout.as_secs();
-        Ok(Drift::differs(format!("its pods go elsewhere, within {limit} s")))
+        let mut what = format!("its pods go elsewhere, within {limit} s");
+        if !self.drain.past.is_empty() {
+            what.push_str(&format!(", past the budgets {}", self.drain.past.join(", ")));
+        }
+        Ok(Drift::differs(what))
     }
 
     fn converge(&self, _seen: &Output) -> Vec<Change> {
         let cmd = Cmd::shell(DRAIN)
             .args([self.node.clone(), self.drain.timeout.as_secs().to_string()])
             .args(flags(&self.drain))
+            .arg(self.drain.past.join(" "))
             .args(&self.later)
             .within(self.drain.timeout + Duration::from_secs(120));
         vec![Change::new(format!("drain {}", self.node), cmd).repeatable()]
@@ -127,7 +132,10 @@ impl Resource for Evictions {
         if refused.is_empty() {
             return Ok(Drift::None);
         }
-        let now = format!("{} would be refused now: drains wait for them", refused.len());
+        let mut now = format!("{} would be refused now: drains wait for them", refused.len());
+        if !self.drain.past.is_empty() {
+            now.push_str(&format!(", but not for the budgets {}", self.drain.past.join(", ")));
+        }
         Ok(Drift::Differs(Diff::update(now).text(Some(refused.join("\n")))))
     }
 

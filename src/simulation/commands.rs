@@ -284,7 +284,7 @@ fn shell(text: Text, words: &[String], input: Vec<u8>) -> Vec<Effect> {
         Text::Certificate => vec![Effect::Certificate(documents(&text_input()).pop().unwrap())],
         Text::EndPods => vec![Effect::EndPods(word(1))],
         Text::MoveDns => vec![Effect::MoveDns],
-        Text::Drain => vec![Effect::Drain(word(0), words[4..].to_vec())],
+        Text::Drain => vec![Effect::Drain(word(0), words[5..].to_vec())],
         Text::Return => vec![Effect::Return(word(0), word(1))],
         Text::Snapshot => {
             let bytes = b"all that etcd holds".to_vec();

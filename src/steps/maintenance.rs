@@ -44,12 +44,14 @@ fn cordons(context: &Context, node: &Node, cordoned: bool) -> Vec<Box<dyn Resour
 }
 
 fn drain(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
-    let (nodes, drain) = (maintained(context, node), context.cluster.drain);
+    let (nodes, drain) = (maintained(context, node), &context.cluster.drain);
     let mut wanted: Vec<Box<dyn Resource>> = Vec::new();
     if !nodes.is_empty() {
-        wanted.push(boxed(Evictions { nodes: nodes.to_vec(), drain }));
+        wanted.push(boxed(Evictions { nodes: nodes.to_vec(), drain: drain.clone() }));
     }
-    let drained = |node: &String| boxed(Drained { node: node.clone(), drain, later: Vec::new() });
+    let drained = |node: &String| {
+        boxed(Drained { node: node.clone(), drain: drain.clone(), later: Vec::new() })
+    };
     wanted.extend(nodes.iter().map(drained));
     Ok(wanted)
 }

@@ -84,14 +84,14 @@ fn runs_pods(context: &Context, name: &str) -> bool {
 fn drain(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let nodes: Vec<String> =
         leaving(context, node).filter(|name| runs_pods(context, name)).cloned().collect();
-    let drain = context.cluster.drain;
+    let drain = &context.cluster.drain;
     let mut wanted: Vec<Box<dyn Resource>> = Vec::new();
     if !nodes.is_empty() {
-        wanted.push(boxed(Evictions { nodes: nodes.clone(), drain }));
+        wanted.push(boxed(Evictions { nodes: nodes.clone(), drain: drain.clone() }));
     }
     let mut later = nodes.into_iter();
     while let Some(node) = later.next() {
-        wanted.push(boxed(Drained { node, drain, later: later.clone().collect() }));
+        wanted.push(boxed(Drained { node, drain: drain.clone(), later: later.clone().collect() }));
     }
     Ok(wanted)
 }

@@ -32,6 +32,7 @@ impl Context {
                 timeout: std::time::Duration::from_secs(300),
                 delete_empty_dir_data: false,
                 force: false,
+                past: Vec::new(),
             },
             control_plane: ControlPlane::default(),
             addons: Addons { calico: false, metrics_server: false, hub: false },

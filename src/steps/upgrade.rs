@@ -75,7 +75,7 @@ fn objects(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let behind = context.cluster.nodes.iter().filter(|node| is_drained(context, node));
     let nodes: Vec<String> = behind.map(|node| node.name.clone()).collect();
     if !nodes.is_empty() {
-        wanted.push(boxed(Evictions { nodes, drain: context.cluster.drain }));
+        wanted.push(boxed(Evictions { nodes, drain: context.cluster.drain.clone() }));
     }
     Ok(wanted)
 }
@@ -101,7 +101,7 @@ fn kubelet(context: &Context, node: &Node) -> Result<Vec<Box<dyn Resource>>> {
     let mut wanted: Vec<Box<dyn Resource>> = Vec::new();
     if context.is_behind(node) {
         if is_drained(context, node) {
-            let (node, drain) = (node.name.clone(), context.cluster.drain);
+            let (node, drain) = (node.name.clone(), context.cluster.drain.clone());
             wanted.push(boxed(Drained { node, drain, later: Vec::new() }));
         }
         let files = kubernetes::kubelet(context)?;

@@ -54,7 +54,8 @@ pub const CASES: &[Case] = &[
     Case {
         name: "budget in the way of a removal",
         fault: "a pod's disruption budget allows no eviction from a node that is taken out",
-        answer: "says whose budget it is; the node takes pods again, and the others still count on it",
+        answer: "says whose budget it is; the node takes pods again, and the others still count on it; `node drain \
+                 --past-budget` goes past it",
         often: false,
         start: Start::Whole,
         run: budget,
@@ -214,6 +215,12 @@ fn budget(cluster: &LabCluster) -> String {
     let cordoned = kube.get(&["get", "nodes", "-o", "jsonpath={.items[*].spec.unschedulable}"]);
     assert_eq!(cordoned, "", "{}", run.ran.both());
     assert_eq!(lab.on("cp-1", "grep -cwE 'w-1|w-2' /etc/hosts").trim(), "2");
+    // A person goes past it; the pod waits for its node.
+    let run = lab.node("drain", &["w-1", "--past-budget", "default/stays"]);
+    assert_eq!(run.ran.code, 0, "{}", run.ran.both());
+    assert_eq!(kube.get(&pods), "");
+    let run = lab.node("uncordon", &["w-1"]);
+    assert_eq!(run.ran.code, 0, "{}", run.ran.both());
     kube.run_with(&["delete", "-f", "-"], &objects).ok("kubectl delete");
     lab.edit(LIMIT, "  kubelet:\n");
     cluster.whole();

@@ -79,11 +79,15 @@ impl Session {
         Self::begin(given, Arc::new(bundle), purpose, Real { trust }, events).await
     }
 
-    /// Keeps what the run needs to be repeated: keys first, before any node is changed.
+    /// Keeps what the run needs to be repeated: keys first, before any node is changed. Nothing of a run at nodes
+    /// that makes nothing of what the inventory means.
     ///
     /// # Errors
     /// When the state directory cannot be written, or holds another cluster's keys.
     pub fn keep(&self) -> Result<()> {
+        if !self.context.cluster.maintained.is_empty() {
+            return Ok(());
+        }
         let pins = self.inventory.dir().join(LOCK);
         let manifest = self.context.bundle.manifest();
         if locked(&pins, &manifest.kubernetes)?.is_none() {
@@ -163,7 +167,10 @@ impl<T: Transport + 'static> Session<T> {
             }
             None => Pki::generate()?,
         };
-        let registration = network.registration(&cluster, &bundle, &pki).await?;
+        let registration = match cluster.maintained.is_empty() {
+            true => network.registration(&cluster, &bundle, &pki).await?,
+            false => None,
+        };
         let agent = || hub::objects(&bundle.image("slipway-agent")?.reference);
         let hub = cluster.addons.hub.then(agent).transpose()?;
         let context = Arc::new(Context {

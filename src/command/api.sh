@@ -28,10 +28,16 @@ api() (
 )
 by_kubectl() {
   for path; do
-    said=$(kubectl --kubeconfig $admin_conf ${server:+--server "$server"} --request-timeout "${limit:-10}s" get --raw "$path" 2>&1) &&
-      code=200.0 || case $said in *NotFound*) code=404.0 ;; *) code=000.1 ;; esac
-    printf '%s\n%s\n' "$said" $code
-    [ $code != 000.1 ] || return
+    set -- --kubeconfig $admin_conf ${server:+--server "$server"} --request-timeout "${limit:-10}s" get --raw "$path"
+    # It gives whole objects alone.
+    if [ -z "${accept:-}" ] && said=$(kubectl "$@" 2>/dev/null); then
+      printf '%s\n200.0\n' "$said"
+      continue
+    fi
+    case $(kubectl "$@" 2>&1 >/dev/null) in
+      'Error from server (NotFound)'*) echo 404.0 ;;
+      *) echo 000.1; return ;;
+    esac
   done
 }
 object() {

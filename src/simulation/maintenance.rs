@@ -64,7 +64,7 @@ fn what_an_upgrade_cordoned_becomes_a_persons_or_takes_pods() {
     assert_eq!(cordoned(&world).0, []);
 }
 
-/// A worker that does not answer, and a disk that is full, keep nobody from draining.
+/// That SSH does not reach a worker keeps nobody from draining it; its kubelet works.
 #[test]
 fn a_silent_worker_is_drained_and_an_unknown_name_refused() {
     let mut world = whole();

@@ -54,7 +54,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "budget in the way of a removal",
         fault: "a pod's disruption budget allows no eviction from a node that is taken out",
-        answer: "says whose budget it is; the node takes pods again, and the others still count on it; `node drain \
+        answer: "says whose pod it is; the node takes pods again, and the others still count on it; `node drain \
                  --past-budget` goes past it",
         often: false,
         start: Start::Whole,
